@@ -1,0 +1,68 @@
+"""Session-based and session-aware recommendation in TensorFlow.
+
+```python
+import tfsessionrec as sr
+```
+
+The rooms of the package (`sr.data`, `sr.layers`, `sr.models`, ...) are loaded when first used, so
+that reading a log does not wait for TensorFlow.
+"""
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+# TensorFlow Recommenders needs Keras 2. TensorFlow reads this variable once, when its Keras is
+# first touched, so it is set before anything here can import TensorFlow. A user's choice stands.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+__version__ = "0.1.0"
+
+_ROOMS = (
+    "backend",
+    "baselines",
+    "data",
+    "datasets",
+    "evaluation",
+    "export",
+    "layers",
+    "losses",
+    "masking",
+    "metrics",
+    "models",
+    "optimizers",
+    "sampling",
+    "scoring",
+    "tasks",
+)
+
+if TYPE_CHECKING:
+    from tfsessionrec import (
+        backend,
+        baselines,
+        data,
+        datasets,
+        evaluation,
+        export,
+        layers,
+        losses,
+        masking,
+        metrics,
+        models,
+        optimizers,
+        sampling,
+        scoring,
+        tasks,
+    )
+
+__all__ = ["__version__", *_ROOMS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,35 @@
+"""The one place Keras comes from.
+
+TensorFlow Recommenders 0.7.7 refuses Keras 3, so the package asks for Keras 2 (`tf-keras`) by
+setting `TF_USE_LEGACY_KERAS=1` unless the user has set the variable. Layers, losses and metrics
+work under both; `tasks` and `models` call `require_legacy_keras` and say what to do otherwise.
+"""
+
+import os
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+import tensorflow as tf  # noqa: E402
+
+keras = tf.keras
+
+IS_KERAS_3: bool = not keras.Model.__module__.startswith("tf_keras")
+
+
+def require_legacy_keras(module: str) -> None:
+    """Raises when TensorFlow's Keras is version 3, which TensorFlow Recommenders cannot use.
+
+    Args:
+        module: Name of the module that needs Keras 2, for the message.
+
+    Raises:
+        ImportError: If `tf.keras` was resolved to Keras 3.
+    """
+    if IS_KERAS_3:
+        setting = os.environ.get("TF_USE_LEGACY_KERAS")
+        raise ImportError(
+            f"`{module}` stands on TensorFlow Recommenders, which needs Keras 2 (`tf-keras`), but "
+            f"`tf.keras` was resolved to Keras 3 (TF_USE_LEGACY_KERAS={setting!r}). Import "
+            "`tfsessionrec` before anything touches `tf.keras`, or set TF_USE_LEGACY_KERAS=1 in "
+            "the environment. `tfsessionrec.layers`, `.losses` and `.metrics` work under Keras 3."
+        )
