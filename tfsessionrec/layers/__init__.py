@@ -1,0 +1,21 @@
+"""Keras layers: item embedding, session encoders (ISE), sequence encoders (SSE)."""
+
+from tfsessionrec.layers.ise.base import ItemSessionEncoder
+from tfsessionrec.layers.ise.max import MaxISE
+from tfsessionrec.layers.ise.mean import MeanISE
+from tfsessionrec.layers.item_embedding import ItemEmbedding
+from tfsessionrec.layers.position_embedding import PositionEmbedding
+from tfsessionrec.layers.sse.base import SessionSequenceEncoder
+from tfsessionrec.layers.sse.sasrec import SASRecSSE
+from tfsessionrec.layers.transformer_block import TransformerBlock
+
+__all__ = [
+    "ItemEmbedding",
+    "ItemSessionEncoder",
+    "MaxISE",
+    "MeanISE",
+    "PositionEmbedding",
+    "SASRecSSE",
+    "SessionSequenceEncoder",
+    "TransformerBlock",
+]

@@ -1,0 +1,65 @@
+"""What every item-based session encoder shares."""
+
+import tensorflow as tf
+
+from tfsessionrec.backend import keras
+from tfsessionrec.masking import session_mask
+
+
+class ItemSessionEncoder(keras.layers.Layer):
+    """Base of the ISEs: turns the items of each session into one vector.
+
+    A subclass fills `encode`. This class validates ranks and guarantees that a session without a
+    real item gives zeros, never NaN.
+
+    Call arguments:
+        item_embeddings: [B, S, I, D] float tensor.
+        padding_mask: [B, S, I] bool tensor, True where real. Default: everything is real.
+        item_ids: [B, S, I] int tensor, for encoders that look at identity; optional.
+
+    Returns:
+        [B, S, D] float tensor.
+
+    Raises:
+        ValueError: If `item_embeddings` or `padding_mask` has another rank.
+
+    References:
+        "ISE" in SessionRec (arXiv 2502.10157, 2025), figure 2.
+    """
+
+    def encode(
+        self,
+        item_embeddings: tf.Tensor,
+        padding_mask: tf.Tensor,
+        item_ids: tf.Tensor | None,
+        training: bool | None,
+    ) -> tf.Tensor:
+        """[..., I, D], [..., I] to [..., D]; what it gives for empty sessions is overwritten."""
+        raise NotImplementedError
+
+    def call(
+        self,
+        item_embeddings: tf.Tensor,
+        padding_mask: tf.Tensor | None = None,
+        item_ids: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
+        if len(item_embeddings.shape) != 4:
+            raise ValueError(
+                "`item_embeddings` should have the shape [batch, sessions, items, dim]. Received: "
+                f"`item_embeddings` with shape {tuple(item_embeddings.shape)}"
+            )
+        if padding_mask is None:
+            padding_mask = tf.ones(tf.shape(item_embeddings)[:3], tf.bool)
+        if len(padding_mask.shape) != 3:
+            raise ValueError(
+                "`padding_mask` should have the shape [batch, sessions, items]. Received: "
+                f"`padding_mask` with shape {tuple(padding_mask.shape)}"
+            )
+        padding_mask = tf.cast(padding_mask, tf.bool)
+        encoded = self.encode(item_embeddings, padding_mask, item_ids, training)
+        real = session_mask(padding_mask)[..., tf.newaxis]
+        return tf.where(real, encoded, tf.zeros_like(encoded))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return (*tuple(input_shape)[:2], tuple(input_shape)[-1])

@@ -1,0 +1,115 @@
+"""SASRec's causal Transformer over sessions."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfsessionrec.backend import keras
+from tfsessionrec.layers.position_embedding import PositionEmbedding
+from tfsessionrec.layers.sse.base import SessionSequenceEncoder
+from tfsessionrec.layers.transformer_block import TransformerBlock
+from tfsessionrec.types import Config
+
+
+@keras.utils.register_keras_serializable(package="tfsessionrec")
+class SASRecSSE(SessionSequenceEncoder):
+    """Causal self-attention over the sessions, as in SASRec.
+
+    `H_0 = Dropout(sqrt(D) S + P)`, `H_l = TransformerBlock(H_{l-1})`, `O = LN(H_L)`: pre-norm
+    blocks with learned positions counted from the start.
+
+    Args:
+        num_layers: Transformer blocks. Defaults to 2.
+        num_heads: Attention heads; must divide D. Defaults to 2.
+        intermediate_dim: Width of the feed-forward networks. Defaults to D.
+        dropout: Dropout rate in [0, 1). Defaults to 0.2.
+        max_length: Distinct positions; later ones share the last. Defaults to 256.
+
+    Call arguments:
+        session_embeddings: [B, S, D] float tensor, oldest first, padding last.
+        padding_mask: [B, S] bool tensor, True where real. Default: everything is real.
+        session_times: Not used.
+
+    Returns:
+        [B, S, D] float tensor; zeros at padding.
+
+    Raises:
+        ValueError: If an argument is out of range, or `num_heads` does not divide D.
+
+    Example:
+
+    >>> SASRecSSE(num_layers=1)(tf.ones([2, 5, 8])).shape
+    TensorShape([2, 5, 8])
+
+    References:
+        SASRec (Kang & McAuley, 2018); SessionRec (arXiv 2502.10157, 2025). The paper's figure
+        draws no positions in the SSE: they are this package's choice.
+    """
+
+    def __init__(
+        self,
+        num_layers: int = 2,
+        num_heads: int = 2,
+        intermediate_dim: int | None = None,
+        dropout: float = 0.2,
+        max_length: int = 256,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(num_layers, int) or num_layers < 1:
+            raise ValueError(
+                f"`num_layers` should be a positive integer. Received: `num_layers`={num_layers!r}"
+            )
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.intermediate_dim = intermediate_dim
+        self.dropout = dropout
+        self.max_length = max_length
+
+    def build(self, input_shape: Any) -> None:
+        shape, policy = (None, None, int(input_shape[-1])), self.dtype_policy
+        self.position_embedding = PositionEmbedding(
+            self.max_length, name="position_embedding", dtype=policy
+        )
+        self.input_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
+        self.blocks = [
+            TransformerBlock(
+                self.num_heads,
+                self.intermediate_dim,
+                self.dropout,
+                name=f"block_{index}",
+                dtype=policy,
+            )
+            for index in range(self.num_layers)
+        ]
+        self.output_norm = keras.layers.LayerNormalization(
+            epsilon=1e-6, name="output_norm", dtype=policy
+        )
+        for layer in (self.position_embedding, *self.blocks, self.output_norm):
+            layer.build(shape)
+        self.built = True
+
+    def encode(
+        self,
+        session_embeddings: tf.Tensor,
+        padding_mask: tf.Tensor,
+        session_times: tf.Tensor | None,
+        training: bool | None,
+    ) -> tf.Tensor:
+        scale = tf.cast(session_embeddings.shape[-1] ** 0.5, session_embeddings.dtype)
+        hidden = self.position_embedding(session_embeddings * scale)
+        hidden = self.input_dropout(hidden, training=training)
+        for block in self.blocks:
+            hidden = block(hidden, padding_mask, training=training)
+        return self.output_norm(hidden)
+
+    def get_config(self) -> Config:
+        config = super().get_config()
+        config.update(
+            num_layers=self.num_layers,
+            num_heads=self.num_heads,
+            intermediate_dim=self.intermediate_dim,
+            dropout=self.dropout,
+            max_length=self.max_length,
+        )
+        return config

@@ -1,0 +1,116 @@
+"""The query tower: item embedding, ISE, SSE."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfsessionrec.backend import keras
+from tfsessionrec.layers.ise.mean import MeanISE
+from tfsessionrec.masking import item_mask, last_real, session_mask
+from tfsessionrec.types import Config, Features
+
+
+@keras.utils.register_keras_serializable(package="tfsessionrec")
+class SessionRecBackbone(keras.Model):
+    """Sessions in, one vector a session out; no loss, so that it serves as anybody's query tower.
+
+    `E = ItemEmbedding(items, labels)`, `S_t = ISE(E_t)`, `O_1..O_T = SSE(S_1..S_T)`: O_t speaks of
+    session t + 1.
+
+    Args:
+        items: `ItemEmbedding`, shared with the candidates.
+        ise: Item-based session encoder, [B, S, I, D] to [B, S, D]. Default: `MeanISE()`, which for
+            one item a session is that item.
+        sse: Session-based sequence encoder, [B, S, D] to [B, S, D].
+
+    Call arguments:
+        inputs: A session batch: `item_ids` int [B, S, I] (0 is padding), optionally `labels`
+            float [B, S, I], `interaction_types` int [B, S, I] and `session_times` int [B, S]. Or
+            just the item ids; [B, S] is taken as one item a session.
+
+    Returns:
+        [B, S, D] float tensor, all positions; zeros at padding.
+
+    Raises:
+        ValueError: If `item_ids` is missing or has another rank.
+
+    Example:
+
+    >>> import tfsessionrec as sr
+    >>> items = sr.layers.ItemEmbedding(vocabulary_size=10, embedding_dim=4)
+    >>> backbone = SessionRecBackbone(items, sr.layers.MeanISE(), sr.layers.SASRecSSE())
+    >>> backbone({"item_ids": tf.constant([[[2, 3], [4, 0]]])}).shape
+    TensorShape([1, 2, 4])
+    >>> backbone.encode({"item_ids": tf.constant([[[2, 3], [4, 0]]])}).shape
+    TensorShape([1, 4])
+
+    References:
+        SessionRec (arXiv 2502.10157, 2025), figure 2.
+    """
+
+    def __init__(self, items: Any, ise: Any = None, sse: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if sse is None:
+            raise ValueError("`sse` should be a session sequence encoder. Received: `sse`=None")
+        self.items = items
+        self.ise = MeanISE(name="ise") if ise is None else ise
+        self.sse = sse
+
+    def call(self, inputs: Features | tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        features = session_features(inputs)
+        mask = item_mask(features["item_ids"])
+        embedded = self.items(
+            features["item_ids"],
+            labels=features.get("labels"),
+            interaction_types=features.get("interaction_types"),
+        )
+        sessions = self.ise(
+            embedded, padding_mask=mask, item_ids=features["item_ids"], training=training
+        )
+        return self.sse(
+            sessions,
+            padding_mask=session_mask(mask),
+            session_times=features.get("session_times"),
+            training=training,
+        )
+
+    def encode(self, features: Features | tf.Tensor) -> tf.Tensor:
+        """The output at the last real session: [B, D]; zeros for an empty history."""
+        features = session_features(features)
+        mask = session_mask(item_mask(features["item_ids"]))
+        return last_real(self(features, training=False), mask)
+
+    def get_config(self) -> Config:
+        serialize = keras.utils.serialize_keras_object
+        parts = {"items": self.items, "ise": self.ise, "sse": self.sse}
+        return {"name": self.name, **{name: serialize(part) for name, part in parts.items()}}
+
+    @classmethod
+    def from_config(cls, config: Config, custom_objects: Any = None) -> "SessionRecBackbone":
+        config = dict(config)
+        for part in ("items", "ise", "sse"):
+            config[part] = keras.utils.deserialize_keras_object(
+                config[part], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+
+def session_features(inputs: Features | tf.Tensor) -> dict[str, tf.Tensor]:
+    """A session batch as a dict with `item_ids` of rank 3."""
+    features = dict(inputs) if hasattr(inputs, "keys") else {"item_ids": inputs}
+    if "item_ids" not in features:
+        raise ValueError(
+            f"`inputs` should have the key 'item_ids'. Received: {sorted(features) or 'no key'}"
+        )
+    item_ids = features["item_ids"]
+    if len(item_ids.shape) == 2:
+        features["item_ids"] = item_ids = item_ids[..., tf.newaxis]
+        for name in ("labels", "interaction_types"):
+            if name in features and len(features[name].shape) == 2:
+                features[name] = features[name][..., tf.newaxis]
+    if len(item_ids.shape) != 3:
+        raise ValueError(
+            "`item_ids` should have the shape [batch, sessions, items] or [batch, sessions]. "
+            f"Received: `item_ids` with shape {tuple(item_ids.shape)}"
+        )
+    return features

@@ -1,0 +1,64 @@
+"""Adam that touches only the rows that a sparse gradient names."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfsessionrec.backend import keras
+
+
+@keras.utils.register_keras_serializable(package="tfsessionrec")
+class LazyAdam(keras.optimizers.Adam):
+    """Adam whose step for an embedding table costs what its gradient's rows cost.
+
+    For dense gradients this is Adam. For sparse ones (rows gathered from a table) the moments and
+    the rows that the gradient names are updated, the others are left as they are, where Keras'
+    Adam decays every row of the table at every step.
+
+    `m_r = b1 m_r + (1 - b1) g_r`, `v_r = b2 v_r + (1 - b2) g_r^2`,
+    `x_r = x_r - lr sqrt(1 - b2^t) / (1 - b1^t) m_r / (sqrt(v_r) + eps)` for rows r of the gradient.
+
+    Args:
+        learning_rate, beta_1, beta_2, epsilon, ...: As in `tf.keras.optimizers.Adam`, without
+            `amsgrad`.
+
+    Example:
+
+    >>> table = tf.Variable([[1.0], [1.0]])
+    >>> gradient = tf.IndexedSlices(tf.constant([[1.0]]), tf.constant([1]), tf.constant([2, 1]))
+    >>> LazyAdam(0.5).apply_gradients([(gradient, table)])
+    >>> table.numpy().round(3).ravel().tolist()
+    [1.0, 0.5]
+
+    References:
+        Adam (Kingma & Ba, 2015).
+    """
+
+    def __init__(self, learning_rate: Any = 0.001, **kwargs: Any) -> None:
+        if kwargs.get("amsgrad"):
+            raise ValueError("`amsgrad` should be False: LazyAdam has none. Received: True")
+        super().__init__(learning_rate=learning_rate, **kwargs)
+
+    def update_step(self, gradient: Any, variable: tf.Variable) -> None:
+        if not isinstance(gradient, tf.IndexedSlices):
+            super().update_step(gradient, variable)
+            return
+        dtype = variable.dtype
+        step = tf.cast(self.iterations + 1, dtype)
+        beta_1, beta_2 = tf.cast(self.beta_1, dtype), tf.cast(self.beta_2, dtype)
+        rate = tf.cast(tf.convert_to_tensor(self.learning_rate), dtype)
+        rate *= tf.sqrt(1 - tf.pow(beta_2, step)) / (1 - tf.pow(beta_1, step))
+        place = self._index_dict[self._var_key(variable)]
+        first, second = self._momentums[place], self._velocities[place]
+        rows, values = gradient.indices, gradient.values
+        m = beta_1 * tf.gather(first, rows) + (1 - beta_1) * values
+        v = beta_2 * tf.gather(second, rows) + (1 - beta_2) * tf.square(values)
+        first.scatter_update(tf.IndexedSlices(m, rows))
+        second.scatter_update(tf.IndexedSlices(v, rows))
+        change = rate * m / (tf.sqrt(v) + self.epsilon)
+        variable.scatter_sub(tf.IndexedSlices(change, rows))
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.pop("amsgrad")
+        return config

@@ -1,0 +1,221 @@
+"""Retrieval of the next session's items."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from tfsessionrec.backend import keras
+from tfsessionrec.losses import catalogue_log_sum_exp, sampled_log_sum_exp, set_softmax_loss
+from tfsessionrec.losses.loss_sum import LossSum
+from tfsessionrec.losses.next_session import NextSession
+from tfsessionrec.sampling import (
+    SampledCandidates,
+    in_batch_candidates,
+    mixed_candidates,
+    uniform_candidates,
+)
+from tfsessionrec.scoring import score
+from tfsessionrec.tasks.reduction import global_mean
+from tfsessionrec.types import Config
+
+NEGATIVES = ("uniform", "in_batch", "mixed", "full")
+
+
+class Candidates(Protocol):
+    """What embeds candidates, as `tfsessionrec.layers.ItemEmbedding` does."""
+
+    vocabulary_size: int
+
+    def candidates(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """[...] int to [..., D]."""
+
+    def candidate_table(self) -> tf.Tensor:
+        """[V, D], all of them."""
+
+
+@keras.utils.register_keras_serializable(package="tfsessionrec")
+class NextSessionRetrieval(tfrs.tasks.Retrieval):
+    """Softmax over candidates, with all positives of the next session as labels.
+
+    For a position q with next-session positives P_q and negatives N_q
+
+    `L = mean over (q, p in P_q) of -log( exp(s_p) / (exp(s_p) + sum_{n in N_q} exp(s_n)) )`
+
+    with `s_c = <O_q, E_c> / temperature - log E[count_c]`; the correction is there for sampled
+    negatives alone. The positives of a position are in nobody's denominator at that position.
+
+    Args:
+        negatives: `"uniform"`, `"in_batch"` (the batch's positives), `"mixed"` (half and half) or
+            `"full"` (all items, in blocks that bound the memory). Defaults to `"uniform"`.
+        num_negatives: Negatives drawn a batch, shared by its positions. Not used by `"full"`.
+            Defaults to 512.
+        temperature: Divides the scores. Defaults to 1.
+        candidate_sampling_probability: [V] share of each vocabulary index among the log's positive
+            interactions (`vocabulary.probabilities`), for the correction of `"in_batch"` and
+            `"mixed"`. Default: the shares within the batch, which correct less.
+        first_item_index: Lower indices (padding, out-of-vocabulary) are never negatives. Defaults
+            to 2: padding and one out-of-vocabulary bucket.
+        metrics: TFRS factorised metrics, updated on each (position, positive). Slow: rather use
+            `tfsessionrec.evaluation`.
+
+    Call arguments:
+        query_embeddings: [B, S - 1, D] float tensor, what each position says of the session after.
+        target: `tfsessionrec.losses.next_session.NextSession` of those positions.
+        items: What embeds candidates: an `ItemEmbedding`, or an object with its `candidates`,
+            `candidate_table` and `vocabulary_size`.
+        static_shapes: Keeps positions without a target, with weight 0, instead of dropping them.
+            Needed under XLA, which wants fixed shapes.
+
+    Returns:
+        Scalar float32: the mean, 0 without any positive.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> import tfsessionrec as sr
+    >>> from tfsessionrec.losses.next_session import next_session
+    >>> items = sr.layers.ItemEmbedding(vocabulary_size=100, embedding_dim=8)
+    >>> task = NextSessionRetrieval(negatives="full")
+    >>> target = next_session(tf.constant([[[2, 3], [4, 5]]]))
+    >>> task(tf.zeros([1, 1, 8]), target, items).shape
+    TensorShape([])
+
+    References:
+        SessionRec (arXiv 2502.10157, 2025). Number and distribution of the negatives, correction
+        and temperature are not known from the paper: this package's choice.
+    """
+
+    def __init__(
+        self,
+        negatives: str = "uniform",
+        num_negatives: int = 512,
+        temperature: float = 1.0,
+        candidate_sampling_probability: Any = None,
+        first_item_index: int = 2,
+        metrics: Sequence[Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        if negatives not in NEGATIVES:
+            raise ValueError(
+                f"`negatives` should be one of {', '.join(NEGATIVES)}. Received: "
+                f"`negatives`={negatives!r}"
+            )
+        if not isinstance(num_negatives, int) or num_negatives < 1:
+            raise ValueError(
+                "`num_negatives` should be a positive integer. Received: "
+                f"`num_negatives`={num_negatives!r}"
+            )
+        if not temperature > 0:
+            raise ValueError(
+                f"`temperature` should be positive. Received: `temperature`={temperature!r}"
+            )
+        super().__init__(metrics=metrics, temperature=temperature, name=name)
+        self.negatives = negatives
+        self.num_negatives = num_negatives
+        self.temperature = temperature
+        self.first_item_index = first_item_index
+        self.candidate_sampling_probability = None
+        if candidate_sampling_probability is not None:
+            values = np.asarray(candidate_sampling_probability, np.float32)
+            if values.ndim != 1 or not np.all(np.isfinite(values)) or values.min() < 0:
+                raise ValueError(
+                    "`candidate_sampling_probability` should be a vector of finite shares, one a "
+                    f"vocabulary index. Received: shape {values.shape}"
+                )
+            self.candidate_sampling_probability = values
+        self.loss_mean = keras.metrics.Mean(name="retrieval_loss")
+
+    def call(
+        self,
+        query_embeddings: tf.Tensor,
+        target: NextSession,
+        items: Candidates,
+        static_shapes: bool = False,
+        compute_metrics: bool = True,
+    ) -> tf.Tensor:
+        loss = self.loss_sum(query_embeddings, target, items, static_shapes, compute_metrics)
+        mean = global_mean(loss)
+        if compute_metrics:
+            self.loss_mean.update_state(loss.mean, sample_weight=loss.count)
+        return mean
+
+    def loss_sum(
+        self,
+        query_embeddings: tf.Tensor,
+        target: NextSession,
+        items: Candidates,
+        static_shapes: bool = False,
+        compute_metrics: bool = False,
+    ) -> LossSum:
+        """The loss before its reduction, as a `LossSum`."""
+        dim, width = query_embeddings.shape[-1], tf.shape(target.item_ids)[-1]
+        queries = tf.cast(tf.reshape(query_embeddings, [-1, dim]), tf.float32) / self.temperature
+        ids = tf.reshape(target.item_ids, [-1, width])
+        positive = tf.reshape(target.positive, [-1, width])
+        if not static_shapes:
+            # Scores are made where there is a target, and nowhere else.
+            has_target = tf.reduce_any(positive, axis=-1)
+            queries = tf.boolean_mask(queries, has_target)
+            ids = tf.boolean_mask(ids, has_target)
+            positive = tf.boolean_mask(positive, has_target)
+        ids = tf.where(positive, ids, -1)
+
+        # (position, positive) pairs, by position
+        pair_rows = tf.repeat(tf.range(tf.shape(ids)[0]), width)
+        pair_ids, weights = tf.reshape(ids, [-1]), tf.reshape(positive, [-1])
+        if not static_shapes:
+            pair_rows = tf.boolean_mask(pair_rows, weights)
+            pair_ids = tf.boolean_mask(pair_ids, weights)
+            weights = tf.boolean_mask(weights, weights)
+        pair_ids = tf.maximum(pair_ids, 0)
+
+        pair_queries = tf.gather(queries, pair_rows)
+        if self.negatives == "full":
+            table = tf.cast(items.candidate_table(), tf.float32)[self.first_item_index :]
+            log_sums = catalogue_log_sum_exp(queries, table, ids - self.first_item_index)
+            embedded = tf.gather(table, tf.maximum(pair_ids - self.first_item_index, 0))
+            positive_logits = tf.reduce_sum(pair_queries * embedded, axis=-1)
+        else:
+            sampled = self._sample(pair_ids, weights, items.vocabulary_size)
+            negative_logits = score(queries, items.candidates(sampled.ids))
+            log_sums = sampled_log_sum_exp(negative_logits, sampled, ids)
+            embedded = tf.cast(items.candidates(pair_ids), tf.float32)
+            positive_logits = tf.reduce_sum(pair_queries * embedded, axis=-1)
+            positive_logits -= sampled.log_expected_count_of(pair_ids)
+        if compute_metrics:
+            for metric in self.factorized_metrics:
+                metric.update_state(pair_queries, embedded, sample_weight=weights)
+        return set_softmax_loss(positive_logits, tf.gather(log_sums, pair_rows), weights)
+
+    def _sample(
+        self, positive_ids: tf.Tensor, weights: tf.Tensor, vocabulary_size: int
+    ) -> SampledCandidates:
+        low, probability = self.first_item_index, self.candidate_sampling_probability
+        if probability is not None and len(probability) != vocabulary_size:
+            raise ValueError(
+                f"`candidate_sampling_probability` should have {vocabulary_size} entries, one a "
+                f"vocabulary index. Received: {len(probability)}"
+            )
+        if self.negatives == "uniform":
+            return uniform_candidates(self.num_negatives, low, vocabulary_size)
+        if self.negatives == "in_batch":
+            return in_batch_candidates(self.num_negatives, positive_ids, weights, probability)
+        return mixed_candidates(
+            self.num_negatives, low, vocabulary_size, positive_ids, weights, probability
+        )
+
+    def get_config(self) -> Config:
+        probability = self.candidate_sampling_probability
+        return {
+            "negatives": self.negatives,
+            "num_negatives": self.num_negatives,
+            "temperature": self.temperature,
+            "candidate_sampling_probability": None if probability is None else probability.tolist(),
+            "first_item_index": self.first_item_index,
+            "name": self.name,
+        }
