@@ -1,0 +1,65 @@
+"""From a raw interaction log to sessions, vocabularies, splits and batches.
+
+Reading and cutting a log needs Polars alone: TensorFlow is imported when `session_dataset` is
+first touched.
+"""
+
+import importlib
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+from tfsessionrec.data.expand_prefixes import expand_prefixes
+from tfsessionrec.data.flatten_sessions import flatten_sessions
+from tfsessionrec.data.read_events import read_events
+from tfsessionrec.data.sessionize import sessionize
+from tfsessionrec.data.sessions import Sessions
+from tfsessionrec.data.splits import last_days, leave_last_session_out, split_by_time
+from tfsessionrec.data.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from tfsessionrec.data.session_dataset import session_dataset
+    from tfsessionrec.data.simulate import simulate
+
+__all__ = [
+    "Sessions",
+    "Vocabulary",
+    "expand_prefixes",
+    "flatten_sessions",
+    "last_days",
+    "leave_last_session_out",
+    "read_events",
+    "session_dataset",
+    "sessionize",
+    "simulate",
+    "split_by_time",
+]
+
+_LAZY = ("session_dataset", "simulate")
+
+
+class _Room(types.ModuleType):
+    """A package whose lazy names stay functions.
+
+    Importing a submodule binds it as an attribute of its package. A lazy function and its module
+    share one name, and what a user means by `data.session_dataset` is the function, whoever
+    imported the module first.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _LAZY and isinstance(value, types.ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Room
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{name}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

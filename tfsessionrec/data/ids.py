@@ -1,0 +1,55 @@
+"""Raw ids as they come, and in the two types they are kept in: 64-bit integers and strings."""
+
+import polars as pl
+
+
+def clean_ids(values: pl.Series, argument: str, allow_null: bool = False) -> pl.Series:
+    """Ids as Int64 or String, with `""` as null.
+
+    Whole numbers that a missing value turned into floats are integers again, categories are
+    strings.
+
+    Raises:
+        ValueError: If the type is neither, or an id is missing and `allow_null` is False.
+    """
+    dtype = values.dtype
+    if dtype.is_float():
+        values = values.fill_nan(None)
+        if (values != values.round()).any():
+            raise ValueError(_type_message(values, argument, "fractions"))
+    if dtype.is_integer() or dtype.is_float():
+        values = _cast_to_int64(values, argument)
+    elif dtype == pl.String or isinstance(dtype, (pl.Categorical, pl.Enum)):
+        values = values.cast(pl.String)
+        values = values.set(values == "", None)
+    elif dtype == pl.Null:
+        values = values.cast(pl.String)
+    else:
+        raise ValueError(_type_message(values, argument, str(dtype)))
+    if not allow_null:
+        raise_if_missing(values, argument)
+    return values
+
+
+def raise_if_missing(values: pl.Series, argument: str) -> None:
+    """Raises with the number of missing ids and the row of the first."""
+    missing = values.is_null()
+    if missing.any():
+        raise ValueError(
+            f"`{argument}` should have no missing ids. Received: {missing.sum()} missing in "
+            f"column {values.name!r}, the first in row {missing.arg_max()} (counted from 0)"
+        )
+
+
+def _cast_to_int64(values: pl.Series, argument: str) -> pl.Series:
+    result = values.cast(pl.Int64, strict=False)
+    if result.null_count() > values.null_count():
+        raise ValueError(_type_message(values, argument, "numbers beyond 64 bits"))
+    return result
+
+
+def _type_message(values: pl.Series, argument: str, received: str) -> str:
+    return (
+        f"`{argument}` should hold integers or strings. "
+        f"Received: {received} in column {values.name!r}"
+    )

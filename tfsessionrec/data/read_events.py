@@ -1,0 +1,134 @@
+"""Reading a log: one door for files and frames."""
+
+import os
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+import polars as pl
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EventSource: TypeAlias = Union[str, os.PathLike[str], pl.DataFrame, pl.LazyFrame, "pd.DataFrame"]
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": None}
+
+
+def read_events(
+    source: EventSource,
+    columns: Mapping[str, str] | None = None,
+    separator: str | None = None,
+) -> pl.DataFrame:
+    """Reads an interaction log, one row an event, in the order of the source.
+
+    Args:
+        source: A path ending in `.csv`, `.tsv`, `.txt` (a table with a header) or `.parquet`, a
+            Polars DataFrame or LazyFrame, or a pandas DataFrame.
+        columns: Names to give: our name to the source's column. A source column may serve under
+            several names. Columns that are not mentioned keep theirs. Defaults to `None`.
+        separator: What stands between the fields of a text file. Defaults to `None`: a comma for
+            `.csv`, a tab for `.tsv`, and for `.txt` a tab if the header holds one, else a comma.
+
+    Returns:
+        A Polars DataFrame.
+
+    Raises:
+        FileNotFoundError: If `source` names a file that does not exist.
+        ValueError: If the suffix is unknown, the file is empty or cannot be read, `columns` names
+            a column that is not there, or gives a name that another column has already.
+
+    Example:
+
+    >>> import polars as pl
+    >>> from tfsessionrec.data import read_events
+    >>> log = pl.DataFrame({"visitor": [7, 7], "article": ["a", "b"]})
+    >>> read_events(log, columns={"user_id": "visitor", "item_id": "article"}).to_dicts()
+    [{'user_id': 7, 'item_id': 'a'}, {'user_id': 7, 'item_id': 'b'}]
+    """
+    events = scan_events(source, separator)
+    if columns:
+        names = events.collect_schema().names()
+        for ours, theirs in columns.items():
+            check_column(names, theirs, f"columns[{ours!r}]")
+        rest = [name for name in names if name not in columns.values()]
+        taken = [name for name in rest if name in columns]
+        if taken:
+            raise ValueError(
+                f"`columns` should give names that no other column has. Received: {taken}, "
+                f"which the source has already"
+            )
+        events = events.select(
+            *(pl.col(theirs).alias(ours) for ours, theirs in columns.items()), *rest
+        )
+    return collect_events(events)
+
+
+def scan_events(source: EventSource, separator: str | None = None) -> pl.LazyFrame:
+    """The source as a LazyFrame, so that only the columns asked for are read."""
+    if isinstance(source, pl.LazyFrame):
+        return source
+    if isinstance(source, pl.DataFrame):
+        return source.lazy()
+    if isinstance(source, (str, os.PathLike)):
+        return _scan_file(pathlib.Path(source), separator)
+    pandas = sys.modules.get("pandas")  # a pandas frame exists only where pandas was imported
+    if pandas is not None and isinstance(source, pandas.DataFrame):
+        return pl.from_pandas(source).lazy()
+    raise ValueError(
+        "`source` should be a path, a Polars DataFrame or LazyFrame, or a pandas DataFrame. "
+        f"Received: {type(source)}"
+    )
+
+
+def collect_events(events: pl.LazyFrame) -> pl.DataFrame:
+    """Reads what `scan_events` promised; no events at all is an error."""
+    try:
+        frame = events.collect()
+    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
+        raise ValueError(f"The events cannot be read: {error}") from error
+    if frame.is_empty():
+        raise ValueError("`source` should hold at least one event. Received: no rows")
+    return frame
+
+
+def check_column(names: list[str], name: object, argument: str) -> None:
+    """Raises unless `name` is one of `names`."""
+    if name not in names:
+        raise ValueError(
+            f"`{argument}` should name a column of the events. Received: `{argument}`={name!r}. "
+            f"Columns: {', '.join(names)}"
+        )
+
+
+def _scan_file(path: pathlib.Path, separator: str | None) -> pl.LazyFrame:
+    suffix = path.suffix.lower()
+    if suffix != ".parquet" and suffix not in _SEPARATORS:
+        raise ValueError(
+            f"`source` should end in .csv, .tsv, .txt or .parquet. Received: `source`={str(path)!r}"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"`source` should be a file that exists. Received: {str(path)!r}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"`source` should hold at least one event. Received: {path}, 0 bytes")
+    try:
+        if suffix == ".parquet":
+            events = pl.scan_parquet(path)
+        else:
+            # The whole file decides a column's type: a first id like 17 does not promise that the
+            # last one is a number too.
+            events = pl.scan_csv(
+                path,
+                separator=separator or _SEPARATORS[suffix] or _guess_separator(path),
+                infer_schema_length=None,
+            )
+        events.collect_schema()
+    except (pl.exceptions.ComputeError, pl.exceptions.NoDataError) as error:
+        raise ValueError(f"`source` cannot be read: {path}: {error}") from error
+    return events
+
+
+def _guess_separator(path: pathlib.Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return "\t" if "\t" in file.readline() else ","

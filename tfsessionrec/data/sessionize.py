@@ -1,0 +1,212 @@
+"""Events to sessions."""
+
+import datetime
+from collections.abc import Sequence
+
+import polars as pl
+
+from tfsessionrec.data.ids import clean_ids
+from tfsessionrec.data.impressions import clean_impressions, expand_impressions
+from tfsessionrec.data.read_events import (
+    EventSource,
+    check_column,
+    collect_events,
+    scan_events,
+)
+from tfsessionrec.data.sessions import COLUMNS, Sessions, session_index_from
+from tfsessionrec.data.times import gap_in_microseconds, to_microseconds
+
+_RESERVED = (*COLUMNS, "interaction_type")
+
+
+def sessionize(
+    events: EventSource,
+    *,
+    user: str | None = None,
+    item: str = "item_id",
+    time: str = "timestamp",
+    session: str | None = None,
+    gap: str | float | datetime.timedelta | None = None,
+    label: str | None = None,
+    interaction_type: str | None = None,
+    impressions: str | None = None,
+    impressions_separator: str = "|",
+    time_unit: str = "s",
+    keep: Sequence[str] = (),
+) -> Sessions:
+    """Groups a log's events into the sessions of its users.
+
+    A session is what the `session` column says, within one user; or, with `gap`, it ends where the
+    user's next event comes `gap` or more after the last. Users stand in the order of their first
+    appearance, their sessions in order of the first event, events in order of time. Every sort is
+    stable: what happened at the same time keeps the log's order.
+
+    An event with impressions gives one row for each item shown, in shown order: label 1 for the
+    item taken (after the others, if it was not among them), label 0 for the rest. Within a session
+    an item is a negative once at most, at its first showing, and never if it was taken anywhere in
+    the session. Its `interaction_type` is null: nothing was done.
+
+    Args:
+        events: The log: anything that `read_events` takes.
+        user: Column of user ids. Defaults to `None`: each session is a user of its own (then
+            `session` is needed).
+        item: Column of item ids. Defaults to `"item_id"`. With `impressions`, a missing id says
+            that nothing of the shown was taken.
+        time: Column of times: numbers since 1970 in `time_unit`s, datetimes (UTC unless they say
+            otherwise) or ISO 8601 strings. Defaults to `"timestamp"`.
+        session: Column of session ids. Defaults to `None`.
+        gap: Inactivity that ends a session: `"45s"`, `"30m"`, `"1h"`, `"1d"`, a timedelta, or
+            seconds. 0 makes each event a session of its own. Defaults to `None`. Exactly one of
+            `session` and `gap` is needed.
+        label: Column of labels, 1 for a positive interaction and 0 for an item that was shown but
+            not taken, kept as they are. Defaults to `None`: every event is positive.
+        interaction_type: Column that says what was done: click, cart, purchase. Defaults to `None`.
+        impressions: Column of the items shown, as lists or as strings. Defaults to `None`.
+        impressions_separator: What stands between the ids of an impressions string. Defaults to
+            `"|"`.
+        time_unit: `"s"`, `"ms"` or `"us"`: the unit of times that are numbers. Defaults to `"s"`.
+        keep: Further columns to keep, under their own names. Defaults to none.
+
+    Returns:
+        `Sessions`, each session a target.
+
+    Raises:
+        FileNotFoundError: If `events` names a file that does not exist.
+        ValueError: If a column is missing, holds what it should not (an unreadable time, a missing
+            id, a label other than 0 and 1), or the arguments contradict each other.
+
+    Example:
+
+    >>> import polars as pl
+    >>> from tfsessionrec.data import sessionize
+    >>> log = pl.DataFrame(
+    ...     {
+    ...         "user_id": ["ann", "bob", "ann", "ann"],
+    ...         "item_id": [11, 12, 13, 14],
+    ...         "timestamp": [0, 10, 60, 7200],
+    ...     }
+    ... )
+    >>> sessions = sessionize(log, user="user_id", gap="30m")
+    >>> sessions.events.select("user_id", "session_index", "item_id").rows()
+    [('ann', 0, 11), ('ann', 0, 13), ('ann', 1, 14), ('bob', 0, 12)]
+    """
+    if (session is None) == (gap is None):
+        raise ValueError(
+            "Exactly one of `session` and `gap` should be given. "
+            f"Received: `session`={session!r}, `gap`={gap!r}"
+        )
+    if user is None and session is None:
+        raise ValueError("`gap` needs `user`, whose inactivity it measures. Received: `user`=None")
+    if label is not None and impressions is not None:
+        raise ValueError(
+            "`label` and `impressions` should not both be given: impressions make the labels. "
+            f"Received: `label`={label!r}, `impressions`={impressions!r}"
+        )
+    gap_us = None if gap is None else gap_in_microseconds(gap)
+    columns = {
+        "user": user,
+        "session": session,
+        "item": item,
+        "time": time,
+        "label": label,
+        "interaction_type": interaction_type,
+        "impressions": impressions,
+    }
+    raw = _read(events, {key: name for key, name in columns.items() if name is not None}, keep)
+
+    # Every column is made in the order of the log, so that errors can tell the row.
+    table: dict[str, pl.Series] = {name: raw[name] for name in keep}
+    table["item_id"] = clean_ids(raw[item], "item", allow_null=impressions is not None)
+    table["_time"] = to_microseconds(raw[time], "time", time_unit)
+    if session is not None:
+        table["session_id"] = clean_ids(raw[session], "session")
+    table["user_id"] = table["session_id"] if user is None else clean_ids(raw[user], "user")
+    if interaction_type is not None:
+        table["interaction_type"] = raw[interaction_type]
+    if label is not None:
+        table["label"] = _clean_labels(raw[label])
+    if impressions is not None:
+        table["_shown"] = clean_impressions(
+            raw[impressions], impressions_separator, table["item_id"].dtype
+        )
+        _check_something_shown(table["item_id"], table["_shown"])
+
+    rows = pl.DataFrame(table)
+    rows = _sort_by_session(rows) if gap_us is None else _sort_by_gap(rows, gap_us)
+    if impressions is not None:
+        rows = expand_impressions(rows)
+    elif label is None:
+        rows = rows.with_columns(label=pl.lit(1.0, dtype=pl.Float32))
+    rows = rows.with_columns(
+        timestamp=pl.col("_time").cast(pl.Float64) / 1e6, is_target=pl.lit(True)
+    )
+    optional = ["interaction_type"] if interaction_type is not None else []
+    return Sessions(rows.select(*COLUMNS, *optional, *keep))
+
+
+def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> pl.DataFrame:
+    """The columns asked for, and no others."""
+    lazy = scan_events(events)
+    names = lazy.collect_schema().names()
+    for argument, name in columns.items():
+        check_column(names, name, argument)
+    if isinstance(keep, str):
+        raise ValueError(f"`keep` should be a list of columns. Received: `keep`={keep!r}")
+    for name in keep:
+        check_column(names, name, "keep")
+        if name in _RESERVED or name.startswith("_"):
+            raise ValueError(
+                f"`keep` should not hold a name that sessions have of their own "
+                f"({', '.join(_RESERVED)}, or any that starts with _). Received: {name!r}"
+            )
+    wanted = dict.fromkeys((*columns.values(), *keep))
+    return collect_events(lazy.select(*wanted))
+
+
+def _sort_by_session(table: pl.DataFrame) -> pl.DataFrame:
+    session = ("user_id", "session_id")
+    table = (
+        table.with_row_index("_row")
+        .with_columns(
+            _user=pl.col("_row").min().over("user_id"),
+            _start=pl.col("_time").min().over(session),
+            _session=pl.col("_row").min().over(session),
+        )
+        .sort("_user", "_start", "_session", "_time", maintain_order=True)
+    )
+    starts = pl.col("_session").ne_missing(pl.col("_session").shift(1))
+    return table.with_columns(session_index_from(starts))
+
+
+def _sort_by_gap(table: pl.DataFrame, gap: int) -> pl.DataFrame:
+    table = (
+        table.with_row_index("_row")
+        .with_columns(_user=pl.col("_row").min().over("user_id"))
+        .sort("_user", "_time", maintain_order=True)
+    )
+    new_user = pl.col("_user").ne_missing(pl.col("_user").shift(1))
+    starts = new_user | (pl.col("_time").diff() >= gap)
+    return table.with_columns(
+        session_index_from(starts), session_id=starts.cum_sum().cast(pl.Int64) - 1
+    )
+
+
+def _clean_labels(labels: pl.Series) -> pl.Series:
+    numbers = labels.cast(pl.Float32, strict=False)
+    wrong = ~numbers.is_in([0.0, 1.0]).fill_null(False)
+    if wrong.any():
+        row = wrong.arg_max() or 0
+        raise ValueError(
+            f"`label` should hold only 0 and 1. Received: {labels[row]!r} in column "
+            f"{labels.name!r}, row {row} (counted from 0)"
+        )
+    return numbers
+
+
+def _check_something_shown(items: pl.Series, shown: pl.Series) -> None:
+    empty = items.is_null() & shown.is_null()
+    if empty.any():
+        raise ValueError(
+            "`item` and `impressions` should not both be missing in a row. Received: "
+            f"{empty.sum()} such rows, the first in row {empty.arg_max()} (counted from 0)"
+        )

@@ -1,0 +1,274 @@
+"""Raw item ids and their indices."""
+
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tfsessionrec.data.ids import clean_ids
+from tfsessionrec.data.sessions import Sessions
+
+_FORMAT = "tfsessionrec.Vocabulary"
+_PRIME = np.uint64(1_099_511_628_211)
+
+
+class Vocabulary:
+    """The items a model knows, each with an index.
+
+    Index 0 is padding, then come `num_oov_indices` buckets for items out of the vocabulary, then
+    the items by descending count, those of equal count in the order given.
+
+    The bucket of an unknown id is `h mod num_oov_indices`, where `h` is the id itself for integers
+    and, for strings, the sum over the bytes of the UTF-8 text of `byte[i] * 1099511628211 ** i`,
+    modulo 2⁶⁴: stable across runs and machines.
+
+    Args:
+        ids: Raw ids, all integers or all strings, none twice.
+        counts: How often each id was taken. Defaults to `None`: unknown, all zero.
+        num_oov_indices: Number of buckets for unknown ids. Defaults to `1`.
+
+    Raises:
+        ValueError: If `ids` is empty, holds an id twice or a missing one, or mixes types; if
+            `counts` has another length or a negative number; if `num_oov_indices` is not positive.
+
+    Example:
+
+    >>> from tfsessionrec.data import Vocabulary
+    >>> vocabulary = Vocabulary(["tea", "milk"], counts=[3, 5])
+    >>> len(vocabulary), vocabulary.num_items, vocabulary.first_item_index
+    (4, 2, 2)
+    >>> vocabulary.lookup([["milk", "tea"], ["gin", ""]]).tolist()
+    [[2, 3], [1, 0]]
+    >>> vocabulary.raw([3, 2]).tolist()
+    ['tea', 'milk']
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[Any] | np.ndarray | pl.Series,
+        counts: Sequence[int] | np.ndarray | pl.Series | None = None,
+        num_oov_indices: int = 1,
+    ) -> None:
+        if isinstance(num_oov_indices, bool) or not (
+            isinstance(num_oov_indices, (int, np.integer)) and num_oov_indices > 0
+        ):
+            raise ValueError(
+                "`num_oov_indices` should be a positive integer. "
+                f"Received: `num_oov_indices`={num_oov_indices!r}"
+            )
+        self.num_oov_indices = int(num_oov_indices)
+        series = _ids_from(ids, "ids")
+        if series.is_empty():
+            raise ValueError("`ids` should hold at least one id. Received: none")
+        series = clean_ids(series, "ids")
+        twice = series.is_duplicated()
+        if twice.any():
+            raise ValueError(
+                f"`ids` should hold each id once. Received: {series.filter(twice)[0]!r} again"
+            )
+        taken = np.zeros(len(series), np.int64) if counts is None else np.asarray(counts)
+        if taken.shape != (len(series),) or taken.dtype.kind not in "iu" or (taken < 0).any():
+            raise ValueError(
+                "`counts` should hold one whole number, not negative, for each id. Received: "
+                f"{taken.dtype} of shape {taken.shape} for {len(series)} ids"
+            )
+        order = np.argsort(-taken.astype(np.int64), kind="stable")
+        series = series[order]
+        self._ids = series.to_numpy().astype(np.int64 if series.dtype == pl.Int64 else object)
+        self._counts = np.zeros(self.first_item_index + len(series), np.int64)
+        self._counts[self.first_item_index :] = taken[order]
+        self._table = pl.DataFrame(
+            {
+                "id": series,
+                "index": np.arange(self.first_item_index, len(self._counts), dtype=np.int32),
+            }
+        )
+
+    @classmethod
+    def from_sessions(
+        cls, sessions: Sessions, min_count: int = 1, num_oov_indices: int = 1
+    ) -> "Vocabulary":
+        """The items of the sessions.
+
+        Args:
+            sessions: Sessions to read, usually those for training.
+            min_count: Items with fewer interactions, of any label, are left out. Defaults to `1`.
+            num_oov_indices: As in the constructor. Defaults to `1`.
+
+        Returns:
+            A `Vocabulary` whose counts are of positive interactions.
+        """
+        if isinstance(min_count, bool) or not isinstance(min_count, int) or min_count < 1:
+            raise ValueError(
+                f"`min_count` should be a positive integer. Received: `min_count`={min_count!r}"
+            )
+        items = (
+            sessions.events.group_by("item_id", maintain_order=True)
+            .agg(rows=pl.len(), taken=(pl.col("label") == 1).sum().cast(pl.Int64))
+            .filter(pl.col("rows") >= min_count)
+        )
+        if items.is_empty():
+            raise ValueError(
+                f"`min_count` should leave at least one item. Received: `min_count`={min_count}"
+            )
+        return cls(items["item_id"], items["taken"], num_oov_indices)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def __repr__(self) -> str:
+        return (
+            f"Vocabulary(num_items={self.num_items}, dtype={self.dtype!r}, "
+            f"num_oov_indices={self.num_oov_indices})"
+        )
+
+    @property
+    def num_items(self) -> int:
+        """Number of items, without padding and buckets."""
+        return len(self._ids)
+
+    @property
+    def first_item_index(self) -> int:
+        """Index of the first item; below it stand padding and buckets."""
+        return 1 + self.num_oov_indices
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Raw ids [num_items], int64 or str objects; the first has index `first_item_index`."""
+        return self._ids
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Counts int64 [len(self)], by index; 0 for padding and buckets."""
+        return self._counts
+
+    @property
+    def dtype(self) -> str:
+        """`"int64"` or `"string"`."""
+        return "int64" if self._ids.dtype == np.int64 else "string"
+
+    def lookup(self, raw_ids: Any) -> np.ndarray:
+        """Indices of raw ids.
+
+        Args:
+            raw_ids: Array, nested list or Series of raw ids, of any shape. `None`, NaN and `""`
+                are padding. String ids may be bytes.
+
+        Returns:
+            int32 array of the same shape: 0 for padding, a bucket for an unknown id.
+
+        Raises:
+            ValueError: If the ids are not of the vocabulary's type.
+        """
+        array = raw_ids.to_numpy() if isinstance(raw_ids, pl.Series) else np.asarray(raw_ids)
+        series = clean_ids(_ids_from(array.reshape(-1), "raw_ids"), "raw_ids", allow_null=True)
+        if series.null_count() == len(series):
+            return np.zeros(array.shape, np.int32)
+        if series.dtype != self._table.schema["id"]:
+            raise ValueError(
+                f"`raw_ids` should hold ids of type {self.dtype}. Received: {series.dtype}"
+            )
+        found = series.to_frame("id").join(self._table, on="id", how="left", maintain_order="left")[
+            "index"
+        ]
+        known = found.is_not_null().to_numpy()
+        indices = found.fill_null(0).to_numpy().astype(np.int32)
+        unknown = ~known & series.is_not_null().to_numpy()
+        if unknown.any():
+            indices[unknown] = 1 + self._bucket(series.filter(pl.Series(unknown)))
+        return indices.reshape(array.shape)
+
+    def raw(self, indices: Any) -> np.ndarray:
+        """Raw ids of indices.
+
+        Args:
+            indices: Integers of any shape.
+
+        Returns:
+            Array of the same shape, int64 or str objects.
+
+        Raises:
+            ValueError: If an index is not an item's.
+        """
+        array = np.asarray(indices)
+        wrong = (array < self.first_item_index) | (array >= len(self))
+        if array.dtype.kind not in "iu" or wrong.any():
+            received = array[wrong].reshape(-1)[0] if wrong.any() else array.dtype
+            raise ValueError(
+                f"`indices` should be integers from {self.first_item_index} (the first item) "
+                f"to {len(self) - 1}. Received: {received}"
+            )
+        return self._ids[array - self.first_item_index]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the vocabulary to one JSON file, which is there whole or not at all."""
+        path = pathlib.Path(path)
+        content = {
+            "format": _FORMAT,
+            "version": 1,
+            "num_oov_indices": self.num_oov_indices,
+            "dtype": self.dtype,
+            "ids": self._ids.tolist(),
+            "counts": self._counts[self.first_item_index :].tolist(),
+        }
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with part.open("w", encoding="utf-8") as file:
+                json.dump(content, file, ensure_ascii=False)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Vocabulary":
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no whole vocabulary.
+        """
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+        try:
+            content = json.loads(text)
+            if content["format"] != _FORMAT or content["version"] != 1:
+                raise ValueError(f"format {content['format']!r} version {content['version']!r}")
+            dtype = pl.Int64 if content["dtype"] == "int64" else pl.String
+            ids = pl.Series(content["ids"], dtype=dtype)
+            return cls(ids, content["counts"], content["num_oov_indices"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"`path` should be a file that `Vocabulary.save` wrote. Received: {path}: {error!r}"
+            ) from error
+
+    def _bucket(self, unknown: pl.Series) -> np.ndarray:
+        if unknown.dtype == pl.Int64:
+            return unknown.to_numpy() % self.num_oov_indices
+        if self.num_oov_indices == 1:
+            return np.zeros(len(unknown), np.int64)
+        encoded = np.array([text.encode() for text in unknown], dtype=np.bytes_)
+        letters = encoded.view(np.uint8).reshape(len(encoded), -1).astype(np.uint64)
+        powers = np.ones(letters.shape[1], np.uint64)
+        powers[1:] = np.cumprod(np.full(letters.shape[1] - 1, _PRIME))
+        return ((letters * powers).sum(axis=1) % np.uint64(self.num_oov_indices)).astype(np.int64)
+
+
+def _ids_from(values: Any, argument: str) -> pl.Series:
+    """A Series of ids; bytes are text."""
+    if isinstance(values, pl.Series):
+        return values.rename(argument)
+    array = np.asarray(values)
+    try:
+        if array.dtype.kind in "OSU":
+            series = pl.Series(argument, array.tolist())
+            return series.cast(pl.String) if series.dtype == pl.Binary else series
+        return pl.Series(argument, array)
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise ValueError(
+            f"`{argument}` should hold integers only, or strings only. Received: {error}"
+        ) from error
