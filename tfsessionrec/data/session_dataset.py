@@ -1,0 +1,425 @@
+"""From sessions to a `tf.data.Dataset` of session batches."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import tensorflow as tf
+
+from tfsessionrec.data.sessions import Sessions, starts_session, starts_user
+from tfsessionrec.data.vocabulary import Vocabulary
+
+_OWN_KEYS = (
+    "item_ids",
+    "labels",
+    "is_target",
+    "session_times",
+    "interaction_types",
+    "target_ids",
+)
+
+
+def session_dataset(
+    sessions: Sessions | tf.data.Dataset,
+    vocabulary: Vocabulary,
+    *,
+    max_sessions: int = 50,
+    max_items: int = 20,
+    batch_size: int | None = None,
+    batch_positions: int | None = None,
+    shuffle: bool | None = None,
+    seed: int | None = None,
+    targets: str | None = None,
+    context: Sequence[str] = (),
+    interaction_types: bool | Sequence[str | int] | None = None,
+    min_sessions: int = 1,
+    drop_remainder: bool = False,
+    static_shapes: bool = False,
+) -> tf.data.Dataset:
+    """Makes batches of sessions, one row a user, for `model.fit` and for evaluation.
+
+    Padding comes last on every axis and is 0 (`False`) everywhere. Of a user the newest
+    `max_sessions` sessions are kept, of each session the newest `max_items` items. A batch is
+    padded to its own longest row and session, not to these limits (unless `static_shapes`).
+
+    Each element is a dict, with B rows, S sessions and I items:
+
+    | key | dtype, shape | meaning |
+    | --- | --- | --- |
+    | `item_ids` | int32 [B, S, I] | vocabulary indices; unknown items are out-of-vocabulary |
+    | `labels` | float32 [B, S, I] | 1 positive, 0 shown but not taken |
+    | `is_target` | bool [B, S] | may this session be predicted? |
+    | `session_times` | int64 [B, S] | start of the session, unix seconds |
+    | `interaction_types` | int32 [B, S, I] | if asked for: 1..n, 0 = padding or another type |
+    | each of `context` | own dtype, [B, S, I] | that column, 0 where null |
+    | `target_ids` | int32 [B, T] | with `targets="last"` only |
+
+    A shuffled epoch holds every row once. Its rows are sorted by their number of sessions (rows
+    of equal length in random order), cut into batches, and the batches are shuffled: little
+    padding, and a new order in each epoch that depends on `seed` alone.
+
+    Args:
+        sessions: The sessions, or a dataset of sessions as the builders of
+            `tfsessionrec.datasets` give it.
+        vocabulary: Gives each item its index.
+        max_sessions: Longest history, in sessions.
+        max_items: Longest session, in items.
+        batch_size: Rows a batch, 128 by default. Give either this or `batch_positions`.
+        batch_positions: Cells [B, S] a batch: as many rows as fit while B · S stays within it
+            (one row at the least).
+        shuffle: By default shuffled exactly if `seed` is given. Without shuffling rows keep the
+            order of `sessions`.
+        seed: Seed of the shuffling. Shuffling without one differs from run to run.
+        targets: None: all sessions are input, and a model trains on predicting each from those
+            before. `"last"`: the last session of each user is taken out of the input and its
+            positive items, each once and all of them, become `target_ids`: a user of one session
+            has an empty history. They hold out-of-vocabulary indices too, for a held-out
+            item unknown to the vocabulary is a miss. A last session whose `is_target` is False
+            gives no target.
+        context: Numeric columns of `sessions.events` to give along.
+        interaction_types: The types in order, the first becoming 1; or True for the sorted types
+            of these sessions. Give the list wherever two datasets must agree.
+        min_sessions: Users with fewer sessions (before truncation, a held-out one counted) are
+            left out. 2 leaves out those who train nothing.
+        drop_remainder: Leaves out rows so that every batch has `batch_size`; when shuffled, other
+            rows in each epoch.
+        static_shapes: Pads to `max_sessions` and `max_items` (`target_ids` to the most targets
+            of any row), for compilers and accelerators. The batch dimension is static with
+            `drop_remainder`.
+
+    Returns:
+        A `tf.data.Dataset` of known cardinality.
+
+    Raises:
+        ValueError: If an argument is out of its range or contradicts another, or if no row is
+            left.
+
+    Example:
+
+    >>> import polars as pl
+    >>> from tfsessionrec.data import Vocabulary, session_dataset, sessionize
+    >>> events = pl.DataFrame({
+    ...     "user": ["ann", "ann", "ann", "bob"],
+    ...     "visit": [1, 1, 2, 3],
+    ...     "item_id": ["tea", "cup", "tea", "cup"],
+    ...     "timestamp": [10, 20, 30, 40],
+    ... })
+    >>> sessions = sessionize(events, user="user", session="visit")
+    >>> dataset = session_dataset(sessions, Vocabulary.from_sessions(sessions))
+    >>> next(iter(dataset))["item_ids"].numpy().tolist()
+    [[[2, 3], [2, 0]], [[3, 0], [0, 0]]]
+    """
+    for name, value in (
+        ("max_sessions", max_sessions),
+        ("max_items", max_items),
+        ("min_sessions", min_sessions),
+        ("batch_size", 128 if batch_size is None else batch_size),
+        ("batch_positions", 1 if batch_positions is None else batch_positions),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"`{name}` should be a positive integer. Received: `{name}`={value!r}")
+    if batch_positions is not None:
+        if batch_size is not None:
+            raise ValueError(
+                "Only one of `batch_size` and `batch_positions` should be given. "
+                f"Received: `batch_size`={batch_size}, `batch_positions`={batch_positions}"
+            )
+        if drop_remainder or static_shapes:
+            raise ValueError(
+                "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
+                "`batch_positions` differ in their rows. "
+                f"Received: `batch_positions`={batch_positions}"
+            )
+    if targets not in (None, "last"):
+        raise ValueError(f'`targets` should be None or "last". Received: `targets`={targets!r}')
+    if isinstance(context, str):
+        raise ValueError(
+            f"`context` should be a sequence of column names. Received: `context`={context!r}"
+        )
+    if isinstance(sessions, tf.data.Dataset):
+        from tfsessionrec.data.from_tfds import sessions_from_tfds
+
+        sessions = sessions_from_tfds(sessions)
+    rows = _Rows.from_sessions(
+        sessions,
+        vocabulary,
+        max_sessions=int(max_sessions),
+        max_items=int(max_items),
+        last_is_target=targets == "last",
+        context=tuple(context),
+        interaction_types=interaction_types,
+        min_sessions=int(min_sessions),
+    )
+    if shuffle is None:
+        shuffle = seed is not None
+    if batch_size is None and batch_positions is None:
+        batch_size = 128
+
+    lengths = np.maximum(rows.user_end - rows.user_begin, 1)
+    if shuffle:
+        lengths = np.sort(lengths)
+    num_rows = len(lengths)
+    if batch_positions is not None:
+        bounds = _bounds_by_positions(lengths, batch_positions)
+    else:
+        assert batch_size is not None
+        if drop_remainder:
+            num_rows -= num_rows % batch_size
+            if num_rows == 0:
+                raise ValueError(
+                    "`drop_remainder` leaves no batch: fewer rows than `batch_size`. "
+                    f"Received: `batch_size`={batch_size} for {len(lengths)} rows"
+                )
+        bounds = np.minimum(np.arange(0, num_rows + batch_size, batch_size), num_rows)
+
+    with tf.device("/cpu:0"):
+        tables = {name: tf.constant(array) for name, array in rows.tables().items()}
+        if shuffle:
+            batches = _shuffled_batches(tables, bounds, seed)
+        else:
+            batches = tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:])).map(tf.range)
+
+    def assemble(indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        if drop_remainder:
+            indices = tf.ensure_shape(indices, [batch_size])
+        return _assemble(
+            tables,
+            indices,
+            names=tuple(rows.item_columns),
+            shape=(max_sessions, max_items, rows.max_targets) if static_shapes else None,
+        )
+
+    return (
+        batches.map(assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .apply(tf.data.experimental.assert_cardinality(len(bounds) - 1))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """Sessions in flat arrays: rows are ranges of sessions, sessions are ranges of items.
+
+    Every per-item array ends in one padding value and every per-session array in one empty
+    session, so that an index out of a range, sent there, gathers the padding.
+    """
+
+    user_begin: np.ndarray  # int64 [U], sessions of the input
+    user_end: np.ndarray
+    session_begin: np.ndarray  # int64 [M + 1], items kept of each session
+    session_end: np.ndarray
+    session_times: np.ndarray  # int64 [M + 1]
+    is_target: np.ndarray  # bool [M + 1]
+    item_columns: dict[str, np.ndarray]  # each [N + 1]
+    target_ids: np.ndarray | None  # int32 [number of targets + 1]
+    target_offsets: np.ndarray | None  # int64 [U + 1]
+
+    @property
+    def max_targets(self) -> int:
+        return 1 if self.target_offsets is None else max(1, int(np.diff(self.target_offsets).max()))
+
+    def tables(self) -> dict[str, np.ndarray]:
+        """All arrays by name, the item columns under theirs."""
+        own = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "item_columns" and getattr(self, field.name) is not None
+        }
+        return own | {f"item/{name}": column for name, column in self.item_columns.items()}
+
+    @classmethod
+    def from_sessions(
+        cls,
+        sessions: Sessions,
+        vocabulary: Vocabulary,
+        *,
+        max_sessions: int,
+        max_items: int,
+        last_is_target: bool,
+        context: tuple[str, ...],
+        interaction_types: bool | Sequence[str | int] | None,
+        min_sessions: int,
+    ) -> "_Rows":
+        events = sessions.events
+        begins = events.select(session=starts_session(), user=starts_user())
+        starts = np.flatnonzero(begins["session"])
+        ends = np.append(starts[1:], len(events))
+        first = np.flatnonzero(begins["user"].gather(starts))
+        last = np.append(first[1:], len(starts))
+        kept = last - first >= min_sessions
+        if not kept.any():
+            raise ValueError(
+                "No user has as many sessions as `min_sessions`. "
+                f"Received: `min_sessions`={min_sessions} for {len(first)} users"
+            )
+        first, last = first[kept], last[kept]
+
+        item_ids = vocabulary.lookup(events["item_id"].to_numpy()).astype(np.int32)
+        labels = events["label"].to_numpy().astype(np.float32)
+        columns = {"item_ids": item_ids, "labels": labels}
+        if interaction_types is not None and interaction_types is not False:
+            columns["interaction_types"] = _type_indices(events, interaction_types)
+        for name in context:
+            columns[name] = _context_column(events, name)
+
+        is_target = events["is_target"].to_numpy()[starts]
+        target_ids = target_offsets = None
+        if last_is_target:
+            last = last - 1
+            # One index a distinct positive item of each held-out session, in order.
+            row = np.full(len(starts), -1)
+            row[last[is_target[last]]] = np.flatnonzero(is_target[last])
+            target_rows = np.repeat(row, ends - starts)
+            positives = (
+                pl.DataFrame(
+                    {"row": target_rows, "raw": events["item_id"], "id": item_ids, "label": labels}
+                )
+                .filter((pl.col("row") >= 0) & (pl.col("label") > 0) & (pl.col("id") > 0))
+                .unique(["row", "raw"], keep="first", maintain_order=True)
+            )
+            counts = np.bincount(positives["row"].to_numpy(), minlength=len(last))
+            target_offsets = np.concatenate([[0], np.cumsum(counts)])
+            target_ids = _padded(positives["id"].to_numpy())
+        times = np.floor(events["timestamp"].to_numpy()[starts]).astype(np.int64)
+        return cls(
+            user_begin=np.maximum(first, last - max_sessions),
+            user_end=last,
+            session_begin=np.append(np.maximum(starts, ends - max_items), len(events)),
+            session_end=np.append(ends, len(events)),
+            session_times=_padded(times),
+            is_target=_padded(is_target),
+            item_columns={name: _padded(column) for name, column in columns.items()},
+            target_ids=target_ids,
+            target_offsets=target_offsets,
+        )
+
+
+def _padded(array: np.ndarray) -> np.ndarray:
+    return np.append(array, np.zeros(1, array.dtype))
+
+
+def _type_indices(
+    events: pl.DataFrame, interaction_types: bool | Sequence[str | int]
+) -> np.ndarray:
+    """Index of each row's interaction type, 1..n, 0 for null or a type not in the list."""
+    if "interaction_type" not in events.columns:
+        raise ValueError(
+            "`interaction_types` needs sessions with interaction types: give "
+            "`sessionize(interaction_type=...)`. "
+            f"Received: `interaction_types`={interaction_types!r}"
+        )
+    types = events["interaction_type"]
+    if interaction_types is True:
+        interaction_types = types.drop_nulls().unique().sort().to_list()
+    if isinstance(interaction_types, bool | str) or len(set(interaction_types)) != len(
+        interaction_types
+    ):
+        raise ValueError(
+            "`interaction_types` should be True or a sequence of distinct types. "
+            f"Received: `interaction_types`={interaction_types!r}"
+        )
+    indices = types.replace_strict(
+        list(interaction_types),
+        list(range(1, len(interaction_types) + 1)),
+        default=0,
+        return_dtype=pl.Int32,
+    )
+    return indices.fill_null(0).to_numpy()
+
+
+def _context_column(events: pl.DataFrame, name: str) -> np.ndarray:
+    if name in _OWN_KEYS:
+        raise ValueError(f"`context` may not be called as a key of the batch. Received: {name!r}")
+    if name not in events.columns:
+        raise ValueError(
+            f"`context` names no column of the sessions (keep it with `sessionize(keep=...)`). "
+            f"Received: {name!r}; columns: {events.columns}"
+        )
+    column = events[name]
+    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        raise ValueError(
+            f"`context` columns should be numeric. Received: {name!r} of type {column.dtype}"
+        )
+    return column.fill_null(False if column.dtype == pl.Boolean else 0).to_numpy()
+
+
+def _bounds_by_positions(lengths: np.ndarray, batch_positions: int) -> np.ndarray:
+    """Cuts rows, in order, so that rows × longest stays within `batch_positions`."""
+    bounds, longest = [0], 0
+    for row, length in enumerate(lengths.tolist()):
+        longest = max(longest, length)
+        if row > bounds[-1] and (row + 1 - bounds[-1]) * longest > batch_positions:
+            bounds.append(row)
+            longest = length
+    return np.array([*bounds, len(lengths)], np.int64)
+
+
+def _shuffled_batches(
+    tables: dict[str, tf.Tensor], bounds: np.ndarray, seed: int | None
+) -> tf.data.Dataset:
+    """One int64 vector of rows a batch, drawn anew in each epoch."""
+    lengths = tables["user_end"] - tables["user_begin"]
+    starts, ends = tf.constant(bounds[:-1]), tf.constant(bounds[1:])
+
+    def epoch(number: tf.Tensor) -> tf.data.Dataset:
+        order, batch_order = tf.unstack(
+            tf.random.experimental.stateless_split(tf.stack([number, 0]), 2)
+        )
+        rows = tf.random.experimental.stateless_shuffle(
+            tf.range(tf.size(lengths, tf.int64)), seed=order
+        )[: ends[-1]]
+        rows = tf.gather(rows, tf.argsort(tf.gather(lengths, rows), stable=True))
+        batch = tf.random.experimental.stateless_shuffle(
+            tf.range(tf.size(starts)), seed=batch_order
+        )
+        return tf.data.Dataset.from_tensor_slices(
+            (tf.gather(starts, batch), tf.gather(ends, batch))
+        ).map(lambda start, end: rows[start:end])
+
+    numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+    return numbers.take(1).flat_map(epoch)
+
+
+def _assemble(
+    tables: dict[str, tf.Tensor],
+    rows: tf.Tensor,
+    names: Sequence[str],
+    shape: tuple[int, int, int] | None,
+) -> dict[str, tf.Tensor]:
+    """The batch of some rows: offsets, masks and gathers."""
+    sessions = _ranges(
+        tf.gather(tables["user_begin"], rows),
+        tf.gather(tables["user_end"], rows),
+        width=shape and shape[0],
+        outside=tf.size(tables["session_times"], tf.int64) - 1,
+    )
+    items = _ranges(
+        tf.gather(tables["session_begin"], sessions),
+        tf.gather(tables["session_end"], sessions),
+        width=shape and shape[1],
+        outside=tf.size(tables["item/item_ids"], tf.int64) - 1,
+    )
+    batch = {name: tf.gather(tables[f"item/{name}"], items) for name in names}
+    for name in ("is_target", "session_times"):
+        batch[name] = tf.gather(tables[name], sessions)
+    if "target_ids" in tables:
+        positions = _ranges(
+            tf.gather(tables["target_offsets"], rows),
+            tf.gather(tables["target_offsets"], rows + 1),
+            width=shape and shape[2],
+            outside=tf.size(tables["target_ids"], tf.int64) - 1,
+        )
+        batch["target_ids"] = tf.gather(tables["target_ids"], positions)
+    return batch
+
+
+def _ranges(begin: tf.Tensor, end: tf.Tensor, width: int | None, outside: tf.Tensor) -> tf.Tensor:
+    """begin, begin + 1, ..., end - 1 along a new last axis, then `outside`."""
+    columns = tf.range(
+        tf.maximum(tf.reduce_max(end - begin), 1) if width is None else tf.constant(width, tf.int64)
+    )
+    if width is not None:
+        columns = tf.ensure_shape(columns, [width])
+    indices = begin[..., tf.newaxis] + columns
+    return tf.where(indices < end[..., tf.newaxis], indices, outside)
