@@ -1,0 +1,31 @@
+"""Ranking metrics: Keras metrics over scored lists, and NumPy functions of ranks."""
+
+from tfsessionrec.metrics.hit_rate_at_k import HitRateAtK
+from tfsessionrec.metrics.mrr_at_k import MRRAtK
+from tfsessionrec.metrics.ndcg_at_k import NDCGAtK
+from tfsessionrec.metrics.ranking_metric import RankingMetric
+from tfsessionrec.metrics.ranking_metrics import (
+    check_k,
+    first_taken_rank,
+    hit_rate,
+    mrr,
+    ndcg,
+    pair_auc,
+    recall,
+)
+from tfsessionrec.metrics.recall_at_k import RecallAtK
+
+__all__ = [
+    "HitRateAtK",
+    "MRRAtK",
+    "NDCGAtK",
+    "RankingMetric",
+    "RecallAtK",
+    "check_k",
+    "first_taken_rank",
+    "hit_rate",
+    "mrr",
+    "ndcg",
+    "pair_auc",
+    "recall",
+]

@@ -1,0 +1,212 @@
+"""Ranking metrics as pure NumPy functions, one value a query.
+
+Catalogue metrics (`recall`, `hit_rate`, `ndcg`, `mrr`) are functions of the targets' **ranks**, not
+of sorted lists: `ranks[q, i]` is the 1-based rank of query q's i-th target, 0 where there is no
+target (padding). A target that cannot be found has a rank larger than every `k`. A query without
+targets has no value: NaN.
+
+List metrics (`first_taken_rank`, `pair_auc`) are functions of the scores of the few items that a
+query was shown.
+"""
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def check_k(k: Any) -> int:
+    """Returns `k` as an int.
+
+    Raises:
+        ValueError: If `k` is not a positive integer.
+
+    Example:
+
+    >>> check_k(20)
+    20
+    """
+    try:
+        number = 0 if isinstance(k, bool | np.bool_) else operator.index(k)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"`k` should be a positive integer. Received: `k`={k!r}")
+    return number
+
+
+def _hits(ranks: ArrayLike, k: int) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.float64]]:
+    """The ranks, which of them are hits, and the number of targets a query (NaN for none)."""
+    k = check_k(k)
+    ranks = np.asarray(ranks)
+    if ranks.ndim != 2 or not np.issubdtype(ranks.dtype, np.integer):
+        raise ValueError(
+            "`ranks` should be integers of shape [queries, targets]. Received: "
+            f"`ranks` of shape {ranks.shape} and dtype {ranks.dtype}"
+        )
+    sizes = (ranks > 0).sum(axis=1)
+    return ranks, (ranks > 0) & (ranks <= k), np.where(sizes == 0, np.nan, sizes)
+
+
+def recall(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
+    """Share of the targets that stand among the first k.
+
+    `recall@k = |{i : rank_i <= k}| / |T|`
+
+    Args:
+        ranks: [queries, targets] integers, 1-based, 0 for padding.
+        k: Length of the list, a positive integer.
+
+    Returns:
+        [queries] float64, NaN for a query without targets.
+
+    Raises:
+        ValueError: If `k` is not a positive integer or `ranks` is not an integer matrix.
+
+    Example: of the ranks 1 and 7 one is within 5; the second query's only target is.
+
+    >>> recall([[1, 7], [3, 0]], k=5)
+    array([0.5, 1. ])
+    """
+    _, hits, sizes = _hits(ranks, k)
+    return hits.sum(axis=1) / sizes
+
+
+def hit_rate(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
+    """Whether any target stands among the first k.
+
+    `hit_rate@k = 1 if min_i rank_i <= k else 0`
+
+    Args:
+        ranks: [queries, targets] integers, 1-based, 0 for padding.
+        k: Length of the list, a positive integer.
+
+    Returns:
+        [queries] float64, NaN for a query without targets.
+
+    Raises:
+        ValueError: If `k` is not a positive integer or `ranks` is not an integer matrix.
+
+    Example:
+
+    >>> hit_rate([[1, 7], [6, 0]], k=5)
+    array([1., 0.])
+    """
+    _, hits, sizes = _hits(ranks, k)
+    return np.where(np.isnan(sizes), np.nan, hits.any(axis=1))
+
+
+def mrr(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
+    """Reciprocal rank of the best target, 0 if it is not among the first k.
+
+    `mrr@k = 1 / min_i rank_i if min_i rank_i <= k else 0`
+
+    Args:
+        ranks: [queries, targets] integers, 1-based, 0 for padding.
+        k: Length of the list, a positive integer.
+
+    Returns:
+        [queries] float64, NaN for a query without targets.
+
+    Raises:
+        ValueError: If `k` is not a positive integer or `ranks` is not an integer matrix.
+
+    Example:
+
+    >>> mrr([[7, 4], [6, 0]], k=5)
+    array([0.25, 0.  ])
+    """
+    ranks, hits, sizes = _hits(ranks, k)
+    reciprocals = np.where(hits, 1.0 / np.maximum(ranks, 1), 0.0)
+    return np.where(np.isnan(sizes), np.nan, reciprocals.max(axis=1, initial=0.0))
+
+
+def ndcg(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
+    """Normalised discounted cumulative gain, each target worth 1.
+
+    `DCG@k = sum over rank_i <= k of 1 / log2(1 + rank_i)`, divided by the best there can be,
+    `IDCG@k = sum for r = 1 .. min(|T|, k) of 1 / log2(1 + r)`.
+
+    Args:
+        ranks: [queries, targets] integers, 1-based, 0 for padding.
+        k: Length of the list, a positive integer.
+
+    Returns:
+        [queries] float64, NaN for a query without targets.
+
+    Raises:
+        ValueError: If `k` is not a positive integer or `ranks` is not an integer matrix.
+
+    Example: one target on rank 3 gives 1 / log2(4) = 0.5 of 1 / log2(2) = 1.
+
+    >>> ndcg([[3, 0], [1, 2]], k=5)
+    array([0.5, 1. ])
+    """
+    ranks, hits, _ = _hits(ranks, k)
+    gains = np.where(hits, 1.0 / np.log2(1.0 + np.maximum(ranks, 1)), 0.0).sum(axis=1)
+    best = np.cumsum(1.0 / np.log2(np.arange(2, ranks.shape[1] + 2)))
+    return gains / np.append(np.nan, best)[np.minimum((ranks > 0).sum(axis=1), k)]
+
+
+def _shown(
+    scores: ArrayLike, labels: ArrayLike, mask: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    mask = np.asarray(mask, bool)
+    taken = (np.asarray(labels) > 0) & mask
+    return np.asarray(scores, np.float64), taken, mask & ~taken
+
+
+def first_taken_rank(scores: ArrayLike, labels: ArrayLike, mask: ArrayLike) -> NDArray[np.int64]:
+    """Rank of the best-scored taken item among the shown ones, ties against it.
+
+    `rank = 1 + |{shown, not taken : score >= best score of a taken item}|`. A score that is NaN
+    counts against the taken item on either side.
+
+    Args:
+        scores: [queries, shown] floats.
+        labels: [queries, shown], 1 taken, 0 shown but not taken.
+        mask: [queries, shown], True where an item was really shown.
+
+    Returns:
+        [queries] int64, 0 for a query of which nothing was taken.
+
+    Example: the taken item ties with one of the others.
+
+    >>> first_taken_rank([[0.2, 0.9, 0.9, 9.0]], [[0, 1, 0, 0]], [[True, True, True, False]])
+    array([2])
+    """
+    scores, taken, others = _shown(scores, labels, mask)
+    best = np.where(taken & ~np.isnan(scores), scores, -np.inf).max(axis=1, keepdims=True)
+    ranks = 1 + (others & ~(scores < best)).sum(axis=1)
+    return np.where(taken.any(axis=1), ranks, 0)
+
+
+def pair_auc(
+    scores: ArrayLike, labels: ArrayLike, mask: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Pairs (taken, shown but not taken) in the right order, within each query.
+
+    `correct = sum over pairs of [s_taken > s_other] + 0.5 * [s_taken == s_other]`: a query's AUC is
+    `correct / pairs`, and `sum(correct) / sum(pairs)` is the AUC over all pairs. A pair with a NaN
+    score is wrong.
+
+    Args:
+        scores: [queries, shown] floats.
+        labels: [queries, shown], 1 taken, 0 shown but not taken.
+        mask: [queries, shown], True where an item was really shown.
+
+    Returns:
+        Two arrays [queries]: correct (float64) and the number of pairs (int64).
+
+    Example: the taken item beats one of the others and ties with the second.
+
+    >>> pair_auc([[0.5, 0.1, 0.5]], [[1, 0, 0]], [[True, True, True]])
+    (array([1.5]), array([2]))
+    """
+    scores, taken, others = _shown(scores, labels, mask)
+    pairs = taken[:, :, None] & others[:, None, :]
+    wins = (scores[:, :, None] > scores[:, None, :]) + 0.5 * (
+        scores[:, :, None] == scores[:, None, :]
+    )
+    return (wins * pairs).sum(axis=(1, 2)), pairs.sum(axis=(1, 2))
