@@ -459,7 +459,7 @@ def test_repeat_and_known_cardinality(many):
     assert epochs[:4] != epochs[4:]
 
 
-def test_rows_of_a_batch_are_split_among_replicas(many):
+def test_a_strategy_distributes_it(many):
     devices = tf.config.list_logical_devices("CPU")
     strategy = tf.distribute.MirroredStrategy([devices[0].name])
     dataset = session_dataset(many, Vocabulary.from_sessions(many), batch_size=64)

@@ -30,8 +30,8 @@ class Simulation:
     """
 
     events: pl.DataFrame
-    item_ids: np.ndarray
-    user_ids: np.ndarray
+    item_ids: np.ndarray = dataclasses.field(repr=False)
+    user_ids: np.ndarray = dataclasses.field(repr=False)
     item_factors: np.ndarray = dataclasses.field(repr=False)
     popularity: np.ndarray = dataclasses.field(repr=False)
     last_interests: np.ndarray = dataclasses.field(repr=False)
@@ -52,7 +52,8 @@ class Simulation:
         session. Items of a session are independent, so no ranking has a higher expected Recall,
         HitRate or NDCG than the order of these probabilities (swap two items that stand the other
         way round: the expectation does not fall). A model sees only the sessions before, so it
-        stays below.
+        stays below. (Given that the session shows anything at all, all probabilities of a user
+        grow by the same tiny factor.)
 
         Args:
             user_ids: The users, all by default. Memory is [users, items]: ask in blocks.
@@ -68,7 +69,7 @@ class Simulation:
         if user_ids is None:
             rows = np.arange(len(self.user_ids))
         else:
-            wanted = np.asarray(user_ids)
+            wanted = np.asarray(user_ids, object)
             rows = np.minimum(np.searchsorted(self.user_ids, wanted), len(self.user_ids) - 1)
             strange = self.user_ids[rows] != wanted
             if strange.any():
