@@ -98,10 +98,7 @@ class ItemEmbedding(keras.layers.Layer):
         self.mlp_dims = None if mlp_dims is None else tuple(mlp_dims)
 
     def build(self, input_shape: Any = None) -> None:
-        table = {"initializer": self.embeddings_initializer, "trainable": True}
-        self.item_table = self.add_weight(
-            name="item_table", shape=(self.vocabulary_size, self.embedding_dim), **table
-        )
+        self.item_table = self._table("item_table", self.vocabulary_size, self.embedding_dim)
         self.feature_tables, self.category_tables = {}, {}
         width = self.embedding_dim
         for name, feature in self.features.items():
@@ -117,10 +114,8 @@ class ItemEmbedding(keras.layers.Layer):
                     self._feature_values[name].astype(feature["dtype"])
                 )
             if feature["num_categories"]:
-                self.category_tables[name] = self.add_weight(
-                    name=f"categories_{name}",
-                    shape=(feature["num_categories"], self.feature_dim),
-                    **table,
+                self.category_tables[name] = self._table(
+                    f"categories_{name}", feature["num_categories"], self.feature_dim
                 )
                 width += self.feature_dim
             else:
@@ -139,16 +134,21 @@ class ItemEmbedding(keras.layers.Layer):
                 self.mlp.append(dense)
                 width = units
         if self.interaction_embedding:
-            self.label_table = self.add_weight(
-                name="label_table", shape=(2, self.embedding_dim), **table
-            )
+            self.label_table = self._table("label_table", 2, self.embedding_dim)
         if self.num_interaction_types:
-            self.interaction_type_table = self.add_weight(
-                name="interaction_type_table",
-                shape=(self.num_interaction_types + 1, self.embedding_dim),
-                **table,
+            self.interaction_type_table = self._table(
+                "interaction_type_table", self.num_interaction_types + 1, self.embedding_dim
             )
         self.built = True
+
+    def _table(self, name: str, rows: int, dim: int) -> Any:
+        # An initialiser without a seed gives equal values each time it is called: one a table.
+        initializer = type(self.embeddings_initializer).from_config(
+            self.embeddings_initializer.get_config()
+        )
+        return self.add_weight(
+            name=name, shape=(rows, dim), initializer=initializer, trainable=True
+        )
 
     def candidates(self, item_ids: tf.Tensor) -> tf.Tensor:
         """Embeds items as candidates: [...] int to [..., D] float, without interaction vectors."""

@@ -2,34 +2,40 @@
 
 import tensorflow as tf
 
-from tfsessionrec.sampling.sampled_candidates import SampledCandidates
-
 
 def sampled_log_sum_exp(
-    negative_logits: tf.Tensor, sampled: SampledCandidates, hidden: tf.Tensor
+    negative_logits: tf.Tensor, sampled_ids: tf.Tensor, mask: tf.Tensor, hidden: tf.Tensor
 ) -> tf.Tensor:
-    """Log-sum-exp of corrected logits over the sampled negatives of each query.
+    """Log-sum-exp over the sampled negatives of each query, without its own positives.
 
-    `lse_q = log sum_{n in sample, n not in H_q} exp(s_{q,n} - log E[count_n])`.
+    `lse_q = log sum_{n in sample, n not in H_q} exp(s_{q,n})`.
 
     Args:
-        negative_logits: [Q, N] float tensor of scores.
-        sampled: The N sampled candidates, their ids in ascending order.
-        hidden: [Q, H] integer tensor of each query's own positives; negative numbers are padding.
+        negative_logits: [Q, N] float tensor, logQ-corrected where the sampler needs it.
+        sampled_ids: [N] int32 tensor, ascending.
+        mask: [N] bool tensor, False for repeats of an id.
+        hidden: [Q, H] int32 tensor of each query's own positives; negative numbers are padding.
 
     Returns:
         [Q] float32 tensor.
 
+    Example:
+
+    >>> sampled_log_sum_exp(
+    ...     tf.zeros([1, 3]), tf.constant([4, 7, 9]), tf.ones([3], tf.bool), tf.constant([[7, -1]])
+    ... ).numpy()
+    array([0.6931472], dtype=float32)
+
     References:
-        Sampled softmax (Jean et al., 2015); logQ correction as in `tf.nn.sampled_softmax_loss`.
+        Sampled softmax: Jean et al., "On using very large target vocabulary" (2015).
     """
-    logits = tf.cast(negative_logits, tf.float32) - sampled.log_expected_count
-    logits = tf.where(sampled.mask, logits, logits.dtype.min)
-    # The sample is sorted and its repeats are masked: each hidden id stands at one place at most.
-    num_sampled = tf.shape(sampled.ids)[0]
-    place = tf.searchsorted(sampled.ids, tf.reshape(hidden, [-1]))
-    place = tf.reshape(tf.minimum(place, num_sampled - 1), tf.shape(hidden))
-    found = tf.equal(tf.gather(sampled.ids, place), hidden)
+    logits = tf.cast(negative_logits, tf.float32)
+    logits = tf.where(mask, logits, logits.dtype.min)
+    # The sample is sorted and its repeats are masked: a hidden id stands at one place at most,
+    # the first of its run, which is what a search from the left finds.
+    place = tf.searchsorted(sampled_ids, tf.reshape(hidden, [-1]))
+    place = tf.reshape(tf.minimum(place, tf.shape(sampled_ids)[0] - 1), tf.shape(hidden))
+    found = tf.equal(tf.gather(sampled_ids, place), hidden)
     return tf.reduce_logsumexp(hide_columns(logits, place, found), axis=1)
 
 

@@ -183,7 +183,8 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
         else:
             sampled = self._sample(pair_ids, weights, items.vocabulary_size)
             negative_logits = score(queries, items.candidates(sampled.ids))
-            log_sums = sampled_log_sum_exp(negative_logits, sampled, ids)
+            negative_logits -= sampled.log_expected_count
+            log_sums = sampled_log_sum_exp(negative_logits, sampled.ids, sampled.mask, ids)
             embedded = tf.cast(items.candidates(pair_ids), tf.float32)
             positive_logits = tf.reduce_sum(pair_queries * embedded, axis=-1)
             positive_logits -= sampled.log_expected_count_of(pair_ids)
