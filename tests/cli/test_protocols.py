@@ -1,0 +1,150 @@
+import polars as pl
+import pytest
+
+from tfsessionrec.cli.protocols import expand_targets, queries
+from tfsessionrec.data import Sessions, Vocabulary, sessionize
+
+SESSIONS = {
+    "ann": [["a", "b"], ["c"], ["d", "e", "f"]],
+    "bob": [["b", "c"]],
+    "cem": [["a"], ["b", "-a", "c"]],  # a was shown and not taken
+}
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    rows = [
+        {
+            "user": user,
+            "visit": number,
+            "item_id": item.strip("-"),
+            "timestamp": 1000 * number + place,
+            "label": 0 if item.startswith("-") else 1,
+        }
+        for user, visits in SESSIONS.items()
+        for number, visit in enumerate(visits)
+        for place, item in enumerate(visit)
+    ]
+    return sessionize(pl.DataFrame(rows), user="user", session="visit", label="label")
+
+
+def asked(
+    protocol: str, sessions: Sessions, *, next_item: bool, max_sessions: int = 50
+) -> list[tuple[list[list[str]], set[str]]]:
+    """(sessions of the history, targets) of every query, as evaluation reads the batches."""
+    vocabulary = Vocabulary(["a", "b", "c", "d", "e", "f"])
+    training = {
+        "next_item": next_item,
+        "max_sessions": max_sessions,
+        "max_items": 1 if next_item else 20,
+    }
+    found = []
+
+    def raw(indices: list[int]) -> list[str]:
+        return [str(vocabulary.raw(index)) for index in indices if index]
+
+    for batch in queries(protocol, sessions, vocabulary, training):
+        items, labels = batch["item_ids"].numpy().tolist(), batch["labels"].numpy()
+        for row in range(len(items)):
+            visits = [visit for visit in map(raw, items[row]) if visit]
+            if "target_ids" in batch:
+                targets = raw(batch["target_ids"].numpy()[row].tolist())
+                found.append((visits, set(targets)))
+                continue
+            for place in range(1, len(visits)):
+                if batch["is_target"][row, place]:
+                    taken = {
+                        item for item, label in zip(visits[place], labels[row, place]) if label
+                    }
+                    found.append((visits[:place], taken))
+    return sorted(found, key=str)
+
+
+def test_next_item(sessions: Sessions) -> None:
+    assert asked("next_item", sessions, next_item=False) == sorted(
+        [
+            ([["a"]], {"b"}),
+            ([["a", "b"], ["c"], ["d"]], {"e"}),
+            ([["a", "b"], ["c"], ["d", "e"]], {"f"}),
+            ([["b"]], {"c"}),
+            ([["a"], ["b", "a"]], {"c"}),
+        ],
+        key=str,
+    )
+    # The same questions; what was shown and not taken is no item of the history.
+    assert asked("next_item", sessions, next_item=True) == sorted(
+        [
+            ([["a"]], {"b"}),
+            ([["a"], ["b"], ["c"], ["d"]], {"e"}),
+            ([["a"], ["b"], ["c"], ["d"], ["e"]], {"f"}),
+            ([["b"]], {"c"}),
+            ([["a"], ["b"]], {"c"}),
+        ],
+        key=str,
+    )
+
+
+@pytest.mark.parametrize("longest", [1, 2, 3, 4])
+def test_next_item_with_cut_histories_asks_everything(sessions: Sessions, longest: int) -> None:
+    whole = asked("next_item", sessions, next_item=True)
+    cut = asked("next_item", sessions, next_item=True, max_sessions=longest)
+    assert cut == sorted([(history[-longest:], item) for history, item in whole], key=str)
+
+
+@pytest.mark.parametrize("next_item", [False, True])
+def test_next_session(sessions: Sessions, next_item: bool) -> None:
+    history = [["a"], ["b"]] if next_item else [["a", "b"]]
+    assert asked("next_session", sessions, next_item=next_item) == sorted(
+        [
+            (history, {"c"}),
+            ([*history, ["c"]], {"d", "e", "f"}),
+            ([["a"]], {"b", "c"}),
+        ],
+        key=str,
+    )
+
+
+@pytest.mark.parametrize("next_item", [False, True])
+def test_ranking_shows_everything_that_was_shown(sessions: Sessions, next_item: bool) -> None:
+    vocabulary = Vocabulary(["a", "b", "c", "d", "e", "f"])
+    training = {"next_item": next_item, "max_sessions": 50, "max_items": 1}
+    (batch,) = queries("ranking", sessions, vocabulary, training)
+    target = batch["is_target"].numpy()
+    shown = [
+        (vocabulary.raw(items[items > 0]).tolist(), labels[items > 0].tolist())
+        for items, labels in zip(batch["item_ids"].numpy()[target], batch["labels"].numpy()[target])
+    ]
+    assert shown == [(["c"], [1]), (["d", "e", "f"], [1, 1, 1]), (["b", "a", "c"], [1, 0, 1])]
+
+
+def test_only_targets_are_asked_for(sessions: Sessions) -> None:
+    last = sessions.events.with_columns(is_target=pl.col("session_index") == 2)
+    for protocol in ("next_item", "next_session"):
+        for next_item in (False, True):
+            for history, targets in asked(protocol, Sessions(last), next_item=next_item):
+                assert {item for visit in history for item in visit} >= {"a", "b", "c"}
+                assert targets <= {"d", "e", "f"}
+
+
+def test_expand_targets_keeps_the_newest(sessions: Sessions) -> None:
+    rows = expand_targets(sessions, max_sessions=1).events
+    assert rows.select("user_id", "session_index", "item_id", "is_target").rows() == [
+        (0, 0, "a", False),
+        (0, 0, "b", False),
+        (0, 1, "c", True),
+        (1, 0, "c", False),
+        (1, 1, "d", True),
+        (1, 1, "e", True),
+        (1, 1, "f", True),
+        (2, 0, "a", False),
+        (2, 1, "b", True),
+        (2, 1, "a", True),
+        (2, 1, "c", True),
+    ]
+    with pytest.raises(ValueError, match="another of the same user before it"):
+        expand_targets(sessions.filter_users(["bob"]), max_sessions=1)
+
+
+def test_unknown_protocol(sessions: Sessions) -> None:
+    with pytest.raises(ValueError, match="`protocol` should be one of"):
+        asked("last_item", sessions, next_item=False)

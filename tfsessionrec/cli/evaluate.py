@@ -1,0 +1,110 @@
+"""Evaluate a trained model: every item ranked, ties against it, popularity beside it.
+
+    tfsessionrec evaluate --model model --events log.csv --protocol next_session --k 20,100
+
+next_item     each item of a session after its first, given everything before it
+next_session  the set of items taken in a session, given the user's sessions before it
+ranking       the order of the items shown in a session, given the sessions before it
+
+Columns, filters and what was held out are remembered from training; arguments replace them.
+"""
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tfsessionrec.cli import output
+from tfsessionrec.cli.log import LogFormat, split
+from tfsessionrec.cli.tensorflow_import import import_tensorflow
+
+if TYPE_CHECKING:
+    from tfsessionrec.cli.model_directory import ModelDirectory
+    from tfsessionrec.data import Sessions
+    from tfsessionrec.evaluation import Report
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
+    parser.add_argument(
+        "--model", metavar="DIR", type=pathlib.Path, required=True, help="the model directory"
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=("next_item", "next_session", "ranking"),
+        required=True,
+        help="what is asked, see above",
+    )
+    parser.add_argument(
+        "--targets",
+        metavar="RULE",
+        help="the sessions asked for: all, last-session, after=TIME, last-days=N "
+        "(default: what training held out, or all)",
+    )
+    parser.add_argument(
+        "--k",
+        metavar="N,N,...",
+        default="20,100",
+        help="lengths of the list (default %(default)s; not for ranking)",
+    )
+    parser.add_argument(
+        "--filter-seen",
+        action="store_true",
+        help="leave out items of the history, so that a repeat is a miss (default: keep them)",
+    )
+    LogFormat.add_arguments(parser)
+    output.add_json_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluates and prints the report."""
+    try:
+        k = [int(number) for number in arguments.k.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"`--k` should be numbers like 20,100. Received: {arguments.k!r}"
+        ) from None
+    import_tensorflow()
+    from tfsessionrec.cli.model_directory import ModelDirectory
+
+    directory = ModelDirectory(arguments.model)
+    settings = directory.settings()
+    targets = arguments.targets or settings.holdout
+    sessions = LogFormat.from_arguments(arguments, settings.log).read(arguments.events)
+    _, held_out = split(sessions, "none" if targets == "all" else targets)
+    report = evaluate(directory, held_out, arguments.protocol, k, arguments.filter_seen)
+    print(report)
+    print(f"sessions asked for: {'all' if targets == 'none' else targets}")
+    output.write_json(
+        arguments.json,
+        {
+            "model": settings.model,
+            "directory": directory.path,
+            "events": arguments.events,
+            "protocol": arguments.protocol,
+            "sessions": "all" if targets == "none" else targets,
+            "seed": settings.seed,
+            **report.to_dict(),
+        },
+    )
+
+
+def evaluate(
+    directory: "ModelDirectory",
+    sessions: "Sessions",
+    protocol: str,
+    k: Sequence[int],
+    filter_seen: bool = False,
+) -> "Report":
+    """Evaluates the model of a directory on the target sessions."""
+    from tfsessionrec import evaluation
+    from tfsessionrec.cli.protocols import queries
+
+    vocabulary = directory.vocabulary()
+    batches = queries(protocol, sessions, vocabulary, directory.settings().training)
+    model = directory.load_model()
+    if protocol == "ranking":
+        return evaluation.evaluate_ranking(model, batches, vocabulary=vocabulary, progress=True)
+    return evaluation.evaluate(
+        model, batches, k, filter_seen=filter_seen, vocabulary=vocabulary, progress=True
+    )

@@ -1,0 +1,63 @@
+"""`tfsessionrec`: one command for each step from a raw log to a served recommendation."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import tfsessionrec
+from tfsessionrec.cli import demo, evaluate, export, recommend, simulate, train
+
+COMMANDS = (demo, simulate, train, evaluate, export, recommend)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Makes the parser of all commands, without loading anything heavy."""
+    parser = argparse.ArgumentParser(
+        prog="tfsessionrec", description=(tfsessionrec.__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--version", action="version", version=tfsessionrec.__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in COMMANDS:
+        summary, _, description = (module.__doc__ or "").partition("\n")
+        command = commands.add_parser(
+            module.__name__.rpartition(".")[2],
+            help=summary.rstrip("."),
+            description=summary + description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+        command.add_argument(
+            "--debug", action="store_true", help="show where in the code an error arose"
+        )
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: The arguments, those of the process by default.
+
+    Returns:
+        The exit status: 0 done, 2 an error that the message names, 130 interrupted.
+    """
+    arguments = make_parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except KeyboardInterrupt:
+        if arguments.debug:
+            raise
+        print("tfsessionrec: interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        if arguments.debug:
+            raise
+        print(f"tfsessionrec: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

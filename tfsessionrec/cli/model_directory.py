@@ -1,0 +1,180 @@
+"""A trained model on disk, whole after every epoch."""
+
+import json
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfsessionrec import models
+from tfsessionrec.cli.output import write_json
+from tfsessionrec.cli.settings import Settings
+from tfsessionrec.data import Vocabulary
+
+
+class ModelDirectory:
+    """Reads and writes what `tfsessionrec train` leaves behind.
+
+        DIR/config.json        the settings: model, options, columns, recipe, seed
+        DIR/vocabulary.json    the items
+        DIR/history.json       the losses and metrics of each finished epoch
+        DIR/checkpoint/        weights, state of the optimizer, number of finished epochs
+
+    The checkpoint is replaced as a whole, so that whatever interrupts training leaves the model of
+    the last finished epoch.
+
+    Args:
+        path: The directory.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+
+    def check_free(self, overwrite: bool = False) -> bool:
+        """Whether nothing stands in the way of a new model directory.
+
+        Args:
+            overwrite: Whether an earlier model directory may.
+
+        Returns:
+            True if there is nothing; False if there is a model directory that may be replaced.
+
+        Raises:
+            FileExistsError: In any other case.
+        """
+        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+            return True
+        if not overwrite:
+            raise FileExistsError(
+                f"{self.path} exists already: go on training it with --resume, replace it with "
+                "--overwrite, or name another directory"
+            )
+        if not (self.path / "config.json").is_file():
+            raise FileExistsError(f"{self.path} is no model directory: not overwriting it")
+        return False
+
+    def create(self, settings: Settings, vocabulary: Vocabulary, overwrite: bool = False) -> None:
+        """Begins a new model directory.
+
+        Args:
+            settings: Its settings.
+            vocabulary: Its items.
+            overwrite: Whether an earlier model directory of that name goes.
+
+        Raises:
+            FileExistsError: If there is something of that name, or with `overwrite` something
+                other than a model directory.
+        """
+        if not self.check_free(overwrite):
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        vocabulary.save(self.path / "vocabulary.json")
+        write_json(self.path / "config.json", settings.to_json())
+
+    def settings(self) -> Settings:
+        """Reads the settings."""
+        return Settings.from_json(self._read_json("config.json"))
+
+    def vocabulary(self) -> Vocabulary:
+        """Reads the vocabulary."""
+        return Vocabulary.load(self._piece("vocabulary.json"))
+
+    def history(self) -> list[dict[str, float]]:
+        """Reads what each finished epoch ended with."""
+        return self._read_json("history.json")["epochs"]
+
+    def load_model(self) -> models.SessionRec:
+        """Builds the model and gives it the weights of the checkpoint.
+
+        Raises:
+            FileNotFoundError: If a piece of the directory is missing.
+            ValueError: If a piece cannot be read or does not fit the others.
+        """
+        model = build_model(self.settings(), self.vocabulary())
+        self._restore(tf.train.Checkpoint(model=model), self._latest_checkpoint())
+        return model
+
+    def save(self, model: models.SessionRec, epochs: Sequence[Mapping[str, float]]) -> None:
+        """Writes the state of training after an epoch.
+
+        Args:
+            model: The compiled model.
+            epochs: What each finished epoch ended with.
+        """
+        self._manager(self._checkpoint(model, len(epochs))).save(checkpoint_number=len(epochs))
+        write_json(self.path / "history.json", {"epochs": list(epochs)})
+
+    def restore(self, model: models.SessionRec) -> list[dict[str, float]]:
+        """Sets a compiled model back to where `save` left it.
+
+        Args:
+            model: The compiled model, with variables.
+
+        Returns:
+            What each finished epoch ended with.
+        """
+        checkpoint = self._checkpoint(model, 0)
+        self._restore(checkpoint, self._latest_checkpoint())
+        return self.history()[: int(checkpoint.finished_epochs)]
+
+    def _checkpoint(self, model: models.SessionRec, finished_epochs: int) -> tf.train.Checkpoint:
+        model.optimizer.build(model.trainable_variables)
+        return tf.train.Checkpoint(
+            model=model,
+            optimizer=model.optimizer,
+            finished_epochs=tf.Variable(finished_epochs, dtype=tf.int64),
+        )
+
+    def _manager(self, checkpoint: tf.train.Checkpoint) -> tf.train.CheckpointManager:
+        return tf.train.CheckpointManager(checkpoint, str(self.path / "checkpoint"), max_to_keep=1)
+
+    def _latest_checkpoint(self) -> str:
+        latest = tf.train.latest_checkpoint(str(self._piece("checkpoint")))
+        if latest is None:
+            raise FileNotFoundError(f"{self.path} has no whole checkpoint/: was training begun?")
+        return latest
+
+    def _restore(self, checkpoint: tf.train.Checkpoint, latest: str) -> None:
+        try:
+            status = checkpoint.restore(latest)
+            status.assert_existing_objects_matched().expect_partial()
+        except (tf.errors.OpError, AssertionError, IndexError) as error:
+            raise ValueError(
+                f"{latest} is truncated or of another model: {str(error).splitlines()[0]}"
+            ) from error
+
+    def _piece(self, name: str) -> pathlib.Path:
+        if not self.path.is_dir():
+            raise FileNotFoundError(f"There is no model directory {self.path}")
+        piece = self.path / name
+        if not piece.exists():
+            raise FileNotFoundError(f"{self.path} is no whole model directory: {name} is missing")
+        return piece
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        piece = self._piece(name)
+        try:
+            return json.loads(piece.read_text())
+        except ValueError as error:
+            raise ValueError(f"{piece} is truncated or no JSON: {error}") from error
+
+
+def build_model(settings: Settings, vocabulary: Vocabulary) -> models.SessionRec:
+    """Builds the model of some settings, with fresh weights.
+
+    Raises:
+        ValueError: If the model or an option of it is not known.
+    """
+    options = dict(settings.options)
+    if options.get("negatives") in ("in_batch", "mixed"):
+        options["candidate_sampling_probability"] = vocabulary.counts / vocabulary.counts.sum()
+    model = models.build(
+        settings.model,
+        vocabulary_size=len(vocabulary),
+        first_item_index=vocabulary.first_item_index,
+        **options,
+    )
+    model.encode({"item_ids": tf.zeros([1, 2, 1], tf.int32)})
+    return model

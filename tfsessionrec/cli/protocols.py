@@ -1,0 +1,127 @@
+"""From held-out sessions to the queries that an evaluation asks."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from tfsessionrec import data
+from tfsessionrec.data import Sessions, Vocabulary
+
+PROTOCOLS = ("next_item", "next_session", "ranking")
+BATCH_POSITIONS = 8192
+
+
+def queries(
+    protocol: str, sessions: Sessions, vocabulary: Vocabulary, training: Mapping[str, Any]
+) -> Iterable[Mapping[str, Any]]:
+    """Batches for `tfsessionrec.evaluation`; next-item and session models get the same questions.
+
+    Args:
+        protocol: `next_item`: each taken item of a target session after the session's first row,
+            given everything before it. `next_session`: the set of items taken in a target session,
+            given the user's sessions before it, of which there is at least one. `ranking`: the
+            items shown in a target session, given the sessions before it.
+        sessions: The sessions; those with `is_target` are asked for.
+        vocabulary: Gives each item its index.
+        training: The recipe: `next_item` (does the model know one item a session?),
+            `max_sessions`, `max_items`.
+
+    Returns:
+        Session batches, to be read once.
+
+    Raises:
+        ValueError: If the protocol is not known, or there is nothing to ask.
+    """
+    limits = {
+        "max_sessions": training["max_sessions"],
+        "max_items": training["max_items"],
+        "batch_positions": BATCH_POSITIONS,
+    }
+    if protocol == "next_item" and training["next_item"]:
+        return _next_item_queries(sessions, vocabulary, limits)
+    if protocol == "next_item":
+        examples = data.expand_prefixes(sessions)
+        return data.session_dataset(examples, vocabulary, targets="last", **limits)
+    examples = expand_targets(sessions, limits["max_sessions"])
+    if training["next_item"]:
+        examples = data.flatten_sessions(examples, except_last=True)
+    if protocol == "next_session":
+        return data.session_dataset(examples, vocabulary, targets="last", **limits)
+    if protocol == "ranking":
+        # Every shown item is ranked, however many a training session was cut to.
+        limits["max_sessions"] += 1
+        sizes = examples.events.group_by("user_id", "session_index").len()["len"]
+        limits["max_items"] = max(sizes)
+        return data.session_dataset(examples, vocabulary, min_sessions=2, **limits)
+    raise ValueError(
+        f"`protocol` should be one of {', '.join(PROTOCOLS)}. Received: `protocol`={protocol!r}"
+    )
+
+
+def expand_targets(sessions: Sessions, max_sessions: int, first: int = 1) -> Sessions:
+    """Makes each target session the last of a user of its own, after the sessions before it.
+
+    Args:
+        sessions: Sessions to expand.
+        max_sessions: How many sessions before it are kept.
+        first: The lowest `session_index` that is asked for.
+
+    Returns:
+        `Sessions`, one user a target session.
+
+    Raises:
+        ValueError: If there is no target session of that index.
+    """
+    events = sessions.events
+    index = events["session_index"].to_numpy()
+    begins = (
+        (events["user_id"].rle_id().diff().fill_null(1) != 0).to_numpy()
+        | (np.diff(index, prepend=-1) != 0)
+    ).nonzero()[0]
+    ends = np.append(begins[1:], len(events))
+    (chosen,) = (events["is_target"].to_numpy()[begins] & (index[begins] >= first)).nonzero()
+    if not len(chosen):
+        raise ValueError(
+            "There should be a session to predict that has another of the same user before it. "
+            "Received: none"
+        )
+    oldest = chosen - np.minimum(index[begins[chosen]], max_sessions)
+    lengths = ends[chosen] - begins[oldest]
+    stops = np.cumsum(lengths)
+    rows = np.arange(stops[-1]) - np.repeat(stops - lengths - begins[oldest], lengths)
+    return Sessions(
+        events[rows].with_columns(
+            user_id=pl.Series(np.repeat(np.arange(len(chosen)), lengths), dtype=pl.Int64),
+            session_index=pl.Series(
+                index[rows] - np.repeat(index[begins[oldest]], lengths), dtype=pl.Int32
+            ),
+            is_target=pl.Series(rows >= np.repeat(begins[chosen], lengths)),
+        )
+    )
+
+
+def _next_item_queries(
+    sessions: Sessions, vocabulary: Vocabulary, limits: Mapping[str, Any]
+) -> Iterable[Mapping[str, Any]]:
+    """All positions of a causal model at once; a row each where the history has to be cut."""
+    longest = limits["max_sessions"]
+    index = pl.col("session_index")
+    new_session = pl.struct("user_id", "session_index")
+    marked = sessions.events.with_columns(_first=new_session.ne_missing(new_session.shift(1)))
+    flat = data.flatten_sessions(Sessions(marked)).events
+    flat = flat.with_columns(is_target=pl.col("is_target") & ~pl.col("_first")).drop("_first")
+    batches = []
+    if flat.select((pl.col("is_target") & index.is_between(1, longest)).any()).item():
+        whole = Sessions(flat.filter(index <= longest))
+        batches.append(
+            data.session_dataset(
+                whole, vocabulary, min_sessions=2, **{**limits, "max_sessions": longest + 1}
+            )
+        )
+    if flat.select((pl.col("is_target") & (index > longest)).any()).item() or not batches:
+        cut = expand_targets(Sessions(flat), longest, first=longest + 1 if batches else 1)
+        batches.append(data.session_dataset(cut, vocabulary, targets="last", **limits))
+    return itertools.chain(*batches)
