@@ -1,0 +1,114 @@
+import pathlib
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfsessionrec.data import Vocabulary
+from tfsessionrec.export import Recommender, export_saved_model, load_saved_model
+
+
+@pytest.fixture(scope="module")
+def recommender(export: pathlib.Path) -> Recommender:
+    return load_saved_model(export)
+
+
+def test_equals_the_live_model(
+    toy: Any, recommender: Recommender, model: Any, vocabulary: Vocabulary, histories: Any
+) -> None:
+    for history in histories:
+        answer = recommender.recommend(*history, k=4)
+        ids, scores = toy.recommendations(model, vocabulary, history, 4)
+        assert [item for item, _ in answer] == ids
+        assert all(type(item) is type(ids[0]) for item, _ in answer)
+        np.testing.assert_allclose([score for _, score in answer], scores, rtol=1e-5, atol=1e-6)
+
+
+def test_defaults(recommender: Recommender, vocabulary: Vocabulary) -> None:
+    ids = vocabulary.ids[:3].tolist()
+    assert recommender.recommend(ids) == recommender.recommend(ids, [0, 0, 0], k=5)
+    assert len(recommender.recommend(ids, k=2**40)) == 9
+
+
+def test_integers_may_be_written_as_text(recommender: Recommender, vocabulary: Vocabulary) -> None:
+    ids = vocabulary.ids[:3].tolist()
+    assert recommender.recommend([str(i) for i in ids]) == recommender.recommend(ids)
+    if vocabulary.dtype == "int64":
+        with pytest.raises(ValueError, match="`item_ids` should be integers"):
+            recommender.recommend(["seven"])
+
+
+@pytest.mark.parametrize("k", [0, -3, 1.5, "7"])
+def test_k(recommender: Recommender, k: Any) -> None:
+    with pytest.raises(ValueError, match=f"`k` should be a positive integer. Received: `k`={k!r}"):
+        recommender.recommend([], k=k)
+
+
+def test_arguments_of_unequal_length(recommender: Recommender, vocabulary: Vocabulary) -> None:
+    with pytest.raises(ValueError, match="`session_index` should have one number an item"):
+        recommender.recommend(vocabulary.ids[:2].tolist(), [0])
+
+
+def test_labels(
+    tmp_path: pathlib.Path, recommender: Recommender, toy: Any, model: Any, vocabulary: Vocabulary
+) -> None:
+    ids = vocabulary.ids[:2].tolist()
+    with pytest.raises(ValueError, match="made without `include_labels`"):
+        recommender.recommend(ids, labels=[1, 0])
+    labelled = load_saved_model(
+        export_saved_model(model, tmp_path / "1", vocabulary, include_labels=True)
+    )
+    all_taken = labelled.recommend(ids)
+    np.testing.assert_allclose(
+        [score for _, score in all_taken],
+        [score for _, score in recommender.recommend(ids, k=9)],
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    assert labelled.recommend(ids, labels=[1, 1]) == all_taken
+    assert labelled.recommend(ids, labels=[1, 0]) != all_taken
+    with pytest.raises(ValueError, match="`labels` should have one number an item"):
+        labelled.recommend(ids, labels=[1])
+
+
+def test_newest_version_of_a_model(
+    tmp_path: pathlib.Path, toy: Any, model: Any, vocabulary: Vocabulary
+) -> None:
+    for version in ("9", "10"):
+        export_saved_model(model, tmp_path / version, vocabulary)
+    (tmp_path / "11").mkdir()
+    (tmp_path / "notes").mkdir()
+    assert load_saved_model(tmp_path).path == tmp_path / "10"
+
+
+def test_no_export_there(tmp_path: pathlib.Path) -> None:
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(FileNotFoundError, match=f"`path` should be an export .*{path}"):
+            load_saved_model(path)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "saved_model.pb",
+        "signature.json",
+        "assets/vocabulary.txt",
+        "variables/variables.index",
+        "variables/variables.data-00000-of-00001",
+    ],
+)
+@pytest.mark.parametrize("keep", [None, 0.0, 0.5, 0.9])
+def test_damaged_export(
+    tmp_path: pathlib.Path, export: pathlib.Path, file: str, keep: float | None
+) -> None:
+    copy = tmp_path / "1"
+    shutil.copytree(export, copy)
+    if keep is None:
+        (copy / file).unlink()
+    else:
+        content = (copy / file).read_bytes()
+        (copy / file).write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises((ValueError, FileNotFoundError), match="`path` should be") as error:
+        load_saved_model(copy)
+    assert str(copy) in str(error.value)

@@ -1,0 +1,337 @@
+"""The export answers the same where none of our Python objects exist."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+import tfsessionrec
+from tfsessionrec.data import Vocabulary
+from tfsessionrec.export import export_saved_model
+
+# Route 1: the TensorFlow C API, in a process without Python.
+
+
+@pytest.fixture(scope="session")
+def capi_runner(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler is here")
+    program = tmp_path_factory.mktemp("capi") / "capi_runner"
+    library = pathlib.Path(tf.sysconfig.get_lib())
+    if not (library / "libtensorflow_cc.so.2").exists():
+        pytest.skip("this TensorFlow comes without libtensorflow_cc.so.2")
+    source = pathlib.Path(__file__).with_name("capi_runner.c")
+    command = [compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(program)]
+    command += ["-I", tf.sysconfig.get_include(), "-L", str(library), f"-Wl,-rpath,{library}"]
+    command += ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
+    subprocess.run(command, check=True, timeout=120)
+    return program
+
+
+def pack_string(value: str | bytes) -> bytes:
+    value = value.encode() if isinstance(value, str) else value
+    return struct.pack("=q", len(value)) + value
+
+
+def pack_output(name: str) -> bytes:
+    operation, index = name.split(":")
+    return pack_string(operation) + struct.pack("=i", int(index))
+
+
+def pack_tensor(value: np.ndarray, dtype: tf.DType) -> bytes:
+    head = struct.pack(f"=ii{value.ndim}q", dtype.as_datatype_enum, value.ndim, *value.shape)
+    if dtype == tf.string:
+        return head + b"".join(map(pack_string, value.ravel()))
+    return head + np.ascontiguousarray(value, dtype.as_numpy_dtype).tobytes()
+
+
+def unpack_tensor(content: memoryview) -> tuple[np.ndarray, memoryview]:
+    code, rank = struct.unpack_from("=ii", content)
+    shape = struct.unpack_from(f"={rank}q", content, 8)
+    content = content[8 + 8 * rank :]
+    count = int(np.prod(shape))
+    dtype = tf.as_dtype(code)
+    if dtype != tf.string:
+        size = count * dtype.size
+        return np.frombuffer(content[:size], dtype.as_numpy_dtype).reshape(shape), content[size:]
+    values = []
+    for _ in range(count):
+        (length,) = struct.unpack_from("=q", content)
+        values.append(bytes(content[8 : 8 + length]).decode())
+        content = content[8 + length :]
+    return np.array(values, object).reshape(shape), content
+
+
+def ask_capi(
+    runner: pathlib.Path, export: pathlib.Path, folder: pathlib.Path, signature: str, **inputs: Any
+) -> dict[str, np.ndarray]:
+    model = saved_model_pb2.SavedModel.FromString((export / "saved_model.pb").read_bytes())
+    tensors = model.meta_graphs[0].signature_def[signature]
+    content = struct.pack("=i", len(inputs))
+    for name, value in inputs.items():
+        info = tensors.inputs[name]
+        content += pack_output(info.name) + pack_tensor(np.asarray(value), tf.as_dtype(info.dtype))
+    content += struct.pack("=i", len(tensors.outputs))
+    for name in tensors.outputs:
+        content += pack_output(tensors.outputs[name].name)
+    (folder / "input").write_bytes(content)
+    command = [str(runner), str(export), str(folder / "input"), str(folder / "output")]
+    subprocess.run(command, check=True, timeout=120)
+    rest = memoryview((folder / "output").read_bytes())
+    answer = {}
+    for name in tensors.outputs:
+        answer[name], rest = unpack_tensor(rest)
+    assert not rest
+    return answer
+
+
+def test_c_api(
+    tmp_path: pathlib.Path,
+    capi_runner: pathlib.Path,
+    export: pathlib.Path,
+    toy: Any,
+    model: Any,
+    vocabulary: Vocabulary,
+    histories: Any,
+    unknown: Any,
+) -> None:
+    def ask(signature: str, **inputs: Any) -> dict[str, np.ndarray]:
+        return ask_capi(capi_runner, export, tmp_path, signature, **inputs)
+
+    history = toy.pad(histories)
+    ks = [4, 4, 2, 9, 1, 6, 100, 0]
+    answer = ask("recommend", **history, k=np.array(ks))
+    assert answer["item_ids"].shape == (8, 9)
+    candidates = [*vocabulary.ids[[5, 0, 7]].tolist(), unknown]
+    dtype = object if vocabulary.dtype == "string" else np.int64
+    ranked = ask("rank", **history, candidate_ids=np.array([candidates] * 8, dtype))
+    assert ranked["known"].tolist() == [[True, True, True, False]] * 8
+    queries = ask("encode", **history)["query_embeddings"]
+    for row, (past, k) in enumerate(zip(histories, ks, strict=True)):
+        ids, scores = toy.recommendations(model, vocabulary, past, k)
+        assert answer["item_ids"][row, : len(ids)].tolist() == ids
+        np.testing.assert_allclose(answer["scores"][row, : len(ids)], scores, rtol=1e-5, atol=1e-6)
+        assert (answer["scores"][row, len(ids) :] == toy.LOWEST).all()
+        np.testing.assert_allclose(
+            ranked["scores"][row, :3],
+            toy.scores(model, vocabulary, past)[[5, 0, 7]],
+            rtol=1e-5,
+            atol=1e-6,
+        )
+        np.testing.assert_allclose(
+            queries[row], toy.query(model, vocabulary, past), rtol=1e-5, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("sessionrec-sasrec", {"max_sessions": 4, "max_items": 3}),
+        ("sasrec", {"max_sessions": 4, "next_item": True}),
+    ],
+)
+def test_c_api_with_models_of_this_package(
+    tmp_path: pathlib.Path,
+    capi_runner: pathlib.Path,
+    toy: Any,
+    name: str,
+    limits: dict[str, Any],
+) -> None:
+    vocabulary = Vocabulary([f"item {n}" for n in range(30)], range(30, 0, -1))
+    model = tfsessionrec.models.build(
+        name, vocabulary_size=len(vocabulary), embedding_dim=8, num_heads=1
+    )
+    model.compile(optimizer="adam")
+    batch = {"item_ids": np.random.default_rng(0).integers(2, 32, [8, 3, 1], np.int32)}
+    model.fit(tf.data.Dataset.from_tensors(batch).repeat(3), verbose=0)
+    export = export_saved_model(model, tmp_path / "1", vocabulary, **limits)
+
+    histories = toy.mixed_histories(vocabulary.ids.tolist(), "never seen")
+    request = {**toy.pad(histories), "k": np.full(8, 100)}
+    answer = ask_capi(capi_runner, export, tmp_path, "recommend", **request)
+    queries = ask_capi(capi_runner, export, tmp_path, "encode", **toy.pad(histories))
+    for row, (ids, session_index) in enumerate(histories):
+        if "next_item" in limits:
+            session_index = list(range(len(ids)))
+        history = (ids, session_index)
+        # Nearly equal scores may change places.
+        by_item = dict(zip(answer["item_ids"][row], answer["scores"][row], strict=True))
+        expected = toy.scores(model, vocabulary, history)
+        got = [by_item[item] for item in vocabulary.ids]
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+        assert (np.diff(answer["scores"][row]) <= 0).all()
+        np.testing.assert_allclose(
+            queries["query_embeddings"][row],
+            toy.query(model, vocabulary, history),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+
+
+# Route 2: a session of TensorFlow 1, in a process that never imports this package.
+
+COMPAT_V1 = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+
+export, signature = sys.argv[1:]
+inputs = json.load(sys.stdin)
+with tf.compat.v1.Session(graph=tf.Graph()) as session:
+    loaded = tf.compat.v1.saved_model.load(session, ["serve"], export)
+    tensors = loaded.signature_def[signature]
+    feed = {}
+    for name, value in inputs.items():
+        info = tensors.inputs[name]
+        feed[info.name] = np.array(value, tf.as_dtype(info.dtype).as_numpy_dtype)
+    answer = session.run({name: info.name for name, info in tensors.outputs.items()}, feed)
+assert "tfsessionrec" not in sys.modules
+ids = answer["item_ids"].tolist()
+if answer["item_ids"].dtype == object:
+    ids = [[item.decode() for item in row] for row in ids]
+print(json.dumps({"item_ids": ids, "scores": answer["scores"].tolist()}))
+"""
+
+
+def test_compat_v1_session(
+    export: pathlib.Path, toy: Any, model: Any, vocabulary: Vocabulary, histories: Any
+) -> None:
+    request = {name: value.tolist() for name, value in toy.pad(histories).items()}
+    result = subprocess.run(
+        [sys.executable, "-c", COMPAT_V1, str(export), "recommend"],
+        input=json.dumps({**request, "k": [4] * 8}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout.splitlines()[-1])
+    for row, history in enumerate(histories):
+        ids, scores = toy.recommendations(model, vocabulary, history, 4)
+        assert answer["item_ids"][row] == ids
+        np.testing.assert_allclose(answer["scores"][row], scores, rtol=1e-5, atol=1e-6)
+
+
+# Route 3: TensorFlow Serving.
+
+
+def post(url: str, content: Any) -> Any:
+    request = urllib.request.Request(url, json.dumps(content).encode())
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+@contextlib.contextmanager
+def running_server(
+    binary: str, base_path: pathlib.Path, folder: pathlib.Path, *flags: str
+) -> Iterator[str]:
+    """Starts a server on free loopback ports; yields the model's REST address."""
+    sockets = [socket.socket() for _ in range(2)]
+    for listener in sockets:
+        listener.bind(("127.0.0.1", 0))
+    grpc_port, rest_port = (listener.getsockname()[1] for listener in sockets)
+    for listener in sockets:
+        listener.close()
+    command = [binary, f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--model_name=toy"]
+    command += [f"--model_base_path={base_path}", *flags]
+    url = f"http://127.0.0.1:{rest_port}/v1/models/toy"
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            for _ in range(240):
+                assert server.poll() is None, log.read_text(errors="replace")
+                with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as status:
+                    if json.load(status)["model_version_status"][0]["state"] == "AVAILABLE":
+                        break
+                time.sleep(0.5)
+            else:
+                pytest.fail("the server did not load the model:\n" + log.read_text())
+            yield url
+        finally:
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+@pytest.mark.parametrize("batching", [False, True])
+def test_tensorflow_model_server(
+    tmp_path: pathlib.Path,
+    export: pathlib.Path,
+    toy: Any,
+    model: Any,
+    vocabulary: Vocabulary,
+    histories: Any,
+    unknown: Any,
+    batching: bool,
+) -> None:
+    binary = os.environ.get("TENSORFLOW_MODEL_SERVER")
+    if not binary:
+        pytest.skip("TENSORFLOW_MODEL_SERVER names no server")
+    flags = ["--enable_batching"] if batching else []
+    columns = {name: value.tolist() for name, value in toy.pad(histories).items()}
+    columns["k"] = [4] * 8
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    candidates = [*vocabulary.ids[[5, 0, 7]].tolist(), unknown]
+    with running_server(binary, export.parent, tmp_path, *flags) as url:
+        by_column = post(f"{url}:predict", {"inputs": columns})["outputs"]
+        by_row = post(f"{url}:predict", {"signature_name": "recommend", "instances": rows})
+        ranked = post(
+            f"{url}:predict",
+            {
+                "signature_name": "rank",
+                "instances": [
+                    {
+                        "item_ids": row["item_ids"],
+                        "session_index": row["session_index"],
+                        "candidate_ids": candidates,
+                    }
+                    for row in rows
+                ],
+            },
+        )["predictions"]
+        encoded = post(
+            f"{url}:predict",
+            {
+                "signature_name": "encode",
+                "inputs": {name: columns[name] for name in ("item_ids", "session_index")},
+            },
+        )["outputs"]
+        with pytest.raises(urllib.error.HTTPError) as error:
+            post(f"{url}:predict", {"inputs": {**columns, "session_index": [[0]] * 8}})
+        assert 400 <= error.value.code < 500
+        again = post(f"{url}:predict", {"inputs": columns})["outputs"]
+    assert again == by_column
+    for row, history in enumerate(histories):
+        ids, scores = toy.recommendations(model, vocabulary, history, 4)
+        for answer in (
+            {name: by_column[name][row] for name in ("item_ids", "scores")},
+            by_row["predictions"][row],
+        ):
+            assert answer["item_ids"] == ids
+            np.testing.assert_allclose(answer["scores"], scores, rtol=1e-5, atol=1e-6)
+        assert ranked[row]["known"] == [True, True, True, False]
+        np.testing.assert_allclose(
+            encoded[row], toy.query(model, vocabulary, history), rtol=1e-5, atol=1e-6
+        )

@@ -1,0 +1,7 @@
+"""From a trained model to a SavedModel that TensorFlow Serving runs as it is."""
+
+from tfsessionrec.export.recommender import Recommender, load_saved_model
+from tfsessionrec.export.saved_model import export_saved_model
+from tfsessionrec.export.serving_signatures import ServingSignatures
+
+__all__ = ["Recommender", "ServingSignatures", "export_saved_model", "load_saved_model"]

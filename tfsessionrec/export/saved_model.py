@@ -1,0 +1,206 @@
+"""Writing a SavedModel for TensorFlow Serving."""
+
+import json
+import operator
+import os
+import pathlib
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+import tfsessionrec
+from tfsessionrec.export.atomic_directory import MARKER, atomic_directory
+from tfsessionrec.export.serving_signatures import INPUTS, NO_SCORE, SIGNATURES, ServingSignatures
+
+if TYPE_CHECKING:
+    from tfsessionrec.data import Vocabulary
+
+DESCRIPTION = "signature.json"
+VOCABULARY = "vocabulary.txt"
+
+
+def export_saved_model(
+    model: Any,
+    path: str | os.PathLike[str],
+    vocabulary: "Vocabulary",
+    *,
+    k: int = 100,
+    max_sessions: int = 50,
+    max_items: int = 20,
+    next_item: bool = False,
+    include_labels: bool = False,
+    overwrite: bool = False,
+) -> pathlib.Path:
+    """Writes a SavedModel that takes raw ids and answers with raw ids and scores.
+
+    Its signatures are `recommend` (also `serving_default`), `rank` and `encode`;
+    `ServingSignatures` says what goes in and out. The vocabulary travels along as an asset, the
+    candidate embeddings as a table computed here, and `signature.json` describes it all. The
+    directory appears complete or not at all. TensorFlow Serving expects its name to be a version
+    number.
+
+    Args:
+        model: Any object with `encode(features)` → [B, D], where `features["item_ids"]` is int32
+            [B, S, I] (and `features["labels"]` float32 [B, S, I] with `include_labels`), and
+            `candidate_embeddings()` → [len(vocabulary), D].
+        path: The directory to write, on this machine, such as "exported/sessionrec/1".
+        vocabulary: The `Vocabulary` the model was trained with.
+        k: How many recommendations a client asks for when its user names no number; it is written
+            into `signature.json`. It limits nothing: each request brings its own k. Defaults to
+            100.
+        max_sessions: Newest sessions of a history that are read, as in training. Defaults to 50.
+        max_items: Newest items of each session that are read, as in training. Defaults to 20.
+        next_item: Whether the model was trained on single items (`flatten_sessions`): each item of
+            a history then becomes a session of its own, `max_items` has no say and
+            `session_index` marks padding only. Defaults to False.
+        include_labels: Whether the signatures take an input `labels` (1 taken, 0 shown but not
+            taken). Signatures have no optional inputs: with True, every request must bring it.
+            Defaults to False: every item of a history counts as taken.
+        overwrite: Whether an export at `path` may be replaced. Defaults to False.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileExistsError: If `path` exists and may not be replaced.
+        ValueError: If an argument is not what it should be, an id cannot be a line of a file, or
+            the model does not take the longest history or gives embeddings of the wrong shape.
+
+    Example:
+
+    ```python
+    path = sr.export.export_saved_model(model, "exported/sessionrec/1", vocabulary, k=100)
+    sr.export.load_saved_model(path).recommend(["shoes", "socks"], k=10)
+    ```
+    """
+    for name, value in {"k": k, "max_sessions": max_sessions, "max_items": max_items}.items():
+        if not _is_positive_integer(value):
+            raise ValueError(f"`{name}` should be a positive integer. Received: `{name}`={value!r}")
+    for name in ("encode", "candidate_embeddings"):
+        if not callable(getattr(model, name, None)):
+            raise ValueError(
+                "`model` should offer `encode(features)` and `candidate_embeddings()`. "
+                f"Received: `model`={model!r} without `{name}`"
+            )
+    if "://" in os.fspath(path):
+        raise ValueError(f"`path` should be a local directory. Received: `path`={path!r}")
+    lines = _vocabulary_lines(vocabulary)
+
+    with (
+        atomic_directory(path, overwrite=overwrite) as directory,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        vocabulary_file = pathlib.Path(scratch, VOCABULARY)
+        vocabulary_file.write_bytes(lines)
+        module = ServingSignatures(
+            model,
+            vocabulary,
+            vocabulary_file,
+            max_sessions=max_sessions,
+            max_items=max_items,
+            next_item=next_item,
+            include_labels=include_labels,
+        )
+        functions = module.concrete_functions()
+        tf.saved_model.save(
+            module,
+            os.fspath(directory),
+            signatures={**functions, "serving_default": functions["recommend"]},
+            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+        )
+        _drop_compilation_requirements(directory)
+        description = _describe(module, functions, k)
+        (directory / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+    return pathlib.Path(path)
+
+
+def _is_positive_integer(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and operator.index(value) > 0
+    except TypeError:
+        return False
+
+
+def _vocabulary_lines(vocabulary: "Vocabulary") -> bytes:
+    """The raw ids, one a line."""
+    ids = [str(item) for item in vocabulary.ids]
+    for item in ids:
+        # TensorFlow's reader of lines drops carriage returns.
+        if not item or "\n" in item or "\r" in item:
+            raise ValueError(
+                "`vocabulary` should hold ids that are neither empty nor contain a line break, "
+                f"to be exported as a file of lines. Received: the id {item!r}"
+            )
+    return ("\n".join(ids) + "\n").encode()
+
+
+def _drop_compilation_requirements(directory: pathlib.Path) -> None:
+    """Lets functions of the model made with `jit_compile=True` run without XLA.
+
+    TensorFlow Serving refuses to run them on a CPU. The mark changes how a function is run, never
+    what it computes.
+    """
+    file = directory / MARKER
+    saved_model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    mark = "_XlaMustCompile"
+    found = False
+    for meta_graph in saved_model.meta_graphs:
+        graph = meta_graph.graph_def
+        functions = graph.library.function
+        nodes = [*graph.node, *(node for function in functions for node in function.node_def)]
+        for holder in (*functions, *nodes):
+            if mark in holder.attr:
+                found |= holder.attr[mark].b
+                del holder.attr[mark]
+    if found:
+        file.write_bytes(saved_model.SerializeToString(deterministic=True))
+        # It is optional, and it is the fingerprint of another graph now.
+        (directory / "fingerprint.pb").unlink(missing_ok=True)
+
+
+def _describe(module: ServingSignatures, functions: dict[str, Any], k: int) -> dict[str, Any]:
+    """What a person or a client should know of an export."""
+    signatures = {}
+    for name, (_, outputs) in SIGNATURES.items():
+        answered = functions[name].structured_outputs
+        signatures[name] = {
+            "inputs": {
+                key: {"dtype": spec.dtype.name, "shape": list(INPUTS[key])}
+                for key, spec in module.input_specs(name).items()
+            },
+            "outputs": {
+                key: {"dtype": answered[key].dtype.name, "shape": list(shape)}
+                for key, shape in outputs.items()
+            },
+        }
+    return {
+        "format": 1,
+        "signatures": {**signatures, "serving_default": signatures["recommend"]},
+        "dimensions": {
+            "B": "requests in the batch",
+            "N": "items of history, oldest first, padding last",
+            "C": "candidates",
+            "K": "min(largest k of the batch, num_items)",
+            "D": functions["encode"].structured_outputs["query_embeddings"].shape[-1],
+        },
+        "padding": {
+            "session_index": -1,
+            "item_ids": module.padding_id,
+            "scores": NO_SCORE,
+        },
+        "k": operator.index(k),
+        "limits": {
+            "max_sessions": operator.index(module.max_sessions),
+            "max_items": operator.index(module.max_items),
+        },
+        "next_item": module.next_item,
+        "include_labels": module.include_labels,
+        "vocabulary": {
+            "file": f"assets/{VOCABULARY}",
+            "dtype": module.id_dtype.name,
+            "num_items": module.num_items,
+        },
+        "versions": {"tfsessionrec": tfsessionrec.__version__, "tensorflow": tf.__version__},
+    }
