@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfsessionrec.metrics import (
-    check_k,
     first_taken_rank,
     hit_rate,
     mrr,
     ndcg,
     pair_auc,
+    positive_integer,
     recall,
 )
 
@@ -82,9 +82,10 @@ def test_bad_ranks(metric):
 
 
 @pytest.mark.parametrize("k", [0, -3, 2.0, "20", True, None])
-def test_bad_k(k):
+def test_positive_integer(k):
+    assert positive_integer("k", np.int64(3)) == 3
     with pytest.raises(ValueError, match=r"`k` should be a positive integer\. Received: `k`="):
-        check_k(k)
+        positive_integer("k", k)
 
 
 def test_first_taken_rank():

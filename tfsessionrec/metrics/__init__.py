@@ -3,14 +3,15 @@
 from tfsessionrec.metrics.hit_rate_at_k import HitRateAtK
 from tfsessionrec.metrics.mrr_at_k import MRRAtK
 from tfsessionrec.metrics.ndcg_at_k import NDCGAtK
+from tfsessionrec.metrics.ranking_auc import RankingAUC
 from tfsessionrec.metrics.ranking_metric import RankingMetric
 from tfsessionrec.metrics.ranking_metrics import (
-    check_k,
     first_taken_rank,
     hit_rate,
     mrr,
     ndcg,
     pair_auc,
+    positive_integer,
     recall,
 )
 from tfsessionrec.metrics.recall_at_k import RecallAtK
@@ -19,13 +20,14 @@ __all__ = [
     "HitRateAtK",
     "MRRAtK",
     "NDCGAtK",
+    "RankingAUC",
     "RankingMetric",
     "RecallAtK",
-    "check_k",
     "first_taken_rank",
     "hit_rate",
     "mrr",
     "ndcg",
     "pair_auc",
+    "positive_integer",
     "recall",
 ]

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
-from tfsessionrec.metrics.ranking_metrics import check_k
+from tfsessionrec.metrics.ranking_metrics import positive_integer
 
 
 class RankingMetric(keras.metrics.Metric):
@@ -35,7 +35,7 @@ class RankingMetric(keras.metrics.Metric):
     _prefix = "ranking"
 
     def __init__(self, k: int, name: str | None = None, dtype: Any = None) -> None:
-        k = check_k(k)
+        k = positive_integer("k", k)
         super().__init__(name=name or f"{self._prefix}@{k}", dtype=dtype)
         self.k = k
         self.total = self.add_weight(name="total", shape=(), initializer="zeros")

@@ -16,29 +16,33 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def check_k(k: Any) -> int:
-    """Returns `k` as an int.
+def positive_integer(name: str, value: Any) -> int:
+    """Returns `value` as an int.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: Anything.
 
     Raises:
-        ValueError: If `k` is not a positive integer.
+        ValueError: If `value` is not a positive integer.
 
     Example:
 
-    >>> check_k(20)
+    >>> positive_integer("k", 20)
     20
     """
     try:
-        number = 0 if isinstance(k, bool | np.bool_) else operator.index(k)
+        number = 0 if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:
         number = 0
     if number < 1:
-        raise ValueError(f"`k` should be a positive integer. Received: `k`={k!r}")
+        raise ValueError(f"`{name}` should be a positive integer. Received: `{name}`={value!r}")
     return number
 
 
 def _hits(ranks: ArrayLike, k: int) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.float64]]:
     """The ranks, which of them are hits, and the number of targets a query (NaN for none)."""
-    k = check_k(k)
+    k = positive_integer("k", k)
     ranks = np.asarray(ranks)
     if ranks.ndim != 2 or not np.issubdtype(ranks.dtype, np.integer):
         raise ValueError(

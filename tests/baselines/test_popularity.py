@@ -1,0 +1,32 @@
+"""Popularity as a model of one dimension."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsessionrec.baselines import Popularity
+from tfsessionrec.scoring import score
+
+
+def test_scores_are_the_counts_for_everybody():
+    counts = np.array([0, 0, 5, 9, 5, 1])
+    popularity = Popularity(counts)
+    features = {"item_ids": tf.constant([[[3, 2], [4, 0], [0, 0]], [[0, 0], [0, 0], [0, 0]]])}
+    table = popularity.candidate_embeddings()
+    np.testing.assert_array_equal(score(popularity.encode(features), table), [counts, counts])
+    every = score(popularity(features, training=False), table)
+    np.testing.assert_array_equal(every, np.broadcast_to(counts, (2, 3, 6)))
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([[1, 2]], r"`counts` should be numbers of shape \[vocabulary_size\]"),
+        (["a"], "`counts` should be numbers"),
+        ([0, 1, -2], r"`counts\[2\]`=-2"),
+        ([0.0, np.nan], r"`counts\[1\]`=nan"),
+    ],
+)
+def test_bad_counts(counts, message):
+    with pytest.raises(ValueError, match=message):
+        Popularity(counts)

@@ -1,0 +1,269 @@
+"""Exact ranks in a catalogue by comparing with the target's score, block by block."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfsessionrec.scoring import score
+
+MISS = int(np.iinfo(np.int64).max)
+"""The rank of a target that cannot be found: larger than every `k`."""
+
+BLOCK_SIZE = 2**22
+"""Scores held at a time by default: 16 MiB of float32, about what stays in a CPU's cache."""
+
+# Blocks are multiples of this on both sides. Kernels for matrix products treat fewer rows
+# differently, and two equal embeddings must get bitwise equal scores wherever they stand.
+_TILE = 16
+_ROWS = 512  # Rows of a block when the catalogue is cut: enough for a product at full speed.
+_COLUMNS = 2**24  # What float32 can count.
+
+
+@dataclass(frozen=True)
+class Slices:
+    """One list of items a query, as slices of one array (they may overlap).
+
+    Args:
+        items: [N] candidate numbers; negative ones are ignored.
+        start: [queries], where each query's slice starts.
+        stop: [queries], where it stops.
+    """
+
+    items: NDArray[np.int64]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+
+    def pairs(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(query - first, item) of the queries first .. last - 1."""
+        start, lengths = self.start[first:last], (self.stop - self.start)[first:last]
+        rows = np.repeat(np.arange(last - first), lengths)
+        ends = np.cumsum(lengths)
+        within = np.arange(len(rows)) - np.repeat(ends - lengths, lengths)
+        items = self.items[np.repeat(start, lengths) + within]
+        return rows[items >= 0], items[items >= 0]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Slices"]) -> "Slices":
+        """The lists of all parts, one after another."""
+        offsets = np.cumsum([0, *(len(part.items) for part in parts)])
+        return cls(
+            np.concatenate([part.items for part in parts]),
+            np.concatenate([part.start + offset for part, offset in zip(parts, offsets)]),
+            np.concatenate([part.stop + offset for part, offset in zip(parts, offsets)]),
+        )
+
+
+def rank_targets(
+    query_embeddings: NDArray[np.float32],
+    candidate_embeddings: Any,
+    targets: NDArray[np.int64],
+    *,
+    removed: Slices | None = None,
+    block_size: int = BLOCK_SIZE,
+) -> NDArray[np.int64]:
+    """Ranks of each query's targets among all candidates, ties against the targets.
+
+    With `R` the query's removed candidates and `T` its targets that are not removed,
+
+    `rank(t) = 1 + |{c not in R or T : not score(c) < score(t)}| + |{t' in T before t}|`,
+
+    where targets among themselves go by score, equal ones in their given order. It is the position
+    of t in the whole catalogue sorted by score with the targets last among equals. A removed target
+    and one whose score is NaN get the rank `MISS`.
+
+    Nothing is sorted: scores are computed in blocks of at most `block_size`, compared with the
+    target's score from the very same kind of block, counted and forgotten.
+
+    Args:
+        query_embeddings: [Q, D] float32.
+        candidate_embeddings: [C, D] float32 tensor or array.
+        targets: [Q, T] candidate numbers 0 .. C - 1, each once in a row; negative is padding.
+        removed: Candidates taken out of the ranking, for each query; they may repeat. None by
+            default.
+        block_size: Scores held at a time, `2**22` by default; memory is about 9 bytes each.
+
+    Returns:
+        [Q, T] int64 ranks, 1-based, 0 for padding.
+
+    Example: the target 2 ties with candidate 0; candidate 1 is better than both.
+
+    >>> import numpy as np
+    >>> query, candidates = np.ones((1, 1), "float32"), np.array([[3], [4], [3], [1]], "float32")
+    >>> rank_targets(query, candidates, np.array([[2]]))
+    array([[3]])
+    """
+    candidates = tf.convert_to_tensor(candidate_embeddings, tf.float32)
+    num_candidates = int(candidates.shape[0])
+    rows, columns = _block_shape(len(query_embeddings), num_candidates, block_size)
+    ranks = np.zeros(targets.shape, np.int64)
+    one_block = columns >= num_candidates
+    own = None if one_block else _own_scores(query_embeddings, candidates, targets, rows, columns)
+    for first in range(0, len(query_embeddings), rows):
+        last = min(first + rows, len(query_embeddings))
+        block = slice(first, last)
+        real = targets[block] >= 0
+        width = int(real.any(axis=0).nonzero()[0].max(initial=0)) + 1
+        real, chosen = real[:, :width], targets[block, :width]
+        pairs = [np.stack([real.nonzero()[0], chosen[real]])]
+        live = real
+        if removed is not None:
+            pairs.append(np.stack(removed.pairs(first, last)))
+            live = real & ~np.isin(
+                chosen + np.arange(last - first)[:, None] * num_candidates,
+                pairs[1][0] * num_candidates + pairs[1][1],
+            )
+        # Each (query, candidate) pair once, by candidate: what is not counted as ahead.
+        keys = np.unique(np.concatenate(pairs, axis=1).T @ [1, rows])
+        splits = np.searchsorted(keys, np.arange(0, num_candidates + columns, columns) * rows)
+        ahead, scores = _count_ahead(
+            tf.constant(_pad(query_embeddings[block], rows)),
+            candidates,
+            tf.constant(_pad(np.maximum(chosen, 0), rows)),
+            None if own is None else tf.constant(_pad(own[block, :width], rows)),
+            tf.constant(np.stack([keys % rows, keys // rows], axis=1)),
+            tf.constant(splits),
+            tf.constant(columns),
+        )
+        ahead, scores = ahead.numpy()[: last - first], scores.numpy()[: last - first]
+        found = ahead + _before(scores, live) + 1
+        ranks[block, :width] = np.where(live & ~np.isnan(scores), found, np.where(real, MISS, 0))
+    return ranks
+
+
+def _block_shape(num_queries: int, num_candidates: int, block_size: int) -> tuple[int, int]:
+    """Queries and candidates a block; the candidates in one block where that leaves rows enough."""
+
+    def up(number: int) -> int:
+        return max(_TILE, -(-number // _TILE) * _TILE)
+
+    def down(number: int) -> int:
+        return max(_TILE, number // _TILE * _TILE)
+
+    columns = num_candidates
+    if columns * min(up(num_queries), _ROWS // 2) > block_size or columns > _COLUMNS:
+        columns = min(columns, down(block_size // _ROWS), _COLUMNS)
+    return min(up(num_queries), down(block_size // columns)), columns
+
+
+def _pad(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    return np.pad(array, [(0, rows - len(array)), (0, 0)])
+
+
+def _before(scores: NDArray[np.float32], live: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """[Q, T]: how many of a query's live targets stand before each of them."""
+    mine, other = scores[:, :, None], scores[:, None, :]
+    earlier = np.tri(scores.shape[1], k=-1, dtype=bool)
+    return (live[:, None, :] & (~(other <= mine) | ((other == mine) & earlier))).sum(axis=2)
+
+
+def _own_scores(
+    query_embeddings: NDArray[np.float32],
+    candidates: tf.Tensor,
+    targets: NDArray[np.int64],
+    rows: int,
+    columns: int,
+) -> NDArray[np.float32]:
+    """[Q, T]: each target's score, from blocks of the shape that the comparison uses.
+
+    Only the block that holds a target is computed, for the queries that have one there.
+    """
+    scores = np.zeros(targets.shape, np.float32)
+    queries, places = (targets >= 0).nonzero()
+    items = targets[queries, places]
+    order = np.argsort(items, kind="stable")
+    queries, places, items = queries[order], places[order], items[order]
+    bounds = np.searchsorted(items, np.arange(0, candidates.shape[0] + columns, columns))
+    for block, (start, stop) in enumerate(itertools.pairwise(bounds)):
+        for first in range(start, stop, rows):
+            part = slice(first, min(first + rows, stop))
+            found = _score_own(
+                tf.constant(_pad(query_embeddings[queries[part]], rows)),
+                candidates,
+                tf.constant(_pad(items[part, None] - block * columns, rows)),
+                tf.constant(block * columns),
+                tf.constant(columns),
+            )
+            scores[queries[part], places[part]] = found.numpy()[: len(items[part]), 0]
+    return scores
+
+
+def _score_block(
+    queries: tf.Tensor, candidates: tf.Tensor, start: tf.Tensor, columns: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scores [rows, columns] of the block that starts at `start`, and how many columns are real."""
+    block = candidates[start : start + columns]
+    real = tf.shape(block)[0]
+    return score(queries, tf.pad(block, [[0, columns - real], [0, 0]])), real
+
+
+@tf.function(reduce_retracing=True)
+def _score_own(
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
+    places: tf.Tensor,
+    start: tf.Tensor,
+    columns: tf.Tensor,
+) -> tf.Tensor:
+    scores, _ = _score_block(queries, candidates, start, columns)
+    return tf.gather(scores, places, batch_dims=1)
+
+
+@tf.function(reduce_retracing=True)
+def _count_ahead(
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
+    targets: tf.Tensor,
+    own: tf.Tensor | None,
+    pairs: tf.Tensor,
+    splits: tf.Tensor,
+    columns: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Candidates that do not score below each target, less those in `pairs`.
+
+    Args:
+        queries: [rows, D].
+        candidates: [C, D].
+        targets: [rows, T]; used when all candidates are one block.
+        own: [rows, T], the targets' scores; None when all candidates are one block.
+        pairs: [P, 2], (row, candidate) not to be counted, sorted by candidate.
+        splits: [blocks + 1], where each block's pairs start.
+        columns: Candidates a block.
+
+    Returns:
+        [rows, T] int64 counts, and the targets' scores [rows, T].
+    """
+    if own is None:
+        scores, _ = _score_block(queries, candidates, 0, columns)
+        own = tf.gather(scores, targets, batch_dims=1)
+        return _count(scores, own, pairs), own
+    ahead = tf.zeros_like(own, tf.int64)
+    for block in tf.range(tf.shape(splits)[0] - 1):
+        tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+        start = block * columns
+        scores, real = _score_block(queries, candidates, start, columns)
+        here = pairs[splits[block] : splits[block + 1]] - [0, tf.cast(start, tf.int64)]
+        ahead += _count(scores[:, :real], own, here)
+    return ahead, own
+
+
+def _count(scores: tf.Tensor, own: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
+    """[rows, T] int64: columns that do not score below `own`, less the (row, column) of `pairs`."""
+    row = pairs[:, 0]
+    listed = tf.gather_nd(scores, pairs)
+
+    def below(mine: tf.Tensor) -> tf.Tensor:
+        # Sums of float32 are faster than of integers, and exact: a block has <= 2**24 columns.
+        every = tf.reduce_sum(tf.cast(scores < mine[:, None], tf.float32), axis=1)
+        excluded = tf.cast(listed < tf.gather(mine, row), tf.float32)
+        return every - tf.math.unsorted_segment_sum(excluded, row, tf.shape(mine)[0])
+
+    counted = tf.cast(tf.shape(scores)[1], tf.int64) - tf.math.unsorted_segment_sum(
+        tf.ones_like(row), row, tf.shape(own)[0]
+    )
+    lower = tf.map_fn(below, tf.transpose(own), parallel_iterations=1)
+    return counted[:, None] - tf.cast(tf.transpose(lower), tf.int64)

@@ -1,0 +1,119 @@
+"""A model or a baseline as the evaluator sees it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike, NDArray
+
+from tfsessionrec.backend import keras
+from tfsessionrec.metrics import positive_integer
+
+_ANSWERS = ("target_ids", "is_target")
+"""Keys of a batch that are for the evaluator alone; a model does not get them."""
+
+
+class System:
+    """A model or a baseline as the evaluator sees it: embeddings as float32 arrays.
+
+    A Keras model or `tf.Module` runs as a graph, anything else as plain Python.
+
+    Args:
+        model: Offers `model(features, training=False)` [B, S, D], `model.encode(features)` [B, D]
+            and `model.candidate_embeddings()` [vocabulary_size, D].
+        first_item_index: First row of `candidate_embeddings()` that is an item.
+
+    Raises:
+        ValueError: If the candidate embeddings are not a finite matrix with an item in it.
+    """
+
+    def __init__(self, model: Any, first_item_index: int) -> None:
+        def every(features: Any) -> Any:
+            return model(features, training=False)
+
+        def last(features: Any) -> Any:
+            return model.encode(features)
+
+        graph = isinstance(model, tf.Module | keras.layers.Layer)
+        self._every = tf.function(every, reduce_retracing=True) if graph else every
+        self._last = tf.function(last, reduce_retracing=True) if graph else last
+        self.table = tf.cast(tf.convert_to_tensor(model.candidate_embeddings()), tf.float32)
+        if self.table.shape.rank != 2:
+            raise ValueError(
+                "`model.candidate_embeddings()` should have the shape [vocabulary_size, D]. "
+                f"Received: {self.table.shape}"
+            )
+        self.vocabulary_size = int(self.table.shape[0])
+        if self.vocabulary_size <= first_item_index:
+            raise ValueError(
+                "`model.candidate_embeddings()` should hold at least one item. Received: "
+                f"{self.vocabulary_size} rows, of which the first {first_item_index} are no items"
+            )
+        self.candidates = self.table[first_item_index:]
+        finite = tf.reduce_all(tf.math.is_finite(self.candidates), axis=1)
+        if not tf.reduce_all(finite):
+            row = int(tf.argmin(tf.cast(finite, tf.int32))) + first_item_index
+            raise ValueError(
+                "`model.candidate_embeddings()` should be finite. Received: NaN or infinity in row "
+                f"{row} of {self.table.shape[0]}"
+            )
+
+    def queries(
+        self,
+        batch: Mapping[str, Any],
+        rows: NDArray[np.int64],
+        positions: NDArray[np.int64] | None,
+    ) -> NDArray[np.float32]:
+        """The query embeddings [Q, D] of the given rows and positions (None: whole histories)."""
+        features = {
+            key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in _ANSWERS
+        }
+        output = self._last(features) if positions is None else self._every(features)
+        output = tf.cast(tf.convert_to_tensor(output), tf.float32).numpy()
+        axes = features["item_ids"].shape[: 1 if positions is None else 2]
+        if output.shape != (*axes, self.table.shape[1]):
+            call = "model.encode(features)" if positions is None else "model(features)"
+            raise ValueError(
+                f"`{call}` should have the shape {(*axes, self.table.shape[1])}, as `item_ids` and "
+                f"`model.candidate_embeddings()` have it. Received: {output.shape}"
+            )
+        found = output[rows] if positions is None else output[rows, positions]
+        if not np.isfinite(found).all():
+            raise ValueError(
+                "The model's query embeddings should be finite. Received: NaN or infinity in "
+                f"{int((~np.isfinite(found)).any(axis=1).sum())} of {len(found)} queries of a batch"
+            )
+        return found
+
+
+def first_item(first_item_index: int | None, vocabulary: Any) -> int:
+    """The first vocabulary index that is an item: as given, the vocabulary's, or 2."""
+    if first_item_index is not None:
+        return positive_integer("first_item_index", first_item_index)
+    return 2 if vocabulary is None else int(vocabulary.first_item_index)
+
+
+def popularity_counts(
+    popularity: ArrayLike | None, vocabulary: Any, vocabulary_size: int
+) -> NDArray[Any] | None:
+    """Counts [vocabulary_size] of the popularity baseline: as given, the vocabulary's, or None.
+
+    Raises:
+        ValueError: If the vocabulary or the counts are not as long as the model's table.
+    """
+    if vocabulary is not None and len(vocabulary) != vocabulary_size:
+        raise ValueError(
+            "`vocabulary` should be the one that the model was made for, of "
+            f"{vocabulary_size} entries. Received: `vocabulary` of {len(vocabulary)} entries"
+        )
+    if popularity is None:
+        counts = None if vocabulary is None else np.asarray(vocabulary.counts)
+        return counts if counts is not None and counts.any() else None
+    counts = np.asarray(popularity)
+    if counts.shape != (vocabulary_size,):
+        raise ValueError(
+            f"`popularity` should be counts of shape {(vocabulary_size,)}. "
+            f"Received: `popularity` of shape {counts.shape}"
+        )
+    return counts
