@@ -1,6 +1,31 @@
 """Raw ids as they come, and in the two types they are kept in: 64-bit integers and strings."""
 
+from typing import Any
+
+import numpy as np
 import polars as pl
+
+
+def ids_series(values: Any, argument: str) -> pl.Series:
+    """An array, list or Series as a flat Series; bytes are text.
+
+    Raises:
+        ValueError: If the ids are of several types.
+    """
+    if isinstance(values, pl.Series):
+        return values.rename(argument)
+    # A list stays objects: NumPy would turn the 1 of [1, "a"] into a string.
+    array = np.asarray(values, dtype=None if hasattr(values, "dtype") else object).reshape(-1)
+    try:
+        if array.dtype.kind in "OSU":
+            series = pl.Series(argument, array.tolist())
+            return series.cast(pl.String) if series.dtype == pl.Binary else series
+        return pl.Series(argument, array)
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise ValueError(
+            f"`{argument}` should hold integers only, or strings only. "
+            f"Received: {str(error).partition(chr(10))[0]}"
+        ) from error
 
 
 def clean_ids(values: pl.Series, argument: str, allow_null: bool = False) -> pl.Series:
@@ -15,8 +40,11 @@ def clean_ids(values: pl.Series, argument: str, allow_null: bool = False) -> pl.
     dtype = values.dtype
     if dtype.is_float():
         values = values.fill_nan(None)
-        if (values != values.round()).any():
+        exact = 2**53 if dtype == pl.Float64 else 2**24
+        if (values.round() != values).any():
             raise ValueError(_type_message(values, argument, "fractions"))
+        if (values.abs() >= exact).any():
+            raise ValueError(_type_message(values, argument, f"inexact floats, {exact} or more,"))
     if dtype.is_integer() or dtype.is_float():
         values = _cast_to_int64(values, argument)
     elif dtype == pl.String or isinstance(dtype, (pl.Categorical, pl.Enum)):
@@ -27,11 +55,11 @@ def clean_ids(values: pl.Series, argument: str, allow_null: bool = False) -> pl.
     else:
         raise ValueError(_type_message(values, argument, str(dtype)))
     if not allow_null:
-        raise_if_missing(values, argument)
+        _raise_if_missing(values, argument)
     return values
 
 
-def raise_if_missing(values: pl.Series, argument: str) -> None:
+def _raise_if_missing(values: pl.Series, argument: str) -> None:
     """Raises with the number of missing ids and the row of the first."""
     missing = values.is_null()
     if missing.any():

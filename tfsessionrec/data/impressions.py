@@ -6,7 +6,7 @@ import polars as pl
 def clean_impressions(
     shown: pl.Series, separator: str, item_dtype: pl.DataType, argument: str = "impressions"
 ) -> pl.Series:
-    """Shown items as a List of `item_dtype`, without blanks; null where nothing was shown.
+    """Shown items as a List of `item_dtype`, without blanks; empty where nothing was shown.
 
     Raises:
         ValueError: If the column is neither lists nor strings, or an id does not fit the items'.
@@ -18,27 +18,32 @@ def clean_impressions(
                 f"Received: `impressions_separator`={separator!r}"
             )
         shown = shown.str.split(separator)
-    elif isinstance(shown.dtype, pl.Array):
-        shown = shown.arr.to_list()
     elif shown.dtype == pl.Null:
         shown = shown.cast(pl.List(item_dtype))
-    elif not isinstance(shown.dtype, pl.List):
+    elif isinstance(shown.dtype, pl.Array):
+        shown = shown.arr.to_list()
+    inner = shown.dtype.inner if isinstance(shown.dtype, pl.List) else pl.Unknown()
+    if not (
+        inner == pl.Null or inner.is_integer() or inner in (pl.String, pl.Categorical, pl.Enum)
+    ):
         raise ValueError(
-            f"`{argument}` should hold lists, or strings of ids with `impressions_separator` "
-            f"between them. Received: {shown.dtype} in column {shown.name!r}"
+            f"`{argument}` should hold lists of ids, or strings with `impressions_separator` "
+            f"between the ids. Received: {shown.dtype} in column {shown.name!r}"
         )
-    if shown.dtype.inner == pl.String:  # type: ignore[attr-defined]
+    if inner in (pl.String, pl.Categorical, pl.Enum):
+        shown = shown.cast(pl.List(pl.String))
         shown = shown.list.eval(pl.element().filter(pl.element() != ""))
-    else:
-        shown = shown.list.drop_nulls()
-    try:
-        shown = shown.cast(pl.List(item_dtype))
-    except pl.exceptions.InvalidOperationError as error:
+    shown = shown.list.drop_nulls()
+    result = shown.cast(pl.List(item_dtype), strict=False)
+    misfit = result.list.drop_nulls().list.len() < shown.list.len()
+    if misfit.any():
+        row = misfit.arg_max() or 0
         raise ValueError(
             f"`{argument}` should hold ids of the type of the items, {item_dtype}. "
-            f"Received: column {shown.name!r} of {shown.dtype}: {error}"
-        ) from error
-    return shown.set(shown.list.len() == 0, None) if shown.null_count() < len(shown) else shown
+            f"Received: {shown[row].to_list()} in column {shown.name!r}, row {row} "
+            "(counted from 0)"
+        )
+    return result.to_frame("shown").select(pl.col("shown").fill_null([]))["shown"]
 
 
 def expand_impressions(events: pl.DataFrame) -> pl.DataFrame:
@@ -46,42 +51,30 @@ def expand_impressions(events: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         events: Sorted events with the columns `user_id`, `session_index`, `item_id` (null where
-            nothing was taken), `_shown` (a list, or null) and any others, which are repeated.
+            nothing was taken), `_shown` (a list, empty where nothing was shown) and any others,
+            which are repeated.
 
     Returns:
         The same columns without `_shown`, and a `label`: 1 where the item was taken (at its place
         among the shown, or after them), 0 where it was not. Within a session an item is a negative
-        at most once, and never if it was taken.
+        at most once, and never if it was taken. Where the label is 0, an `interaction_type` is
+        null.
     """
-    item, shown = pl.col("item_id"), pl.col("_shown")
-    absent = item.is_not_null() & ~shown.list.contains(item).fill_null(False)
-    taken_last = (
-        pl.when(absent).then(pl.concat_list(item)).otherwise(pl.lit([], shown_type(events)))
-    )
+    taken, shown = pl.col("item_id"), pl.col("_shown")
+    absent = taken.is_not_null() & ~shown.list.contains(taken)
     rows = (
         events.with_row_index("_event")
-        .with_columns(
-            _shown=pl.concat_list(shown.fill_null(pl.lit([], shown_type(events))), taken_last),
-            _taken=item,
-        )
+        .with_columns(_shown=pl.when(absent).then(pl.concat_list(shown, taken)).otherwise(shown))
         .explode("_shown")
-        .with_columns(item_id=pl.col("_shown"), label=pl.col("_shown").eq(pl.col("_taken")))
-        .with_columns(pl.col("label").fill_null(False))
+        .with_columns(item_id=shown, _taken=taken.eq(shown).fill_null(False))
     )
     session_item = ("user_id", "session_index", "item_id")
     first_take = pl.struct("_event", "item_id").is_first_distinct()
     first_show = pl.struct(session_item).is_first_distinct()
-    return (
-        rows.filter(
-            pl.when("label")
-            .then(first_take)
-            .otherwise(first_show & ~pl.col("label").any().over(session_item))
-        )
-        .with_columns(pl.col("label").cast(pl.Float32))
-        .drop("_event", "_shown", "_taken")
-    )
-
-
-def shown_type(events: pl.DataFrame) -> pl.DataType:
-    """The type of the shown lists."""
-    return events.schema["_shown"]
+    never_taken = ~pl.col("_taken").any().over(session_item)
+    rows = rows.filter(
+        pl.when("_taken").then(first_take).otherwise(first_show & never_taken)
+    ).with_columns(label=pl.col("_taken").cast(pl.Float32))
+    if "interaction_type" in rows.columns:
+        rows = rows.with_columns(pl.when("_taken").then("interaction_type"))
+    return rows.drop("_event", "_shown", "_taken")

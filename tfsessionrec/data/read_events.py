@@ -65,31 +65,33 @@ def read_events(
     return collect_events(events)
 
 
-def scan_events(source: EventSource, separator: str | None = None) -> pl.LazyFrame:
+def scan_events(
+    source: EventSource, separator: str | None = None, argument: str = "source"
+) -> pl.LazyFrame:
     """The source as a LazyFrame, so that only the columns asked for are read."""
     if isinstance(source, pl.LazyFrame):
         return source
     if isinstance(source, pl.DataFrame):
         return source.lazy()
     if isinstance(source, (str, os.PathLike)):
-        return _scan_file(pathlib.Path(source), separator)
+        return _scan_file(pathlib.Path(source), separator, argument)
     pandas = sys.modules.get("pandas")  # a pandas frame exists only where pandas was imported
     if pandas is not None and isinstance(source, pandas.DataFrame):
         return pl.from_pandas(source).lazy()
     raise ValueError(
-        "`source` should be a path, a Polars DataFrame or LazyFrame, or a pandas DataFrame. "
+        f"`{argument}` should be a path, a Polars DataFrame or LazyFrame, or a pandas DataFrame. "
         f"Received: {type(source)}"
     )
 
 
-def collect_events(events: pl.LazyFrame) -> pl.DataFrame:
+def collect_events(events: pl.LazyFrame, argument: str = "source") -> pl.DataFrame:
     """Reads what `scan_events` promised; no events at all is an error."""
     try:
         frame = events.collect()
     except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
-        raise ValueError(f"The events cannot be read: {error}") from error
+        raise ValueError(f"`{argument}` cannot be read: {_first_line(error)}") from error
     if frame.is_empty():
-        raise ValueError("`source` should hold at least one event. Received: no rows")
+        raise ValueError(f"`{argument}` should hold at least one event. Received: no rows")
     return frame
 
 
@@ -102,16 +104,25 @@ def check_column(names: list[str], name: object, argument: str) -> None:
         )
 
 
-def _scan_file(path: pathlib.Path, separator: str | None) -> pl.LazyFrame:
+def _scan_file(path: pathlib.Path, separator: str | None, argument: str) -> pl.LazyFrame:
     suffix = path.suffix.lower()
     if suffix != ".parquet" and suffix not in _SEPARATORS:
         raise ValueError(
-            f"`source` should end in .csv, .tsv, .txt or .parquet. Received: `source`={str(path)!r}"
+            f"`{argument}` should end in .csv, .tsv, .txt or .parquet. "
+            f"Received: `{argument}`={str(path)!r}"
+        )
+    if separator is not None and len(separator.encode()) != 1:
+        raise ValueError(
+            f"`separator` should be a single character. Received: `separator`={separator!r}"
         )
     if not path.is_file():
-        raise FileNotFoundError(f"`source` should be a file that exists. Received: {str(path)!r}")
+        raise FileNotFoundError(
+            f"`{argument}` should be a file that exists. Received: `{argument}`={str(path)!r}"
+        )
     if path.stat().st_size == 0:
-        raise ValueError(f"`source` should hold at least one event. Received: {path}, 0 bytes")
+        raise ValueError(
+            f"`{argument}` should hold at least one event. Received: {path}, an empty file"
+        )
     try:
         if suffix == ".parquet":
             events = pl.scan_parquet(path)
@@ -125,10 +136,15 @@ def _scan_file(path: pathlib.Path, separator: str | None) -> pl.LazyFrame:
             )
         events.collect_schema()
     except (pl.exceptions.ComputeError, pl.exceptions.NoDataError) as error:
-        raise ValueError(f"`source` cannot be read: {path}: {error}") from error
+        raise ValueError(f"`{argument}` cannot be read: {path}: {_first_line(error)}") from error
     return events
 
 
 def _guess_separator(path: pathlib.Path) -> str:
     with path.open(encoding="utf-8", errors="replace") as file:
         return "\t" if "\t" in file.readline() else ","
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, without the advice on Polars' own arguments that follows."""
+    return str(error).partition("\n")[0]

@@ -141,12 +141,12 @@ def sessionize(
         timestamp=pl.col("_time").cast(pl.Float64) / 1e6, is_target=pl.lit(True)
     )
     optional = ["interaction_type"] if interaction_type is not None else []
-    return Sessions(rows.select(*COLUMNS, *optional, *keep))
+    return Sessions(rows.select(*COLUMNS, *optional, *dict.fromkeys(keep)))
 
 
 def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> pl.DataFrame:
     """The columns asked for, and no others."""
-    lazy = scan_events(events)
+    lazy = scan_events(events, argument="events")
     names = lazy.collect_schema().names()
     for argument, name in columns.items():
         check_column(names, name, argument)
@@ -160,7 +160,7 @@ def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> 
                 f"({', '.join(_RESERVED)}, or any that starts with _). Received: {name!r}"
             )
     wanted = dict.fromkeys((*columns.values(), *keep))
-    return collect_events(lazy.select(*wanted))
+    return collect_events(lazy.select(*wanted), "events")
 
 
 def _sort_by_session(table: pl.DataFrame) -> pl.DataFrame:
@@ -192,7 +192,11 @@ def _sort_by_gap(table: pl.DataFrame, gap: int) -> pl.DataFrame:
 
 
 def _clean_labels(labels: pl.Series) -> pl.Series:
-    numbers = labels.cast(pl.Float32, strict=False)
+    if not (labels.dtype.is_numeric() or labels.dtype in (pl.Boolean, pl.String, pl.Null)):
+        raise ValueError(
+            f"`label` should hold only 0 and 1. Received: {labels.dtype} in column {labels.name!r}"
+        )
+    numbers = labels.cast(pl.Float64, strict=False)
     wrong = ~numbers.is_in([0.0, 1.0]).fill_null(False)
     if wrong.any():
         row = wrong.arg_max() or 0
@@ -200,11 +204,11 @@ def _clean_labels(labels: pl.Series) -> pl.Series:
             f"`label` should hold only 0 and 1. Received: {labels[row]!r} in column "
             f"{labels.name!r}, row {row} (counted from 0)"
         )
-    return numbers
+    return numbers.cast(pl.Float32)
 
 
 def _check_something_shown(items: pl.Series, shown: pl.Series) -> None:
-    empty = items.is_null() & shown.is_null()
+    empty = items.is_null() & (shown.list.len() == 0)
     if empty.any():
         raise ValueError(
             "`item` and `impressions` should not both be missing in a row. Received: "

@@ -1,10 +1,13 @@
 """The table every other step starts from: interactions in sessions of users."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
+
+from tfsessionrec.data.ids import clean_ids, ids_series
 
 _DTYPES: dict[str, tuple[pl.DataType | type[pl.DataType], ...]] = {
     "user_id": (pl.Int64, pl.String),
@@ -134,9 +137,15 @@ class Sessions:
         """Whether any item was shown but not taken."""
         return self._count(pl.col("label") == 0) > 0
 
-    def filter_users(self, user_ids: Iterable[Any]) -> "Sessions":
+    def filter_users(self, user_ids: Sequence[Any] | np.ndarray | pl.Series) -> "Sessions":
         """The sessions of the given users only, in the order they have here."""
-        wanted = pl.Series(list(user_ids), dtype=self.events.schema["user_id"])
+        wanted = clean_ids(ids_series(user_ids, "user_ids"), "user_ids")
+        if len(wanted) and wanted.dtype != self.events.schema["user_id"]:
+            raise ValueError(
+                f"`user_ids` should be of the users' type, {self.events.schema['user_id']}. "
+                f"Received: {wanted.dtype}"
+            )
+        wanted = wanted.cast(self.events.schema["user_id"])
         return Sessions(self.events.filter(pl.col("user_id").is_in(wanted.implode())))
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 import datetime
 
+import numpy as np
 import polars as pl
 
 from tfsessionrec.data.sessions import Sessions, session_index_from, starts_session
@@ -76,7 +77,7 @@ def last_days(sessions: Sessions, days: float, history: bool = False) -> tuple[S
     >>> train.num_sessions, test.num_sessions
     (1, 2)
     """
-    if isinstance(days, bool) or not isinstance(days, (int, float)) or not days > 0:
+    if isinstance(days, bool) or not isinstance(days, (int, float, np.number)) or not days > 0:
         raise ValueError(f"`days` should be a positive number. Received: `days`={days!r}")
     last = sessions.events.select(_start().max()).item()
     if last is None:

@@ -5,6 +5,7 @@ import math
 import re
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
@@ -69,12 +70,16 @@ def to_microseconds(values: pl.Series, argument: str, time_unit: str = "s") -> p
 
 def to_seconds(time: float | str | datetime.date, argument: str) -> float:
     """One point in time as unix seconds; what `to_microseconds` does to a column."""
-    if isinstance(time, bool) or not isinstance(time, (int, float, str, datetime.date)):
-        raise ValueError(
-            f"`{argument}` should be unix seconds, a datetime or an ISO 8601 string. "
-            f"Received: `{argument}`={time!r}"
-        )
-    return float(to_microseconds(pl.Series(argument, [time]), argument)[0]) / 1e6
+    message = (
+        f"`{argument}` should be unix seconds, a datetime or an ISO 8601 string, before the year "
+        "10000."
+    )
+    if isinstance(time, bool) or not isinstance(time, (int, float, np.number, str, datetime.date)):
+        raise ValueError(f"{message} Received: `{argument}`={time!r}")
+    try:
+        return float(to_microseconds(pl.Series(argument, [time]), argument)[0]) / 1e6
+    except ValueError as error:
+        raise ValueError(f"{message} Received: `{argument}`={time!r}") from error
 
 
 def gap_in_microseconds(gap: str | float | datetime.timedelta) -> int:
@@ -86,7 +91,9 @@ def gap_in_microseconds(gap: str | float | datetime.timedelta) -> int:
         match = _GAP.fullmatch(gap.strip())
         if match:
             seconds = float(match[1]) * _GAP_SECONDS[match[2]]
-    elif isinstance(gap, (int, float)) and not isinstance(gap, bool):
+    elif isinstance(gap, np.timedelta64):
+        seconds = float(gap / np.timedelta64(1, "s"))
+    elif isinstance(gap, (int, float, np.number)) and not isinstance(gap, bool):
         seconds = float(gap)
     if not 0 <= seconds < math.inf:
         raise ValueError(
@@ -98,7 +105,8 @@ def gap_in_microseconds(gap: str | float | datetime.timedelta) -> int:
 
 def _from_numbers(values: pl.Series, factor: int) -> pl.Series:
     # Exact below 2^53: microseconds until the year 2255.
-    return (values.cast(pl.Float64) * factor).round().cast(pl.Int64, strict=False)
+    microseconds = (values.cast(pl.Float64) * factor).round()
+    return microseconds.clip(-_LATEST, _LATEST).cast(pl.Int64, strict=False)
 
 
 def _from_strings(values: pl.Series, factor: int) -> pl.Series:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tfsessionrec.data.ids import clean_ids
+from tfsessionrec.data.ids import clean_ids, ids_series
 from tfsessionrec.data.sessions import Sessions
 
 _FORMAT = "tfsessionrec.Vocabulary"
@@ -61,7 +61,7 @@ class Vocabulary:
                 f"Received: `num_oov_indices`={num_oov_indices!r}"
             )
         self.num_oov_indices = int(num_oov_indices)
-        series = _ids_from(ids, "ids")
+        series = ids_series(ids, "ids")
         if series.is_empty():
             raise ValueError("`ids` should hold at least one id. Received: none")
         series = clean_ids(series, "ids")
@@ -81,6 +81,8 @@ class Vocabulary:
         self._ids = series.to_numpy().astype(np.int64 if series.dtype == pl.Int64 else object)
         self._counts = np.zeros(self.first_item_index + len(series), np.int64)
         self._counts[self.first_item_index :] = taken[order]
+        self._ids.setflags(write=False)
+        self._counts.setflags(write=False)
         self._table = pl.DataFrame(
             {
                 "id": series,
@@ -102,7 +104,9 @@ class Vocabulary:
         Returns:
             A `Vocabulary` whose counts are of positive interactions.
         """
-        if isinstance(min_count, bool) or not isinstance(min_count, int) or min_count < 1:
+        if isinstance(min_count, bool) or not (
+            isinstance(min_count, (int, np.integer)) and min_count > 0
+        ):
             raise ValueError(
                 f"`min_count` should be a positive integer. Received: `min_count`={min_count!r}"
             )
@@ -164,10 +168,10 @@ class Vocabulary:
         Raises:
             ValueError: If the ids are not of the vocabulary's type.
         """
-        array = raw_ids.to_numpy() if isinstance(raw_ids, pl.Series) else np.asarray(raw_ids)
-        series = clean_ids(_ids_from(array.reshape(-1), "raw_ids"), "raw_ids", allow_null=True)
+        shape = tuple(np.shape(raw_ids))
+        series = clean_ids(ids_series(raw_ids, "raw_ids"), "raw_ids", allow_null=True)
         if series.null_count() == len(series):
-            return np.zeros(array.shape, np.int32)
+            return np.zeros(shape, np.int32)
         if series.dtype != self._table.schema["id"]:
             raise ValueError(
                 f"`raw_ids` should hold ids of type {self.dtype}. Received: {series.dtype}"
@@ -180,7 +184,7 @@ class Vocabulary:
         unknown = ~known & series.is_not_null().to_numpy()
         if unknown.any():
             indices[unknown] = 1 + self._bucket(series.filter(pl.Series(unknown)))
-        return indices.reshape(array.shape)
+        return indices.reshape(shape)
 
     def raw(self, indices: Any) -> np.ndarray:
         """Raw ids of indices.
@@ -256,19 +260,3 @@ class Vocabulary:
         powers = np.ones(letters.shape[1], np.uint64)
         powers[1:] = np.cumprod(np.full(letters.shape[1] - 1, _PRIME))
         return ((letters * powers).sum(axis=1) % np.uint64(self.num_oov_indices)).astype(np.int64)
-
-
-def _ids_from(values: Any, argument: str) -> pl.Series:
-    """A Series of ids; bytes are text."""
-    if isinstance(values, pl.Series):
-        return values.rename(argument)
-    array = np.asarray(values)
-    try:
-        if array.dtype.kind in "OSU":
-            series = pl.Series(argument, array.tolist())
-            return series.cast(pl.String) if series.dtype == pl.Binary else series
-        return pl.Series(argument, array)
-    except (TypeError, pl.exceptions.PolarsError) as error:
-        raise ValueError(
-            f"`{argument}` should hold integers only, or strings only. Received: {error}"
-        ) from error

@@ -1,0 +1,50 @@
+"""Tables to be read by eye."""
+
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+
+
+def _value(word: str) -> int | float | str | None:
+    if word == "-":
+        return None
+    for number in (int, float):
+        try:
+            return number(word)
+        except ValueError:
+            pass
+    return word
+
+
+@pytest.fixture(scope="session")
+def table() -> Callable[[str], pl.DataFrame]:
+    """Words in columns under a header line to a frame; `-` is null, `#` starts a comment."""
+
+    def read(text: str) -> pl.DataFrame:
+        lines = [line.partition("#")[0].split() for line in text.strip().splitlines()]
+        header, *rows = [line for line in lines if line]
+        return pl.DataFrame(
+            {name: [_value(row[i]) for row in rows] for i, name in enumerate(header)}
+        )
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def show() -> Callable[..., list[str]]:
+    """Each session as one line: `user session_index: item item-not-taken- ...`, `*` for targets."""
+
+    def render(sessions: object, with_target: bool = False) -> list[str]:
+        events: pl.DataFrame = sessions.events  # type: ignore[attr-defined]
+        item = pl.col("item_id").cast(pl.String)
+        lines = events.group_by("user_id", "session_index", maintain_order=True).agg(
+            pl.when(pl.col("label") == 1).then(item).otherwise(item + "-").alias("items"),
+            pl.col("is_target").first(),
+        )
+        return [
+            f"{user} {index}: {' '.join(items)}" + (" *" if with_target and is_target else "")
+            for user, index, items, is_target in lines.rows()
+        ]
+
+    return render
