@@ -32,7 +32,7 @@ _TOGETHER = 2**14  # Queries ranked at a time.
 def evaluate(
     model: Any,
     dataset: tf.data.Dataset | Iterable[Mapping[str, Any]],
-    k: int | Sequence[int] = (20, 100),
+    k: int | Iterable[int] = (20, 100),
     *,
     positions: str = "auto",
     filter_seen: bool = False,
@@ -100,7 +100,7 @@ def evaluate(
     skipped: sessions without a known positive
     """
     begin = time.perf_counter()
-    ks = k if isinstance(k, Sequence) and not isinstance(k, str) else [k]
+    ks = k if isinstance(k, Iterable) and not isinstance(k, str) else [k]
     cutoffs = sorted({positive_integer("k", one) for one in ks})
     if not cutoffs:
         raise ValueError(f"`k` should hold at least one positive integer. Received: `k`={k!r}")

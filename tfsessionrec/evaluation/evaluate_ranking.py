@@ -24,6 +24,7 @@ def evaluate_ranking(
     *,
     popularity: ArrayLike | None = None,
     vocabulary: Any = None,
+    empty_history: bool = False,
     unopposed: bool = True,
     progress: bool = False,
 ) -> Report:
@@ -48,6 +49,9 @@ def evaluate_ranking(
         popularity: [vocabulary_size] counts. By default the vocabulary's, if it is given and has
             any.
         vocabulary: The `Vocabulary` of the dataset, for its counts.
+        empty_history: Whether the first session of each row is asked for too, with a query of
+            zeros as `encode` has it for an empty history: to the model all items then tie. False by
+            default; the report says.
         unopposed: Whether sessions that showed nothing but taken items count (their rank is 1).
             True by default; the report says.
         progress: Whether to show a progress bar. False by default.
@@ -76,7 +80,7 @@ def evaluate_ranking(
     found: dict[str, list[tuple[NDArray[Any], ...]]] = {}
     num_shown = num_skipped = 0
     for batch in tqdm(dataset, desc="evaluate", unit=" batches", disable=not progress):
-        sessions = next_sessions(batch, system.vocabulary_size)
+        sessions = next_sessions(batch, system.vocabulary_size, empty_history)
         shown = sessions.items > 0
         taken = shown & (sessions.labels > 0)
         asked = taken.any(axis=1)
@@ -119,6 +123,7 @@ def evaluate_ranking(
         num_skipped=num_skipped,
         options={
             "targets": "the best-ranked taken item among those shown in the next session",
+            "empty_history": bool(empty_history),
             "unopposed": bool(unopposed),
             "ties": "against the targets",
             "skipped": "sessions that showed nothing but taken items",

@@ -36,7 +36,7 @@ class NextSessions:
 
     Args:
         rows: [Q], row of the batch.
-        positions: [Q], position t; the session to predict is t + 1.
+        positions: [Q], position t; the session to predict is t + 1 (the first one is after -1).
         items: [Q, I], what that session holds, 0 for padding.
         labels: [Q, I], 1 positive.
     """
@@ -47,8 +47,10 @@ class NextSessions:
     labels: NDArray[np.float32]
 
 
-def next_sessions(batch: Mapping[str, Any], vocabulary_size: int) -> NextSessions:
-    """Every session that may be predicted from at least one before it, positives or not."""
+def next_sessions(
+    batch: Mapping[str, Any], vocabulary_size: int, empty_history: bool = False
+) -> NextSessions:
+    """Every session that may be predicted, positives or not; the first ones only if asked for."""
     items = item_ids(batch, vocabulary_size)
     labels = np.asarray(batch["labels"]) if "labels" in batch else (items > 0).astype(np.float32)
     _same_shape("labels", labels, items.shape)
@@ -57,8 +59,9 @@ def next_sessions(batch: Mapping[str, Any], vocabulary_size: int) -> NextSession
         is_target = np.asarray(batch["is_target"])
         _same_shape("is_target", is_target, items.shape[:2])
         wanted &= is_target.astype(bool)
-    rows, positions = wanted[:, 1:].nonzero()
-    return NextSessions(rows, positions, items[rows, positions + 1], labels[rows, positions + 1])
+    wanted[:, :1] &= empty_history
+    rows, predicted = wanted.nonzero()
+    return NextSessions(rows, predicted - 1, items[rows, predicted], labels[rows, predicted])
 
 
 def next_session_queries(

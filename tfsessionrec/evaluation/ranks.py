@@ -107,7 +107,7 @@ def rank_targets(
         last = min(first + rows, len(query_embeddings))
         block = slice(first, last)
         real = targets[block] >= 0
-        width = int(real.any(axis=0).nonzero()[0].max(initial=0)) + 1
+        width = int(np.flatnonzero(np.any(real, axis=0)).max(initial=0)) + 1
         real, chosen = real[:, :width], targets[block, :width]
         pairs = [np.stack([real.nonzero()[0], chosen[real]])]
         live = real

@@ -65,7 +65,10 @@ class System:
         rows: NDArray[np.int64],
         positions: NDArray[np.int64] | None,
     ) -> NDArray[np.float32]:
-        """The query embeddings [Q, D] of the given rows and positions (None: whole histories)."""
+        """The query embeddings [Q, D] of the given rows and positions.
+
+        Positions None means whole histories; position -1 is the empty one, whose query is zeros.
+        """
         features = {
             key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in _ANSWERS
         }
@@ -78,7 +81,10 @@ class System:
                 f"`{call}` should have the shape {(*axes, self.table.shape[1])}, as `item_ids` and "
                 f"`model.candidate_embeddings()` have it. Received: {output.shape}"
             )
-        found = output[rows] if positions is None else output[rows, positions]
+        if positions is None:
+            found = output[rows]
+        else:
+            found = np.where((positions < 0)[:, None], 0, output[rows, positions])
         if not np.isfinite(found).all():
             raise ValueError(
                 "The model's query embeddings should be finite. Received: NaN or infinity in "

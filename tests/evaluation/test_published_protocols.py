@@ -1,0 +1,74 @@
+"""Simple orders on the real logs, against figures measured elsewhere with other code."""
+
+import polars as pl
+import pytest
+
+from tfsessionrec import data
+from tfsessionrec.baselines import Popularity
+from tfsessionrec.evaluation import evaluate, evaluate_ranking
+
+COLUMNS = {"session": "SessionId", "item_id": "ItemId", "timestamp": "Time"}
+
+
+@pytest.fixture(scope="module")
+def yoochoose(shared_data):
+    """Vocabulary of the training file, and the test file as one item a session."""
+    train, test = (
+        data.sessionize(
+            data.read_events(shared_data / f"yoochoose-clicks-100k_{part}.txt", COLUMNS, "\t"),
+            session="session",
+        )
+        for part in ("train_full", "test")
+    )
+    return data.Vocabulary.from_sessions(train), data.flatten_sessions(test)
+
+
+def test_next_item_popularity_on_yoochoose(yoochoose):
+    """Every position n >= 1 of every test session, all 2,933 items, seen items kept."""
+    vocabulary, test = yoochoose
+    dataset = data.session_dataset(test, vocabulary, max_sessions=200)
+    report = evaluate(Popularity(vocabulary.counts), dataset, k=20, vocabulary=vocabulary)
+    assert report.num_queries == 10_152
+    assert report.num_candidates == 2_933
+    assert report["hit_rate@20"] == pytest.approx(0.089, abs=5e-4)
+    assert report["mrr@20"] == pytest.approx(0.026, abs=5e-4)
+    assert report["ndcg@20"] == pytest.approx(0.040, abs=5e-4)
+    assert report.baselines["popularity"] == report.metrics
+
+
+def test_seen_items_on_yoochoose(yoochoose):
+    """34 % of the targets stand in their prefix, which a perfect model loses by the filter."""
+    vocabulary, test = yoochoose
+    seen = repeats = 0
+    for batch in data.session_dataset(test, vocabulary, max_sessions=200):
+        items = batch["item_ids"].numpy()[:, :, 0]
+        for row in items:
+            row = row[row > 0]
+            seen += sum(item in row[:n] for n, item in enumerate(row) if n)
+            repeats += len(row) - 1
+    dataset = data.session_dataset(test, vocabulary, max_sessions=200)
+    everything = evaluate(Popularity(vocabulary.counts), dataset, k=10**6, filter_seen=True)
+    assert everything["recall@1000000"] == pytest.approx(1 - seen / repeats)
+    assert everything["recall@1000000"] == pytest.approx(0.66, abs=5e-3)
+
+
+def test_shown_hotels_on_trivago(shared_data):
+    """6,754 clickouts of 8 November whose clicked hotel is shown: 0.451 as displayed."""
+    clickouts = (
+        pl.read_parquet(shared_data / "trivago_val_100k.parquet")
+        .filter(pl.col("action_type") == "clickout item")
+        .filter(pl.col("impressions").str.split("|").list.contains(pl.col("reference")))
+    )
+    sessions = data.sessionize(
+        clickouts, user="user_id", gap=0, item="reference", impressions="impressions"
+    )
+    train, test = data.split_by_time(sessions, "2018-11-08T00:00:00")
+    vocabulary = data.Vocabulary.from_sessions(train)
+    dataset = data.session_dataset(test, vocabulary, max_sessions=100, max_items=25)
+    model = Popularity(vocabulary.counts)
+    report = evaluate_ranking(model, dataset, vocabulary=vocabulary, empty_history=True)
+    assert report.num_queries == 6_754
+    assert report.baselines["as displayed"]["mrr"] == pytest.approx(0.451, abs=5e-4)
+    assert report.baselines["popularity"]["mrr"] == pytest.approx(0.360, abs=5e-4)
+    # Ties against it, and half of the clickouts are the first of their users: no query, all tie.
+    assert report["mrr"] < report.baselines["popularity"]["mrr"]
