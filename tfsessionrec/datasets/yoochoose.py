@@ -17,9 +17,10 @@ class Yoochoose(SessionBuilder):
     Example:
 
     ```python
-    builder = Yoochoose(data_dir="tfds")
-    builder.download_and_prepare(download_dir=..., download_config=tfds.download.DownloadConfig(
-        manual_dir="logs"))
+    builder = sr.datasets.Yoochoose(data_dir="tfds")
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir="logs")
+    )
     dataset = sr.data.session_dataset(builder.as_dataset(split="train"), vocabulary)
     ```
 
