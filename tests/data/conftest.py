@@ -2,8 +2,13 @@
 
 from collections.abc import Callable
 
+import hypothesis
 import polars as pl
 import pytest
+
+# The first example of a property pays for what the library loads: no time limit for each.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 def _value(word: str) -> int | float | str | None:

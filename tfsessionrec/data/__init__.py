@@ -39,16 +39,16 @@ _LAZY = ("session_dataset", "simulate")
 
 
 class _Room(types.ModuleType):
-    """A package whose lazy names stay functions.
+    """A package whose functions stay functions.
 
-    Importing a submodule binds it as an attribute of its package. A lazy function and its module
-    share one name, and what a user means by `data.session_dataset` is the function, whoever
-    imported the module first.
+    Importing a submodule binds it as an attribute of its package. Functions share the names of
+    their modules, and what a user means by `data.session_dataset` is the function, whoever
+    imported the module, and when.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _LAZY and isinstance(value, types.ModuleType):
-            value = getattr(value, name)
+        if isinstance(value, types.ModuleType):
+            value = getattr(value, name, value)
         super().__setattr__(name, value)
 
 

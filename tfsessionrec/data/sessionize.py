@@ -165,30 +165,29 @@ def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> 
 
 def _sort_by_session(table: pl.DataFrame) -> pl.DataFrame:
     session = ("user_id", "session_id")
-    table = (
-        table.with_row_index("_row")
-        .with_columns(
-            _user=pl.col("_row").min().over("user_id"),
-            _start=pl.col("_time").min().over(session),
-            _session=pl.col("_row").min().over(session),
-        )
-        .sort("_user", "_start", "_session", "_time", maintain_order=True)
+    table = table.with_row_index("_row").with_columns(
+        _user=pl.col("_row").min().over("user_id"),
+        _start=pl.col("_time").min().over(session),
+        _session=pl.col("_row").min().over(session),
     )
+    table = _sort(table, "_user", "_start", "_session", "_time")
     starts = pl.col("_session").ne_missing(pl.col("_session").shift(1))
     return table.with_columns(session_index_from(starts))
 
 
 def _sort_by_gap(table: pl.DataFrame, gap: int) -> pl.DataFrame:
-    table = (
-        table.with_row_index("_row")
-        .with_columns(_user=pl.col("_row").min().over("user_id"))
-        .sort("_user", "_time", maintain_order=True)
-    )
+    table = table.with_row_index("_row").with_columns(_user=pl.col("_row").min().over("user_id"))
+    table = _sort(table, "_user", "_time")
     new_user = pl.col("_user").ne_missing(pl.col("_user").shift(1))
     starts = new_user | (pl.col("_time").diff() >= gap)
     return table.with_columns(
         session_index_from(starts), session_id=starts.cum_sum().cast(pl.Int64) - 1
     )
+
+
+def _sort(table: pl.DataFrame, *keys: str) -> pl.DataFrame:
+    """Sorts by the keys, ties by the row in the log. Only the keys are moved in sorting."""
+    return table[table.select(*keys, "_row").sort(*keys, "_row")["_row"]]
 
 
 def _clean_labels(labels: pl.Series) -> pl.Series:
