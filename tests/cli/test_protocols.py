@@ -8,6 +8,7 @@ SESSIONS = {
     "ann": [["a", "b"], ["c"], ["d", "e", "f"]],
     "bob": [["b", "c"]],
     "cem": [["a"], ["b", "-a", "c"]],  # a was shown and not taken
+    "dan": [["-e", "f"]],
 }
 
 
@@ -68,6 +69,7 @@ def test_next_item(sessions: Sessions) -> None:
             ([["a", "b"], ["c"], ["d", "e"]], {"f"}),
             ([["b"]], {"c"}),
             ([["a"], ["b", "a"]], {"c"}),
+            ([["e"]], {"f"}),
         ],
         key=str,
     )
@@ -79,6 +81,7 @@ def test_next_item(sessions: Sessions) -> None:
             ([["a"], ["b"], ["c"], ["d"], ["e"]], {"f"}),
             ([["b"]], {"c"}),
             ([["a"], ["b"]], {"c"}),
+            ([], {"f"}),
         ],
         key=str,
     )
@@ -141,7 +144,7 @@ def test_expand_targets_keeps_the_newest(sessions: Sessions) -> None:
         (2, 1, "a", True),
         (2, 1, "c", True),
     ]
-    with pytest.raises(ValueError, match="another of the same user before it"):
+    with pytest.raises(ValueError, match="after something else of the same user"):
         expand_targets(sessions.filter_users(["bob"]), max_sessions=1)
 
 

@@ -1,9 +1,186 @@
-"""Simulate a log, train on it, evaluate, export and recommend."""
+"""Simulate a log, train on it, evaluate, export, recommend: the whole path in some two minutes.
+
+The log is simulated, so that the best score anybody could reach is known. Everything stays in
+--output to be looked at: log.csv, model/ (as train writes it) and export/1/ (for TensorFlow
+Serving).
+"""
+
+import argparse
+import pathlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import tfsessionrec
+from tfsessionrec.cli import evaluate, export, output, train
+from tfsessionrec.cli.log import LogFormat, split
+from tfsessionrec.cli.settings import Settings
+from tfsessionrec.cli.tensorflow_import import import_tensorflow
+
+if TYPE_CHECKING:
+    from tfsessionrec.data import Sessions, Vocabulary
+    from tfsessionrec.data.simulate import Simulation
+    from tfsessionrec.export import Recommender
+
+MODEL = "sessionrec-sasrec"
+K = 20
 
 
-def add_arguments(parser):
-    pass
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command."""
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        type=pathlib.Path,
+        default=pathlib.Path("demo"),
+        help="where everything is written, replacing an earlier demo (default %(default)s)",
+    )
+    parser.add_argument("--users", metavar="N", type=int, default=3000, help="default %(default)s")
+    parser.add_argument("--items", metavar="N", type=int, default=800, help="default %(default)s")
+    parser.add_argument("--epochs", metavar="N", type=int, default=20, help="default %(default)s")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="default %(default)s")
+    output.add_json_argument(parser)
 
 
-def run(arguments):
-    pass
+def run(arguments: argparse.Namespace) -> None:
+    """Goes the whole path."""
+    started = time.perf_counter()
+    output.say("Loading TensorFlow")
+    import_tensorflow()
+    from tfsessionrec import data, models
+    from tfsessionrec.cli.model_directory import ModelDirectory, build_model
+    from tfsessionrec.export import load_saved_model
+
+    folder: pathlib.Path = arguments.output
+    folder.mkdir(parents=True, exist_ok=True)
+    output.say(f"Simulating {folder / 'log.csv'}")
+    simulation = data.simulate(arguments.users, arguments.items, seed=arguments.seed)
+    simulation.events.write_csv(folder / "log.csv")
+
+    settings = Settings(
+        model=MODEL,
+        options={},
+        log=LogFormat(user="user_id", session="session_id", label="label"),
+        holdout="last-session",
+        min_count=1,
+        training={**models.recipe(MODEL)._asdict(), "epochs": arguments.epochs},
+        seed=arguments.seed,
+        version=tfsessionrec.__version__,
+    )
+    sessions, held_out = split(settings.log.read(folder / "log.csv"), settings.holdout)
+    vocabulary = data.Vocabulary.from_sessions(sessions, settings.min_count)
+    directory = ModelDirectory(folder / "model")
+    directory.create(settings, vocabulary, overwrite=True)
+    train.fit(build_model(settings, vocabulary), directory, sessions)
+
+    output.say("Evaluating on each user's last session, which training did not see")
+    report = evaluate.evaluate(directory, held_out, "next_session", [K])
+    systems = {
+        "popularity": report.baselines["popularity"],
+        MODEL: report.metrics,
+        "best reachable": best_reachable(simulation, held_out, vocabulary),
+    }
+    best = systems["best reachable"][f"ndcg@{K}"]
+    rows = [
+        {
+            "": name,
+            f"NDCG@{K}": metrics[f"ndcg@{K}"],
+            f"Recall@{K}": metrics[f"recall@{K}"],
+            "share of best NDCG": f"{metrics[f'ndcg@{K}'] / best:.0%}",
+        }
+        for name, metrics in systems.items()
+    ]
+    path = export.export(directory, folder / "export" / "1", k=K, overwrite=True)
+    recommendation = recommend(load_saved_model(path), held_out)
+    print()
+    print(output.table(rows))
+    print(
+        f"\n{report.num_queries:,} held-out sessions, all {report.num_candidates:,.0f} items "
+        f"ranked, seen ones too.\nBest reachable: the simulator's own click probabilities.\n"
+    )
+    print(f"What {path} recommends to {recommendation['user']}, who took")
+    for items in recommendation["history"]:
+        print(f"  {' '.join(items)}")
+    for item, score in recommendation["recommended"]:
+        taken = "  taken in the held-out session" if item in recommendation["taken"] else ""
+        print(f"  {item}  {score:.3f}{taken}")
+    seconds = time.perf_counter() - started
+    print(f"\n{seconds:.0f} seconds. Everything is in {folder}/")
+    output.write_json(
+        arguments.json,
+        {
+            "seed": arguments.seed,
+            "seconds": seconds,
+            "systems": systems,
+            "share_of_best": report.metrics[f"ndcg@{K}"] / best,
+            "recommendation": recommendation,
+        },
+    )
+
+
+def best_reachable(
+    simulation: "Simulation", held_out: "Sessions", vocabulary: "Vocabulary"
+) -> dict[str, float]:
+    """Metrics of ranking by the true probabilities, on the queries the model is asked.
+
+    Args:
+        simulation: Knows them.
+        held_out: Sessions of which each user's last is the target.
+        vocabulary: The candidates.
+
+    Returns:
+        `ndcg@20` and `recall@20`.
+    """
+    import numpy as np
+
+    from tfsessionrec import evaluation, metrics
+    from tfsessionrec.cli.protocols import queries
+
+    first = vocabulary.first_item_index
+    users = held_out.events["user_id"].unique(maintain_order=True).to_numpy()
+    limits = {"next_item": False, "max_sessions": 1, "max_items": 1}
+    identity = np.eye(vocabulary.num_items, dtype=np.float32)
+    ranks, row = [], 0
+    for batch in queries("next_session", held_out, vocabulary, limits):
+        targets = batch["target_ids"].numpy().astype(np.int64)
+        probabilities = simulation.true_probabilities(users[row : row + len(targets)], vocabulary)
+        row += len(targets)
+        # Of items that training never saw none can be found.
+        known = np.where(targets >= first, targets - first, -1)
+        asked = (known >= 0).any(axis=1)
+        ranks.append(evaluation.rank_targets(probabilities[asked, first:], identity, known[asked]))
+    return {
+        f"{metric.__name__}@{K}": float(np.concatenate([metric(part, K) for part in ranks]).mean())
+        for metric in (metrics.ndcg, metrics.recall)
+    }
+
+
+def recommend(recommender: "Recommender", held_out: "Sessions") -> dict[str, Any]:
+    """Asks the export for the first user who took something in two sessions and the held-out one.
+
+    Returns:
+        The user, the history, what is recommended, and what was taken in the held-out session.
+    """
+    import polars as pl
+
+    taken = held_out.events.filter(pl.col("label") == 1)
+    index = pl.col("session_index")
+    user = (
+        taken.group_by("user_id", maintain_order=True)
+        .agg(
+            past=index.filter(~pl.col("is_target")).n_unique(),
+            target=pl.col("is_target").any(),
+        )
+        .filter(pl.col("target") & (pl.col("past") >= 2))["user_id"][0]
+    )
+    mine = taken.filter(pl.col("user_id") == user)
+    past = mine.filter(~pl.col("is_target"))
+    return {
+        "user": user,
+        "history": past.group_by("session_index", maintain_order=True)
+        .agg("item_id")["item_id"]
+        .to_list(),
+        "recommended": recommender.recommend(
+            past["item_id"].to_list(), past["session_index"].to_list(), k=10
+        ),
+        "taken": mine.filter("is_target")["item_id"].to_list(),
+    }

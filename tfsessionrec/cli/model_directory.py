@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec import models
+from tfsessionrec.backend import keras
 from tfsessionrec.cli.output import write_json
 from tfsessionrec.cli.settings import Settings
 from tfsessionrec.data import Vocabulary
@@ -71,6 +72,10 @@ class ModelDirectory:
             shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         vocabulary.save(self.path / "vocabulary.json")
+        self.write_settings(settings)
+
+    def write_settings(self, settings: Settings) -> None:
+        """Replaces the settings."""
         write_json(self.path / "config.json", settings.to_json())
 
     def settings(self) -> Settings:
@@ -162,11 +167,12 @@ class ModelDirectory:
 
 
 def build_model(settings: Settings, vocabulary: Vocabulary) -> models.SessionRec:
-    """Builds the model of some settings, with fresh weights.
+    """Builds the model of some settings, with fresh weights that follow from their seed.
 
     Raises:
         ValueError: If the model or an option of it is not known.
     """
+    keras.utils.set_random_seed(settings.seed)
     options = dict(settings.options)
     if options.get("negatives") in ("in_batch", "mixed"):
         options["candidate_sampling_probability"] = vocabulary.counts / vocabulary.counts.sum()

@@ -85,8 +85,8 @@ def expand_targets(sessions: Sessions, max_sessions: int, first: int = 1) -> Ses
     (chosen,) = (events["is_target"].to_numpy()[begins] & (index[begins] >= first)).nonzero()
     if not len(chosen):
         raise ValueError(
-            "There should be a session to predict that has another of the same user before it. "
-            "Received: none"
+            "There should be something to predict after something else of the same user. "
+            "Received: nothing"
         )
     oldest = chosen - np.minimum(index[begins[chosen]], max_sessions)
     lengths = ends[chosen] - begins[oldest]
@@ -106,22 +106,28 @@ def expand_targets(sessions: Sessions, max_sessions: int, first: int = 1) -> Ses
 def _next_item_queries(
     sessions: Sessions, vocabulary: Vocabulary, limits: Mapping[str, Any]
 ) -> Iterable[Mapping[str, Any]]:
-    """All positions of a causal model at once; a row each where the history has to be cut."""
+    """All positions of a causal model at once.
+
+    A row of its own have those whose history has to be cut, and those that follow only on items
+    shown and not taken: a history that is empty here.
+    """
     longest = limits["max_sessions"]
     index = pl.col("session_index")
     new_session = pl.struct("user_id", "session_index")
     marked = sessions.events.with_columns(_first=new_session.ne_missing(new_session.shift(1)))
     flat = data.flatten_sessions(Sessions(marked)).events
     flat = flat.with_columns(is_target=pl.col("is_target") & ~pl.col("_first")).drop("_first")
+    at_once = index.is_between(1, longest)
     batches = []
-    if flat.select((pl.col("is_target") & index.is_between(1, longest)).any()).item():
+    if flat.select((pl.col("is_target") & at_once).any()).item():
         whole = Sessions(flat.filter(index <= longest))
         batches.append(
             data.session_dataset(
                 whole, vocabulary, min_sessions=2, **{**limits, "max_sessions": longest + 1}
             )
         )
-    if flat.select((pl.col("is_target") & (index > longest)).any()).item() or not batches:
-        cut = expand_targets(Sessions(flat), longest, first=longest + 1 if batches else 1)
+    rest = flat.with_columns(is_target=pl.col("is_target") & ~at_once)
+    if not batches or rest["is_target"].any():
+        cut = expand_targets(Sessions(rest), longest, first=0)
         batches.append(data.session_dataset(cut, vocabulary, targets="last", **limits))
     return itertools.chain(*batches)

@@ -77,7 +77,6 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.resume and arguments.model is None:
         raise ValueError("`--model` should name a model, such as sasrec or sessionrec-sasrec")
     import_tensorflow()
-    from tfsessionrec.backend import keras
     from tfsessionrec.cli.model_directory import ModelDirectory, build_model
     from tfsessionrec.data import Vocabulary
 
@@ -95,9 +94,10 @@ def run(arguments: argparse.Namespace) -> None:
         vocabulary = directory.vocabulary()
     else:
         vocabulary = Vocabulary.from_sessions(sessions, settings.min_count)
-    keras.utils.set_random_seed(settings.seed)
     model = build_model(settings, vocabulary)
-    if not arguments.resume:
+    if arguments.resume:
+        directory.write_settings(settings)
+    else:
         directory.create(settings, vocabulary, arguments.overwrite)
     started = time.perf_counter()
     epochs = fit(model, directory, sessions, resume=arguments.resume)

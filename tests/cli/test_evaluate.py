@@ -1,0 +1,96 @@
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from tfsessionrec.cli.main import main
+from tfsessionrec.cli.model_directory import ModelDirectory
+
+
+def run(trained: pathlib.Path, log: pathlib.Path, tmp_path: pathlib.Path, *more: str) -> dict:
+    path = tmp_path / "report.json"
+    command = ["evaluate", "--model", str(trained), "--events", str(log), "--json", str(path)]
+    assert main([*command, *more]) == 0
+    return json.loads(path.read_text())
+
+
+def test_next_session_against_numpy(
+    trained: pathlib.Path,
+    log: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Recall@5 computed from the log alone, the model's embeddings given."""
+    report = run(trained, log, tmp_path, "--protocol", "next_session", "--k", "5")
+    out = capsys.readouterr().out
+    assert "recall@5" in out
+    assert "popularity" in out
+    assert "filter_seen: no" in out
+    assert "sessions asked for: last-session" in out
+    assert report["sessions"] == "last-session"
+
+    directory = ModelDirectory(trained)
+    model, vocabulary = directory.load_model(), directory.vocabulary()
+    table = model.candidate_embeddings().numpy()
+    next_item = directory.settings().training["next_item"]
+    events = directory.settings().log.read(log).events
+    recalls = []
+    for (_user,), rows in events.group_by("user_id", maintain_order=True):
+        visits = [visit for _, visit in rows.group_by("session_index", maintain_order=True)]
+        taken = [visit.filter(visit["label"] == 1)["item_id"].to_list() for visit in visits]
+        targets = (
+            {index for index in vocabulary.lookup(taken[-1]) if index >= 2} if taken[-1] else set()
+        )
+        if len(visits) < 2 or not targets:
+            continue
+        if next_item:
+            history = [[item] for visit in taken[:-1] for item in visit][-50:]
+            labels = [[1.0] for _ in history]
+        else:
+            history = [visit["item_id"].to_list() for visit in visits[:-1]]
+            labels = [visit["label"].to_list() for visit in visits[:-1]]
+        width = max(map(len, history), default=1)
+        padded = [visit + [""] * (width - len(visit)) for visit in history] or [[""]]
+        labels = [visit + [0.0] * (width - len(visit)) for visit in labels] or [[0.0]]
+        features = {
+            "item_ids": vocabulary.lookup([padded]),
+            "labels": np.array([labels], np.float32),
+        }
+        scores = table @ model.encode(features).numpy()[0]
+        scores[:2] = -np.inf
+        # Nothing ties in a model trained a little, but with an empty history everything does.
+        top = np.argsort(-scores, kind="stable")[:5] if np.ptp(scores[2:]) > 0 else []
+        recalls.append(len(targets & set(top)) / len(targets))
+    assert report["num_queries"] == len(recalls)
+    assert report["metrics"]["recall@5"] == pytest.approx(np.mean(recalls), abs=1e-6)
+
+
+def test_the_other_protocols(
+    trained: pathlib.Path, log: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    next_item = run(trained, log, tmp_path, "--protocol", "next_item", "--k", "3,5")
+    assert next_item["num_queries"] > 0
+    assert 0 < next_item["metrics"]["mrr@3"] <= next_item["metrics"]["hit_rate@5"] < 1
+    everything = run(trained, log, tmp_path, "--protocol", "next_item", "--targets", "all")
+    assert everything["num_queries"] > next_item["num_queries"]
+    filtered = run(trained, log, tmp_path, "--protocol", "next_item", "--filter-seen")
+    assert filtered["options"]["filter_seen"] is True
+    assert filtered["metrics"] != everything["metrics"]
+    ranking = run(trained, log, tmp_path, "--protocol", "ranking")
+    assert 0 < ranking["metrics"]["mrr"] <= 1
+    assert set(ranking["baselines"]) >= {"as displayed"}
+
+
+def test_bad_arguments(
+    trained: pathlib.Path, log: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", "--model", str(trained), "--events", str(log)]
+    for more, message in (
+        (["--protocol", "next_item", "--k", "five"], "`--k` should be numbers"),
+        (["--protocol", "next_item", "--k", "0"], "`k` should be a positive integer"),
+        (["--protocol", "next_item", "--targets", "some"], "should be none, last-session"),
+        (["--protocol", "next_item", "--item", "article"], "article"),
+    ):
+        assert main([*command, *more]) == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
