@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +27,9 @@ from peers import worker
 
 HERE = pathlib.Path(__file__).resolve().parent
 PEER_REQUIREMENTS = ("torch==2.13.0", "RecTools[torch]==0.19.0")
+
+# A larger share of the machine's cores taken by others, and the ratios mean little.
+BUSY_LIMIT = 0.1
 
 LOSSES = {"full": "full softmax", "sampled": "{num_negatives} negatives"}
 
@@ -153,6 +157,17 @@ def ensure_peer(folder: pathlib.Path) -> pathlib.Path:
     return python
 
 
+def cpu_seconds() -> tuple[float, float]:
+    """Seconds that all cores of the machine, and that our own measured processes, have worked."""
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    stat = pathlib.Path("/proc/stat")
+    if not stat.exists():  # not Linux: nothing is known of the others
+        return own.ru_utime + own.ru_stime, own.ru_utime + own.ru_stime
+    user, nice, system, _, _, irq, softirq, steal = stat.read_text().split(maxsplit=9)[1:9]
+    ticks = sum(map(int, (user, nice, system, irq, softirq, steal)))
+    return ticks / os.sysconf("SC_CLK_TCK"), own.ru_utime + own.ru_stime
+
+
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -181,6 +196,7 @@ def run(
     command += ["--epochs", arguments.our_epochs if ours else arguments.peer_epochs]
     command += ["--threads", arguments.threads, "--seed", seed, *batch]
     output.unlink(missing_ok=True)
+    started, (all_before, own_before) = time.perf_counter(), cpu_seconds()
     answer = subprocess.run(
         [str(part) for part in command],
         env=worker.package_environment() if ours else None,
@@ -190,7 +206,10 @@ def run(
     if answer.returncode or not output.exists():
         say(answer.stdout[-4000:] + answer.stderr[-4000:])
         raise RuntimeError(f"{variant.script} ({loss}) failed with status {answer.returncode}.")
-    return json.loads(output.read_text())
+    capacity = (time.perf_counter() - started) * (os.cpu_count() or 1)
+    all_after, own_after = cpu_seconds()
+    others = (all_after - all_before - (own_after - own_before)) / capacity
+    return json.loads(output.read_text()) | {"cores_busy_elsewhere": max(0.0, others)}
 
 
 def summarise(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -384,7 +403,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                     say(
                         f"[{time.perf_counter() - started:6.0f} s] round {number + 1}, {loss}, "
                         f"{name}: {result['positions_per_second']:,.0f} positions/s, "
-                        f"{result['peak_memory_mb'] / 1000:.2f} GB"
+                        f"{result['peak_memory_mb'] / 1000:.2f} GB, "
+                        f"{result['cores_busy_elsewhere']:.0%} of the cores busy elsewhere"
                     )
     systems = {
         loss: {name: summarise(reports) for name, reports in variants.items()}
@@ -405,12 +425,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         "windows_a_batch_by_targets": windows,
         "machine": {"platform": platform.platform(), "cores": os.cpu_count()},
         "seconds": time.perf_counter() - started,
+        "cores_busy_elsewhere": max(
+            result["cores_busy_elsewhere"]
+            for by_variant in rounds.values()
+            for results in by_variant.values()
+            for result in results
+        ),
         "systems": systems,
         "ratios": compare(systems, arguments.losses),
     }
     print(render(report))
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    busy = report["cores_busy_elsewhere"]
+    if busy > BUSY_LIMIT:
+        say(
+            f"Other processes took up to {busy:.0%} of the cores during a run. PyTorch's threads "
+            "wait for each other in a way that suffers most from it: measure again in quiet."
+        )
     stuck = [
         f"{name} ({loss})"
         for loss, by_variant in systems.items()

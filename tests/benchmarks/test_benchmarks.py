@@ -124,4 +124,5 @@ def test_our_half_of_the_comparison_runs_and_learns(
     assert ours["positions"] == by_hand
     assert ours["positions_per_second"] > 0
     assert ours["peak_memory_mb"] > 50
+    assert 0 <= report["cores_busy_elsewhere"] <= 1
     assert "| full softmax |" in capsys.readouterr().out
