@@ -240,9 +240,12 @@ def test_out_of_vocabulary_targets_are_counted_not_asked():
     batch = {"item_ids": [[[2], [1], [3], [1]], [[0], [0], [0], [0]]]}
     report = evaluate(Toy(), [batch])
     assert (report.num_queries, report.num_skipped) == (1, 2)
+    assert report.options["unknown targets left out"] == 2
+    assert "unknown targets left out: 2" in str(report)
     batch = {"item_ids": [[[2]], [[3]], [[4]]], "target_ids": [[1, 1], [1, 5], [0, 0]]}
     report = evaluate(Toy(), [batch])
     assert (report.num_queries, report.num_skipped) == (1, 1)
+    assert report.options["unknown targets left out"] == 3
     assert evaluate(Toy(), [batch], k=SIZE)[f"recall@{SIZE}"] == 1.0
 
 

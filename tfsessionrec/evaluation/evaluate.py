@@ -56,7 +56,8 @@ def evaluate(
       an empty history is a query like any other.
 
     Padding and out-of-vocabulary entries are neither candidates nor targets. A set keeps its known
-    items; where it has none there is no query: these are counted in `Report.num_skipped`.
+    items; where it has none there is no query. The report says how many targets were unknown, and
+    in `num_skipped` how many sessions gave no query.
 
     Args:
         model: Offers `model(features, training=False)` [B, S, D] (or `encode(features)` [B, D]) and
@@ -97,6 +98,7 @@ def evaluate(
     targets: positives of the next session, at every position
     filter_seen: no
     ties: against the targets
+    unknown targets left out: 0
     skipped: sessions without a known positive
     """
     begin = time.perf_counter()
@@ -117,12 +119,13 @@ def evaluate(
     if counts is not None:
         systems["popularity"] = System(Popularity(counts), first)
     ranking = _Ranking(systems, cutoffs, first, bool(filter_seen), block_size)
-    skipped = 0
+    skipped = unknown = 0
     for batch in tqdm(dataset, desc="evaluate", unit=" batches", disable=not progress):
         if positions == "auto":
             positions = "target_ids" if "target_ids" in batch else "every"
         queries = _KINDS[positions][0](batch, size, first)
         skipped += queries.num_skipped
+        unknown += queries.num_unknown
         if len(queries.rows):
             ranking.add(batch, queries)
     ranking.finish()
@@ -146,6 +149,7 @@ def evaluate(
             "targets": _KINDS[positions][1],
             "filter_seen": bool(filter_seen),
             "ties": "against the targets",
+            "unknown targets left out": unknown,
             "skipped": "sessions without a known positive",
         },
         seconds=time.perf_counter() - begin,

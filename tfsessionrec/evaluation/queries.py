@@ -21,6 +21,7 @@ class Queries:
         targets: [Q, T] vocabulary indices, each once in a row, 0 for padding.
         seen: The items of each query's history, vocabulary indices.
         num_skipped: Sessions with positives of which none is a known item.
+        num_unknown: Positives that are no known item, these sessions' and the others'.
     """
 
     rows: NDArray[np.int64]
@@ -28,6 +29,7 @@ class Queries:
     targets: NDArray[np.int64]
     seen: Slices
     num_skipped: int
+    num_unknown: int
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,7 @@ def next_session_queries(
     asked, targets = _known(positives, first_item_index)
     rows, positions = sessions.rows[asked], sessions.positions[asked]
     seen = _histories(item_ids(batch, vocabulary_size), rows, positions)
-    skipped = int((positives > 0).any(axis=1).sum()) - len(rows)
-    return Queries(rows, positions, targets, seen, skipped)
+    return Queries(rows, positions, targets, seen, *_left_out(positives, rows, first_item_index))
 
 
 def target_id_queries(
@@ -93,8 +94,7 @@ def target_id_queries(
     _in_vocabulary("target_ids", positives, vocabulary_size)
     rows, targets = _known(positives, first_item_index)
     seen = _histories(items, rows, np.full(len(rows), items.shape[1]))
-    skipped = int((positives > 0).any(axis=1).sum()) - len(rows)
-    return Queries(rows, None, targets, seen, skipped)
+    return Queries(rows, None, targets, seen, *_left_out(positives, rows, first_item_index))
 
 
 def item_ids(batch: Mapping[str, Any], vocabulary_size: int) -> NDArray[np.int64]:
@@ -142,6 +142,14 @@ def _known(
     rows = np.flatnonzero(np.any(items > 0, axis=1))
     width = int((items > 0).sum(axis=1).max(initial=0))
     return rows, items[rows, :width]
+
+
+def _left_out(
+    positives: NDArray[np.int64], asked: NDArray[np.int64], first_item_index: int
+) -> tuple[int, int]:
+    """How many rows with positives are not asked, and how many positives are not known."""
+    skipped = int(np.any(positives > 0, axis=1).sum()) - len(asked)
+    return skipped, int(((positives > 0) & (positives < first_item_index)).sum())
 
 
 def _histories(
