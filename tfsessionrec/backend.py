@@ -6,14 +6,22 @@ work under both; `tasks` and `models` call `require_legacy_keras` and say what t
 """
 
 import os
+from typing import Any
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
 keras = tf.keras
 
 IS_KERAS_3: bool = not keras.Model.__module__.startswith("tf_keras")
+
+
+def build_sublayer(layer: Any, input_shape: Any) -> Any:
+    """Builds a sublayer under its own name, so that the names of its weights are unique."""
+    with tf.name_scope(layer.name):
+        layer.build(input_shape)
+    return layer
 
 
 def require_legacy_keras(module: str) -> None:

@@ -14,7 +14,7 @@ def session_mask(item_padding_mask: tf.Tensor) -> tf.Tensor:
 
 
 def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Mean of `values` [..., I, D] over the entries of `mask` [..., I]; zeros where there is none."""
+    """Mean of `values` [..., I, D] over `mask` [..., I]; zeros where the mask is empty."""
     weights = tf.cast(mask, values.dtype)[..., tf.newaxis]
     count = tf.reduce_sum(weights, axis=-2)
     total = tf.reduce_sum(values * weights, axis=-2)
@@ -38,6 +38,6 @@ def last_real(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 def positive_negative_pairs(labels: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """True at [..., p, n] where item p of a list is positive and item n negative; [..., I, I]."""
     mask = tf.cast(mask, tf.bool)
-    positive = mask & (labels > 0)
+    positive = mask & (tf.cast(labels, tf.float32) > 0)
     negative = mask & ~positive
     return positive[..., :, tf.newaxis] & negative[..., tf.newaxis, :]

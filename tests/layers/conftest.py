@@ -13,7 +13,7 @@ def outputs(layer, inputs, **kwargs):
 
 @pytest.fixture
 def check_layer(tmp_path):
-    """check_layer(make, inputs): `make()` gives the layer, `inputs` its tensors by argument name."""
+    """check_layer(make, inputs): `make()` gives the layer, `inputs` its tensors by name."""
 
     def check(make, inputs: dict, tolerance: float = 1e-5) -> None:
         keras.utils.set_random_seed(1)

@@ -37,9 +37,7 @@ def test_equals_oracle(encoder, batch):
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_harness(encoder, batch, check_layer):
     items, mask = batch
-    check_layer(
-        encoder, {"item_embeddings": tf.constant(items), "padding_mask": tf.constant(mask)}
-    )
+    check_layer(encoder, {"item_embeddings": tf.constant(items), "padding_mask": tf.constant(mask)})
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

@@ -81,7 +81,8 @@ def test_padding_changes_nothing(layer, batch):
     result = layer(wider, padding_mask=np.pad(mask, [(0, 0), (0, 4)])).numpy()
     expected = layer(sessions, padding_mask=mask).numpy()
     np.testing.assert_allclose(result[:, :5], expected, atol=1e-5)
-    assert np.all(result[:, 5:] == 0) and np.all(expected[~mask] == 0)
+    assert np.all(result[:, 5:] == 0)
+    assert np.all(expected[~mask] == 0)
 
 
 def test_future_does_not_reach_the_past(layer, batch):

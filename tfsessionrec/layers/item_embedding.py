@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfsessionrec.backend import keras
+from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.types import Config
 
 
@@ -130,8 +130,7 @@ class ItemEmbedding(keras.layers.Layer):
                     name=f"mlp_{index}",
                     dtype=self.dtype_policy,
                 )
-                dense.build((None, width))
-                self.mlp.append(dense)
+                self.mlp.append(build_sublayer(dense, (None, width)))
                 width = units
         if self.interaction_embedding:
             self.label_table = self._table("label_table", 2, self.embedding_dim)

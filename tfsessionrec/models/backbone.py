@@ -1,10 +1,11 @@
 """The query tower: item embedding, ISE, SSE."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from tfsessionrec.backend import keras
+from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.layers.ise.mean import MeanISE
 from tfsessionrec.masking import item_mask, last_real, session_mask
 from tfsessionrec.types import Config, Features
@@ -56,6 +57,18 @@ class SessionRecBackbone(keras.Model):
         self.ise = MeanISE(name="ise") if ise is None else ise
         self.sse = sse
 
+    def build(self, input_shape: Any = None) -> None:
+        # Without a call: what is saved does not know the integer inputs that a call needs.
+        dim = self.items.embedding_dim
+        for layer, shape in (
+            (self.items, None),
+            (self.ise, (None, None, None, dim)),
+            (self.sse, (None, None, dim)),
+        ):
+            if not layer.built:
+                build_sublayer(layer, shape)
+        self.built = True
+
     def call(self, inputs: Features | tf.Tensor, training: bool | None = None) -> tf.Tensor:
         features = session_features(inputs)
         mask = item_mask(features["item_ids"])
@@ -95,22 +108,21 @@ class SessionRecBackbone(keras.Model):
         return cls(**config)
 
 
-def session_features(inputs: Features | tf.Tensor) -> dict[str, tf.Tensor]:
-    """A session batch as a dict with `item_ids` of rank 3."""
-    features = dict(inputs) if hasattr(inputs, "keys") else {"item_ids": inputs}
+def session_features(inputs: Features | tf.Tensor) -> dict[str, Any]:
+    """A session batch as a dict with `item_ids` of rank 3, int32."""
+    features: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {"item_ids": inputs}
     if "item_ids" not in features:
         raise ValueError(
             f"`inputs` should have the key 'item_ids'. Received: {sorted(features) or 'no key'}"
         )
-    item_ids = features["item_ids"]
-    if len(item_ids.shape) == 2:
-        features["item_ids"] = item_ids = item_ids[..., tf.newaxis]
-        for name in ("labels", "interaction_types"):
-            if name in features and len(features[name].shape) == 2:
-                features[name] = features[name][..., tf.newaxis]
-    if len(item_ids.shape) != 3:
+    rank = len(features["item_ids"].shape)
+    if rank not in (2, 3):
         raise ValueError(
             "`item_ids` should have the shape [batch, sessions, items] or [batch, sessions]. "
-            f"Received: `item_ids` with shape {tuple(item_ids.shape)}"
+            f"Received: `item_ids` with shape {tuple(features['item_ids'].shape)}"
         )
+    for name in ("item_ids", "labels", "interaction_types"):
+        if name in features and rank == 2:
+            features[name] = tf.expand_dims(features[name], -1)
+    features["item_ids"] = tf.cast(features["item_ids"], tf.int32)
     return features

@@ -1,6 +1,7 @@
 """Systems by name, and how each is trained unless told otherwise."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tfsessionrec import layers
@@ -32,7 +33,7 @@ class Recipe(NamedTuple):
 
 
 _RECIPES = {
-    "sasrec": Recipe(next_item=True, max_items=1, epochs=24),
+    "sasrec": Recipe(next_item=True, max_items=1, epochs=36),
     "sessionrec-sasrec": Recipe(next_item=False),
 }
 
@@ -64,8 +65,8 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
         vocabulary_size: `len(vocabulary)`.
         **options: Any of `embedding_dim`, `num_layers`, `num_heads`, `intermediate_dim`,
             `dropout`, `max_length`, `features`, `num_interaction_types`, `negatives`,
-            `num_negatives`, `temperature`, `candidate_sampling_probability`,
-            `first_item_index`; for `"sessionrec-sasrec"` also `ise` (`"mean"`, `"max"`), `ranking_loss`
+            `num_negatives`, `temperature`, `candidate_sampling_probability`, `first_item_index`;
+            for `"sessionrec-sasrec"` also `ise` (`"mean"`, `"max"`), `ranking_loss`
             (`"pairwise"`, `"bce"`, None) and `ranking_weight`.
 
     Returns:
@@ -81,8 +82,10 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
     16
     """
     recipe(name)
-    maker = {"sasrec": _sasrec, "sessionrec-sasrec": _sessionrec_sasrec}[name]
-    known = [option for option in inspect.signature(maker).parameters if option != "vocabulary_size"]
+    maker = _MAKERS[name]
+    known = [
+        option for option in inspect.signature(maker).parameters if option != "vocabulary_size"
+    ]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ValueError(
@@ -97,7 +100,7 @@ def _sasrec(
     num_layers: int = 2,
     num_heads: int = 2,
     intermediate_dim: int | None = None,
-    dropout: float = 0.2,
+    dropout: float = 0.4,
     max_length: int = 256,
     features: Any = None,
     num_interaction_types: int = 0,
@@ -115,9 +118,7 @@ def _sasrec(
         num_interaction_types=num_interaction_types,
         name="items",
     )
-    sse = layers.SASRecSSE(
-        num_layers, num_heads, intermediate_dim, dropout, max_length, name="sse"
-    )
+    sse = layers.SASRecSSE(num_layers, num_heads, intermediate_dim, dropout, max_length, name="sse")
     retrieval = NextSessionRetrieval(
         negatives,
         num_negatives,
@@ -158,9 +159,7 @@ def _sessionrec_sasrec(
         num_interaction_types=num_interaction_types,
         name="items",
     )
-    sse = layers.SASRecSSE(
-        num_layers, num_heads, intermediate_dim, dropout, max_length, name="sse"
-    )
+    sse = layers.SASRecSSE(num_layers, num_heads, intermediate_dim, dropout, max_length, name="sse")
     retrieval = NextSessionRetrieval(
         negatives,
         num_negatives,
@@ -172,3 +171,9 @@ def _sessionrec_sasrec(
     ranking = None if ranking_loss is None else SessionRanking(ranking_loss, name="ranking")
     backbone = SessionRecBackbone(items, encoders[ise](name="ise"), sse)
     return SessionRec(backbone, retrieval, ranking, ranking_weight)
+
+
+_MAKERS: dict[str, Callable[..., SessionRec]] = {
+    "sasrec": _sasrec,
+    "sessionrec-sasrec": _sessionrec_sasrec,
+}

@@ -73,6 +73,13 @@ class SessionRec(tfrs.Model):
         self.retrieval_task = NextSessionRetrieval() if retrieval_task is None else retrieval_task
         self.ranking_task = ranking_task
         self.ranking_weight = ranking_weight
+        # Metrics are already summed over replicas: each replica has the result of all.
+        self.distribute_reduction_method = "first"
+
+    def build(self, input_shape: Any = None) -> None:
+        if not self.backbone.built:
+            self.backbone.build()
+        self.built = True
 
     def call(self, inputs: Features | tf.Tensor, training: bool | None = None) -> tf.Tensor:
         return self.backbone(inputs, training=training)

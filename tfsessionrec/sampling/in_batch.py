@@ -1,5 +1,7 @@
 """Negatives among the batch's own positives."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfsessionrec.sampling.sampled_candidates import SampledCandidates, collect, log_inclusion
@@ -51,7 +53,7 @@ def draw_in_batch(
 
 def share_in_batch(
     positive_ids: tf.Tensor, weights: tf.Tensor, probability: tf.Tensor | None
-) -> object:
+) -> Callable[[tf.Tensor], tf.Tensor]:
     """Function from ids to their probability: the given table, or their share of the batch."""
     if probability is not None:
         table = tf.cast(probability, tf.float32)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfsessionrec.sampling.in_batch import share_in_batch, draw_in_batch
+from tfsessionrec.sampling.in_batch import draw_in_batch, share_in_batch
 from tfsessionrec.sampling.sampled_candidates import SampledCandidates, collect
 
 

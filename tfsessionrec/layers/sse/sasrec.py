@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfsessionrec.backend import keras
+from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.layers.sse.base import SessionSequenceEncoder
 from tfsessionrec.layers.transformer_block import TransformerBlock
@@ -86,7 +86,7 @@ class SASRecSSE(SessionSequenceEncoder):
             epsilon=1e-6, name="output_norm", dtype=policy
         )
         for layer in (self.position_embedding, *self.blocks, self.output_norm):
-            layer.build(shape)
+            build_sublayer(layer, shape)
         self.built = True
 
     def encode(

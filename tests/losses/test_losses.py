@@ -1,0 +1,135 @@
+"""Losses against NumPy, and cases checked by hand."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsessionrec.losses import (
+    binary_cross_entropy_loss,
+    catalogue_log_sum_exp,
+    pairwise_logistic_loss,
+    sampled_log_sum_exp,
+    set_softmax_loss,
+)
+from tfsessionrec.losses.next_session import next_session
+
+RNG = np.random.default_rng(0)
+
+
+def log_sum_exp(values):
+    return np.log(np.sum(np.exp(values - values.max()))) + values.max()
+
+
+@pytest.mark.parametrize("block_elements", [1, 30, 64, 10_000])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_catalogue_log_sum_exp_and_gradient(block_elements, jit_compile):
+    queries = RNG.normal(size=(7, 4)).astype(np.float32)
+    candidates = RNG.normal(size=(11, 4)).astype(np.float32)
+    hidden = np.array([[3, -1], [-1, -1], [0, 10], [5, 5], [-1, 2], [1, 2], [-1, -1]], np.int32)
+    upstream = RNG.normal(size=7).astype(np.float32)
+
+    @tf.function(jit_compile=jit_compile)
+    def ours(queries, candidates):
+        with tf.GradientTape() as tape:
+            tape.watch([queries, candidates])
+            result = catalogue_log_sum_exp(
+                queries, candidates, tf.constant(hidden), block_elements, least_queries=1
+            )
+            total = tf.reduce_sum(result * upstream)
+        return result, *tape.gradient(total, [queries, candidates])
+
+    result, by_query, by_candidate = ours(tf.constant(queries), tf.constant(candidates))
+    expected_query, expected_candidate = np.zeros_like(queries), np.zeros_like(candidates)
+    for q in range(7):
+        kept = [c for c in range(11) if c not in hidden[q]]
+        logits = candidates[kept] @ queries[q]
+        expected = log_sum_exp(logits)
+        assert float(result[q]) == pytest.approx(expected, abs=1e-5)
+        share = np.exp(logits - expected) * upstream[q]
+        expected_query[q] = share @ candidates[kept]
+        expected_candidate[kept] += share[:, None] * queries[q]
+    np.testing.assert_allclose(by_query, expected_query, atol=1e-5)
+    np.testing.assert_allclose(by_candidate, expected_candidate, atol=1e-5)
+
+
+def test_catalogue_log_sum_exp_of_no_query():
+    result = catalogue_log_sum_exp(tf.zeros([0, 4]), tf.zeros([5, 4]), tf.zeros([0, 1], tf.int32))
+    assert result.shape == (0,)
+
+
+def test_hidden_means_masked_however_large_the_score():
+    # 2e5 survives TFRS' subtraction of 1e5; here it must not
+    queries, candidates = tf.constant([[1.0]]), tf.constant([[2e5], [1.0]])
+    result = catalogue_log_sum_exp(queries, candidates, tf.constant([[0]]))
+    assert float(result[0]) == pytest.approx(1.0)
+
+
+def test_sampled_log_sum_exp():
+    logits = RNG.normal(size=(2, 4)).astype(np.float32)
+    ids = tf.constant([3, 5, 5, 9])
+    mask = tf.constant([True, True, False, True])
+    result = sampled_log_sum_exp(logits, ids, mask, tf.constant([[5, 7], [-1, 9]]))
+    assert float(result[0]) == pytest.approx(log_sum_exp(logits[0, [0, 3]]), abs=1e-5)
+    assert float(result[1]) == pytest.approx(log_sum_exp(logits[1, [0, 1]]), abs=1e-5)
+
+
+def test_set_softmax_is_cross_entropy_against_the_negatives():
+    logits = np.array([2.0, 1.0, 0.5, -1.0], np.float32)  # two positives, two negatives
+    negatives = log_sum_exp(logits[2:])
+    loss = set_softmax_loss(logits[:2], np.full(2, negatives), np.ones(2))
+    by_hand = [-np.log(np.exp(s) / (np.exp(s) + np.exp(0.5) + np.exp(-1.0))) for s in (2.0, 1.0)]
+    assert float(loss.total) == pytest.approx(sum(by_hand), rel=1e-5)
+    assert loss.count == 2
+
+
+def test_set_softmax_ignores_padding_and_allows_nothing():
+    loss = set_softmax_loss(tf.constant([1.0, 50.0]), tf.zeros([2]), tf.constant([True, False]))
+    assert float(loss.mean) == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-5)
+    assert set_softmax_loss(tf.zeros([0]), tf.zeros([0]), tf.zeros([0])).mean == 0
+
+
+def test_pairwise_logistic():
+    logits = np.array([[1.0, 0.0, 3.0, 9.0], [0.5, 2.0, 0.0, 0.0]], np.float32)
+    labels = np.array([[1, 0, 0, 0], [1, 1, 0, 0]], np.float32)
+    mask = np.array([[True, True, True, False], [True, True, False, False]])
+    loss = pairwise_logistic_loss(tf.constant(logits), labels, tf.constant(mask))
+    # first list: (1 against 0) and (1 against 3); the second has no negative
+    assert float(loss.total) == pytest.approx(np.log1p(np.exp(-1)) + np.log1p(np.exp(2)), rel=1e-5)
+    assert loss.count == 2
+
+
+def test_binary_cross_entropy():
+    logits = tf.constant([[2.0, -1.0, 7.0]])
+    mask = tf.constant([[True, True, False]])
+    loss = binary_cross_entropy_loss(logits, tf.constant([[1.0, 0.0, 0.0]]), mask)
+    assert float(loss.total) == pytest.approx(np.log1p(np.exp(-2)) + np.log1p(np.exp(-1)), rel=1e-5)
+    assert loss.count == 2
+
+
+@pytest.mark.parametrize("loss", [pairwise_logistic_loss, binary_cross_entropy_loss])
+def test_nothing_to_rank_is_zero_with_a_finite_gradient(loss):
+    logits = tf.Variable([[1.0, 2.0]])
+    with tf.GradientTape() as tape:
+        mean = loss(logits, tf.ones([1, 2]), tf.zeros([1, 2], tf.bool)).mean
+    assert mean == 0
+    np.testing.assert_array_equal(tape.gradient(mean, logits), np.zeros([1, 2]))
+
+
+def test_next_session_literal():
+    item_ids = tf.constant([[[2, 3, 0, 0], [4, 5, 4, 6], [7, 7, 8, 0], [9, 0, 0, 0]]])
+    labels = tf.constant([[[1, 0, 0, 0], [1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]])
+    target = next_session(item_ids, labels)
+    expected_positive = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    expected_shown = [[1, 1, 0, 1], [0, 1, 1, 0], [1, 0, 0, 0]]
+    np.testing.assert_array_equal(target.item_ids, item_ids[:, 1:])
+    # 4 is taken twice and counts once; 7 was shown, then taken: no negative
+    np.testing.assert_array_equal(target.positive[0], np.array(expected_positive, bool))
+    np.testing.assert_array_equal(target.shown[0], np.array(expected_shown, bool))
+
+
+def test_next_session_without_labels_and_with_targets_and_oov():
+    item_ids = tf.constant([[[2], [3], [1], [4]]])
+    target = next_session(item_ids, is_target=tf.constant([[True, False, True, True]]))
+    np.testing.assert_array_equal(target.positive[0, :, 0], [False, True, True])
+    target = next_session(item_ids, first_item_index=2)
+    np.testing.assert_array_equal(target.positive[0, :, 0], [True, False, True])
