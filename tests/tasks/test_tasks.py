@@ -173,7 +173,7 @@ def test_bad_arguments(options, message):
 
 def test_probability_of_another_vocabulary(parts):
     task = NextSessionRetrieval("in_batch", candidate_sampling_probability=[0.5, 0.5])
-    with pytest.raises(ValueError, match="should have 12 entries.*Received: 2"):
+    with pytest.raises(ValueError, match=r"should have 12 entries.*Received: 2"):
         task(*parts)
 
 

@@ -137,12 +137,12 @@ def fit(
     from tfsessionrec.backend import keras
     from tfsessionrec.cli.interrupt import Interrupt
     from tfsessionrec.cli.training_callback import TrainingCallback
+    from tfsessionrec.optimizers import LazyAdam
 
     settings = directory.settings()
     training = settings.training
-    model.compile(
-        optimizer=keras.optimizers.Adam(training["learning_rate"], beta_2=training["beta_2"])
-    )
+    # Adam, at a cost that does not grow with the catalogue where the negatives are sampled.
+    model.compile(optimizer=LazyAdam(training["learning_rate"], beta_2=training["beta_2"]))
     epochs = directory.restore(model) if resume else []
     if len(epochs) >= training["epochs"]:
         output.say(f"All {len(epochs)} epochs are finished: more with --epochs N")

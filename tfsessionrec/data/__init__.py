@@ -18,6 +18,7 @@ from tfsessionrec.data.splits import last_days, leave_last_session_out, split_by
 from tfsessionrec.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from tfsessionrec.data.from_tfds import sessions_from_tfds
     from tfsessionrec.data.session_dataset import session_dataset
     from tfsessionrec.data.simulate import simulate
 
@@ -31,11 +32,16 @@ __all__ = [
     "read_events",
     "session_dataset",
     "sessionize",
+    "sessions_from_tfds",
     "simulate",
     "split_by_time",
 ]
 
-_LAZY = ("session_dataset", "simulate")
+_LAZY = {
+    "session_dataset": "session_dataset",
+    "sessions_from_tfds": "from_tfds",
+    "simulate": "simulate",
+}
 
 
 class _Room(types.ModuleType):
@@ -57,7 +63,7 @@ sys.modules[__name__].__class__ = _Room
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{name}"), name)
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

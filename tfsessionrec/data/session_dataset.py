@@ -74,8 +74,8 @@ def session_dataset(
         targets: None: all sessions are input, and a model trains on predicting each from those
             before. `"last"`: the last session of each user is taken out of the input and its
             positive items, each once and all of them, become `target_ids`: a user of one session
-            has an empty history. They hold out-of-vocabulary indices too, for a held-out
-            item unknown to the vocabulary is a miss. A last session whose `is_target` is False
+            has an empty history. They hold out-of-vocabulary indices too; evaluation leaves
+            those out and says how many. A last session whose `is_target` is False
             gives no target.
         context: Numeric columns of `sessions.events` to give along.
         interaction_types: The types in order, the first becoming 1; or True for the sorted types

@@ -20,8 +20,8 @@ def catalogue_log_sum_exp(
     """Log-sum-exp of every query's scores over all candidates, in blocks of queries.
 
     `lse_q = log sum_{c not in H_q} exp(<query_q, candidate_c>)`. A block of queries holds at most
-    `block_elements` scores, or those of `least_queries` queries if they are more, and is made again in the backward
-    pass, so that memory does not grow with queries x candidates.
+    `block_elements` scores, or those of `least_queries` queries if they are more. It is made again
+    in the backward pass, so that memory does not grow with queries x candidates.
 
     Args:
         query_embeddings: [Q, D] float tensor.
