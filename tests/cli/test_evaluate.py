@@ -1,5 +1,6 @@
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -80,6 +81,19 @@ def test_the_other_protocols(
     ranking = run(trained, log, tmp_path, "--protocol", "ranking")
     assert 0 < ranking["metrics"]["mrr"] <= 1
     assert set(ranking["baselines"]) >= {"as displayed"}
+
+
+def test_cut_histories_are_asked_too(
+    trained: pathlib.Path, log: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    whole = run(trained, log, tmp_path, "--protocol", "next_item")
+    shutil.copytree(trained, tmp_path / "m")
+    config = json.loads((trained / "config.json").read_text())
+    config["training"]["max_sessions"] = 3
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    cut = run(tmp_path / "m", log, tmp_path, "--protocol", "next_item")
+    assert cut["num_queries"] == whole["num_queries"]
+    assert cut["metrics"] != whole["metrics"]
 
 
 def test_bad_arguments(

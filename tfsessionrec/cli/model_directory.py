@@ -182,5 +182,5 @@ def build_model(settings: Settings, vocabulary: Vocabulary) -> models.SessionRec
         first_item_index=vocabulary.first_item_index,
         **options,
     )
-    model.encode({"item_ids": tf.zeros([1, 2, 1], tf.int32)})
+    model({"item_ids": tf.zeros([1, 2, 1], tf.int32)})
     return model

@@ -21,9 +21,10 @@ def queries(
 
     Args:
         protocol: `next_item`: each taken item of a target session after the session's first row,
-            given everything before it. `next_session`: the set of items taken in a target session,
-            given the user's sessions before it, of which there is at least one. `ranking`: the
-            items shown in a target session, given the sessions before it.
+            given everything before it, of which something was taken. `next_session`: the set of
+            items taken in a target session, given the user's sessions before it, of which there
+            is at least one. `ranking`: the items shown in a target session, given the sessions
+            before it.
         sessions: The sessions; those with `is_target` are asked for.
         vocabulary: Gives each item its index.
         training: The recipe: `next_item` (does the model know one item a session?),
@@ -44,6 +45,8 @@ def queries(
         return _next_item_queries(sessions, vocabulary, limits)
     if protocol == "next_item":
         examples = data.expand_prefixes(sessions)
+        taken = (pl.col("label") == 1) & ~pl.col("is_target")
+        examples = Sessions(examples.events.filter(taken.any().over("user_id")))
         return data.session_dataset(examples, vocabulary, targets="last", **limits)
     examples = expand_targets(sessions, limits["max_sessions"])
     if training["next_item"]:
@@ -61,19 +64,18 @@ def queries(
     )
 
 
-def expand_targets(sessions: Sessions, max_sessions: int, first: int = 1) -> Sessions:
+def expand_targets(sessions: Sessions, max_sessions: int) -> Sessions:
     """Makes each target session the last of a user of its own, after the sessions before it.
 
     Args:
         sessions: Sessions to expand.
         max_sessions: How many sessions before it are kept.
-        first: The lowest `session_index` that is asked for.
 
     Returns:
         `Sessions`, one user a target session.
 
     Raises:
-        ValueError: If there is no target session of that index.
+        ValueError: If no user has a session before a target session.
     """
     events = sessions.events
     index = events["session_index"].to_numpy()
@@ -82,7 +84,7 @@ def expand_targets(sessions: Sessions, max_sessions: int, first: int = 1) -> Ses
         | (np.diff(index, prepend=-1) != 0)
     ).nonzero()[0]
     ends = np.append(begins[1:], len(events))
-    (chosen,) = (events["is_target"].to_numpy()[begins] & (index[begins] >= first)).nonzero()
+    (chosen,) = (events["is_target"].to_numpy()[begins] & (index[begins] > 0)).nonzero()
     if not len(chosen):
         raise ValueError(
             "There should be something to predict after something else of the same user. "
@@ -106,28 +108,19 @@ def expand_targets(sessions: Sessions, max_sessions: int, first: int = 1) -> Ses
 def _next_item_queries(
     sessions: Sessions, vocabulary: Vocabulary, limits: Mapping[str, Any]
 ) -> Iterable[Mapping[str, Any]]:
-    """All positions of a causal model at once.
-
-    A row of its own have those whose history has to be cut, and those that follow only on items
-    shown and not taken: a history that is empty here.
-    """
+    """All positions of a causal model at once; a row each where the history has to be cut."""
     longest = limits["max_sessions"]
     index = pl.col("session_index")
     new_session = pl.struct("user_id", "session_index")
     marked = sessions.events.with_columns(_first=new_session.ne_missing(new_session.shift(1)))
     flat = data.flatten_sessions(Sessions(marked)).events
     flat = flat.with_columns(is_target=pl.col("is_target") & ~pl.col("_first")).drop("_first")
-    at_once = index.is_between(1, longest)
+    limits = {**limits, "max_sessions": longest + 1, "min_sessions": 2}
     batches = []
-    if flat.select((pl.col("is_target") & at_once).any()).item():
+    if flat.select((pl.col("is_target") & index.is_between(1, longest)).any()).item():
         whole = Sessions(flat.filter(index <= longest))
-        batches.append(
-            data.session_dataset(
-                whole, vocabulary, min_sessions=2, **{**limits, "max_sessions": longest + 1}
-            )
-        )
-    rest = flat.with_columns(is_target=pl.col("is_target") & ~at_once)
-    if not batches or rest["is_target"].any():
-        cut = expand_targets(Sessions(rest), longest, first=0)
-        batches.append(data.session_dataset(cut, vocabulary, targets="last", **limits))
+        batches.append(data.session_dataset(whole, vocabulary, **limits))
+    if not batches or flat.select((pl.col("is_target") & (index > longest)).any()).item():
+        late = Sessions(flat.with_columns(is_target=pl.col("is_target") & (index > longest)))
+        batches.append(data.session_dataset(expand_targets(late, longest), vocabulary, **limits))
     return itertools.chain(*batches)
