@@ -122,3 +122,12 @@ def test_oracle(seed, monkeypatch):
 def test_nothing_to_rank(dataset):
     with pytest.raises(ValueError, match="`dataset` should hold at least one session"):
         evaluate_ranking(Toy(range(SIZE)), dataset)
+
+
+def test_ties_of_the_model_in_displayed_order():
+    # items 3, 4 and 5 tie; 5 was taken, displayed second of them
+    values = [0, 0, 9, 1, 1, 1]
+    batch = {"item_ids": [[[2, 0, 0], [3, 5, 4]]], "labels": [[[1, 0, 0], [0, 1, 0]]]}
+    report = evaluate_ranking(Toy(values), [batch])
+    assert report["mrr"] == pytest.approx(1 / 3)
+    assert report.baselines["model, then as displayed"]["mrr"] == pytest.approx(1 / 2)

@@ -52,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out items of the history, so that a repeat is a miss (default: keep them)",
     )
+    parser.add_argument(
+        "--empty-history",
+        action="store_true",
+        help="ranking: ask for the first session of a user too (default: leave it out)",
+    )
     LogFormat.add_arguments(parser)
     output.add_json_argument(parser)
 
@@ -72,7 +77,9 @@ def run(arguments: argparse.Namespace) -> None:
     targets = arguments.targets or settings.holdout
     sessions = LogFormat.from_arguments(arguments, settings.log).read(arguments.events)
     _, held_out = split(sessions, "none" if targets == "all" else targets)
-    report = evaluate(directory, held_out, arguments.protocol, k, arguments.filter_seen)
+    report = evaluate(
+        directory, held_out, arguments.protocol, k, arguments.filter_seen, arguments.empty_history
+    )
     print(report)
     print(f"sessions asked for: {'all' if targets == 'none' else targets}")
     output.write_json(
@@ -95,16 +102,20 @@ def evaluate(
     protocol: str,
     k: Sequence[int],
     filter_seen: bool = False,
+    empty_history: bool = False,
 ) -> "Report":
     """Evaluates the model of a directory on the target sessions."""
     from tfsessionrec import evaluation
     from tfsessionrec.cli.protocols import queries
 
     vocabulary = directory.vocabulary()
-    batches = queries(protocol, sessions, vocabulary, directory.settings().training)
+    training = directory.settings().training
+    batches = queries(protocol, sessions, vocabulary, training, empty_history)
     model = directory.load_model()
     if protocol == "ranking":
-        return evaluation.evaluate_ranking(model, batches, vocabulary=vocabulary, progress=True)
+        return evaluation.evaluate_ranking(
+            model, batches, vocabulary=vocabulary, empty_history=empty_history, progress=True
+        )
     return evaluation.evaluate(
         model, batches, k, filter_seen=filter_seen, vocabulary=vocabulary, progress=True
     )

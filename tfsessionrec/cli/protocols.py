@@ -15,7 +15,11 @@ BATCH_POSITIONS = 8192
 
 
 def queries(
-    protocol: str, sessions: Sessions, vocabulary: Vocabulary, training: Mapping[str, Any]
+    protocol: str,
+    sessions: Sessions,
+    vocabulary: Vocabulary,
+    training: Mapping[str, Any],
+    empty_history: bool = False,
 ) -> Iterable[Mapping[str, Any]]:
     """Batches for `tfsessionrec.evaluation`; next-item and session models get the same questions.
 
@@ -29,6 +33,7 @@ def queries(
         vocabulary: Gives each item its index.
         training: The recipe: `next_item` (does the model know one item a session?),
             `max_sessions`, `max_items`.
+        empty_history: Whether `ranking` asks for the first sessions of users too.
 
     Returns:
         Session batches, to be read once.
@@ -48,7 +53,8 @@ def queries(
         taken = (pl.col("label") == 1) & ~pl.col("is_target")
         examples = Sessions(examples.events.filter(taken.any().over("user_id")))
         return data.session_dataset(examples, vocabulary, targets="last", **limits)
-    examples = expand_targets(sessions, limits["max_sessions"])
+    empty_history = empty_history and protocol == "ranking"
+    examples = expand_targets(sessions, limits["max_sessions"], empty_history)
     if training["next_item"]:
         examples = data.flatten_sessions(examples, except_last=True)
     if protocol == "next_session":
@@ -58,18 +64,19 @@ def queries(
         limits["max_sessions"] += 1
         sizes = examples.events.group_by("user_id", "session_index").len()["len"]
         limits["max_items"] = max(sizes)
-        return data.session_dataset(examples, vocabulary, min_sessions=2, **limits)
+        return data.session_dataset(examples, vocabulary, **limits)
     raise ValueError(
         f"`protocol` should be one of {', '.join(PROTOCOLS)}. Received: `protocol`={protocol!r}"
     )
 
 
-def expand_targets(sessions: Sessions, max_sessions: int) -> Sessions:
+def expand_targets(sessions: Sessions, max_sessions: int, empty_history: bool = False) -> Sessions:
     """Makes each target session the last of a user of its own, after the sessions before it.
 
     Args:
         sessions: Sessions to expand.
         max_sessions: How many sessions before it are kept.
+        empty_history: Whether target sessions with none before them are kept too.
 
     Returns:
         `Sessions`, one user a target session.
@@ -84,7 +91,8 @@ def expand_targets(sessions: Sessions, max_sessions: int) -> Sessions:
         | (np.diff(index, prepend=-1) != 0)
     ).nonzero()[0]
     ends = np.append(begins[1:], len(events))
-    (chosen,) = (events["is_target"].to_numpy()[begins] & (index[begins] > 0)).nonzero()
+    asked = events["is_target"].to_numpy()[begins] & (empty_history | (index[begins] > 0))
+    (chosen,) = asked.nonzero()
     if not len(chosen):
         raise ValueError(
             "There should be something to predict after something else of the same user. "

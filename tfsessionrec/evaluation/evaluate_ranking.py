@@ -39,8 +39,9 @@ def evaluate_ranking(
     - `auc` = share of all pairs (taken, not taken) of a session in the right order, ties half,
     - `group_auc` = mean of that share over the queries with a pair.
 
-    Beside the model stand `as displayed` (the order of the batch) and, with counts, `popularity`
-    (by count, equal counts as displayed).
+    Beside the model stand `model, then as displayed` (the model's ties in the order of the batch,
+    instead of against the taken item), `as displayed` (the order of the batch) and, with counts,
+    `popularity` (by count, equal counts as displayed).
 
     Args:
         model: Offers `model(features, training=False)` [B, S, D] and `candidate_embeddings()`
@@ -97,6 +98,9 @@ def evaluate_ranking(
             "model": _scores(queries, system.table, items),
             "as displayed": np.broadcast_to(-place, items.shape),
         }
+        # What a page would show: where the model cannot tell items apart, their order stays.
+        stable = np.argsort(-orders["model"], axis=1, kind="stable")
+        orders["model, then as displayed"] = -np.argsort(stable, axis=1)
         if level is not None:
             orders["popularity"] = level[items] * items.shape[1] - place
         for name, scores in orders.items():
