@@ -118,6 +118,14 @@ def test_ranking_shows_everything_that_was_shown(sessions: Sessions, next_item: 
     assert shown == [(["c"], [1]), (["d", "e", "f"], [1, 1, 1]), (["b", "a", "c"], [1, 0, 1])]
 
 
+def test_ranking_may_ask_for_first_sessions(sessions: Sessions) -> None:
+    vocabulary = Vocabulary(["a", "b", "c", "d", "e", "f"])
+    training = {"next_item": False, "max_sessions": 50, "max_items": 20}
+    for empty_history, expected in ((False, 3), (True, 7)):
+        batches = queries("ranking", sessions, vocabulary, training, empty_history)
+        assert sum(int(batch["is_target"].numpy().sum()) for batch in batches) == expected
+
+
 def test_only_targets_are_asked_for(sessions: Sessions) -> None:
     last = sessions.events.with_columns(is_target=pl.col("session_index") == 2)
     for protocol in ("next_item", "next_session"):
