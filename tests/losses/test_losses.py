@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfsessionrec.losses import (
     binary_cross_entropy_loss,
-    catalogue_log_sum_exp,
+    catalogue_softmax_loss,
     pairwise_logistic_loss,
     sampled_log_sum_exp,
     set_softmax_loss,
@@ -22,46 +22,55 @@ def log_sum_exp(values):
 
 @pytest.mark.parametrize("block_elements", [1, 30, 64, 10_000])
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_catalogue_log_sum_exp_and_gradient(block_elements, jit_compile):
+def test_catalogue_softmax_and_gradient(block_elements, jit_compile):
     queries = RNG.normal(size=(7, 4)).astype(np.float32)
     candidates = RNG.normal(size=(11, 4)).astype(np.float32)
-    hidden = np.array([[3, -1], [-1, -1], [0, 10], [5, 5], [-1, 2], [1, 2], [-1, -1]], np.int32)
-    upstream = RNG.normal(size=7).astype(np.float32)
+    positives = np.array([[3, -1], [-1, -1], [0, 10], [5, 6], [-1, 2], [1, 2], [-1, -1]], np.int32)
 
     @tf.function(jit_compile=jit_compile)
     def ours(queries, candidates):
         with tf.GradientTape() as tape:
             tape.watch([queries, candidates])
-            result = catalogue_log_sum_exp(
-                queries, candidates, tf.constant(hidden), block_elements, least_queries=1
+            loss = catalogue_softmax_loss(
+                queries, candidates, tf.constant(positives), block_elements, least_queries=1
             )
-            total = tf.reduce_sum(result * upstream)
-        return result, *tape.gradient(total, [queries, candidates])
+            total = 3.0 * loss.total
+        return loss, *tape.gradient(total, [queries, candidates])
 
-    result, by_query, by_candidate = ours(tf.constant(queries), tf.constant(candidates))
+    loss, by_query, by_candidate = ours(tf.constant(queries), tf.constant(candidates))
+    expected, count = 0.0, 0
     expected_query, expected_candidate = np.zeros_like(queries), np.zeros_like(candidates)
     for q in range(7):
-        kept = [c for c in range(11) if c not in hidden[q]]
-        logits = candidates[kept] @ queries[q]
-        expected = log_sum_exp(logits)
-        assert float(result[q]) == pytest.approx(expected, abs=1e-5)
-        share = np.exp(logits - expected) * upstream[q]
-        expected_query[q] = share @ candidates[kept]
-        expected_candidate[kept] += share[:, None] * queries[q]
-    np.testing.assert_allclose(by_query, expected_query, atol=1e-5)
-    np.testing.assert_allclose(by_candidate, expected_candidate, atol=1e-5)
+        own = [p for p in positives[q] if p >= 0]
+        for positive in own:
+            kept = [positive] + [c for c in range(11) if c not in own]
+            logits = candidates[kept] @ queries[q]
+            expected += log_sum_exp(logits) - logits[0]
+            count += 1
+            slope = np.exp(logits - log_sum_exp(logits))
+            slope[0] -= 1
+            expected_query[q] += 3 * slope @ candidates[kept]
+            expected_candidate[kept] += 3 * slope[:, None] * queries[q]
+    assert float(loss.total) == pytest.approx(expected, rel=1e-5)
+    assert float(loss.count) == count
+    np.testing.assert_allclose(by_query, expected_query, atol=2e-5)
+    np.testing.assert_allclose(by_candidate, expected_candidate, atol=2e-5)
 
 
-def test_catalogue_log_sum_exp_of_no_query():
-    result = catalogue_log_sum_exp(tf.zeros([0, 4]), tf.zeros([5, 4]), tf.zeros([0, 1], tf.int32))
-    assert result.shape == (0,)
+@pytest.mark.parametrize("shape", [(0, 1), (3, 1), (0, 2)])
+def test_catalogue_softmax_of_no_pair(shape):
+    queries = tf.Variable(tf.ones([shape[0], 4]))
+    with tf.GradientTape() as tape:
+        loss = catalogue_softmax_loss(queries, tf.ones([5, 4]), tf.fill(shape, -1))
+    assert float(loss.mean) == 0
+    np.testing.assert_array_equal(tape.gradient(loss.total, queries), np.zeros([shape[0], 4]))
 
 
-def test_hidden_means_masked_however_large_the_score():
+def test_other_positives_are_masked_however_large_their_score():
     # 2e5 survives TFRS' subtraction of 1e5; here it must not
-    queries, candidates = tf.constant([[1.0]]), tf.constant([[2e5], [1.0]])
-    result = catalogue_log_sum_exp(queries, candidates, tf.constant([[0]]))
-    assert float(result[0]) == pytest.approx(1.0)
+    candidates = tf.constant([[2e5], [1.0], [1.0]])
+    loss = catalogue_softmax_loss(tf.constant([[1.0]]), candidates, tf.constant([[0, 1]]))
+    assert float(loss.total) == pytest.approx(np.log(2), rel=1e-5)
 
 
 def test_sampled_log_sum_exp():

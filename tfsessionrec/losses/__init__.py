@@ -1,7 +1,7 @@
 """Losses as pure functions; each gives a sum and a count, so that any reduction can follow."""
 
 from tfsessionrec.losses.binary_cross_entropy import binary_cross_entropy_loss
-from tfsessionrec.losses.catalogue_log_sum_exp import catalogue_log_sum_exp
+from tfsessionrec.losses.catalogue_softmax import catalogue_softmax_loss
 from tfsessionrec.losses.loss_sum import LossSum
 from tfsessionrec.losses.pairwise_logistic import pairwise_logistic_loss
 from tfsessionrec.losses.sampled_log_sum_exp import sampled_log_sum_exp
@@ -10,7 +10,7 @@ from tfsessionrec.losses.set_softmax import set_softmax_loss
 __all__ = [
     "LossSum",
     "binary_cross_entropy_loss",
-    "catalogue_log_sum_exp",
+    "catalogue_softmax_loss",
     "pairwise_logistic_loss",
     "sampled_log_sum_exp",
     "set_softmax_loss",

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfsessionrec.backend import keras
-from tfsessionrec.losses import catalogue_log_sum_exp, sampled_log_sum_exp, set_softmax_loss
+from tfsessionrec.losses import catalogue_softmax_loss, sampled_log_sum_exp, set_softmax_loss
 from tfsessionrec.losses.loss_sum import LossSum
 from tfsessionrec.losses.next_session import NextSession
 from tfsessionrec.sampling import (
@@ -173,24 +173,22 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
             pair_ids = tf.boolean_mask(pair_ids, weights)
             weights = tf.boolean_mask(weights, weights)
         pair_ids = tf.maximum(pair_ids, 0)
-
-        pair_queries = tf.gather(queries, pair_rows)
-        if self.negatives == "full":
-            table = tf.cast(items.candidate_table(), tf.float32)[self.first_item_index :]
-            log_sums = catalogue_log_sum_exp(queries, table, ids - self.first_item_index)
-            embedded = tf.gather(table, tf.maximum(pair_ids - self.first_item_index, 0))
-            positive_logits = tf.reduce_sum(pair_queries * embedded, axis=-1)
-        else:
-            sampled = self._sample(pair_ids, weights, items.vocabulary_size)
-            negative_logits = score(queries, items.candidates(sampled.ids))
-            negative_logits -= sampled.log_expected_count
-            log_sums = sampled_log_sum_exp(negative_logits, sampled.ids, sampled.mask, ids)
-            embedded = tf.cast(items.candidates(pair_ids), tf.float32)
-            positive_logits = tf.reduce_sum(pair_queries * embedded, axis=-1)
-            positive_logits -= sampled.log_expected_count_of(pair_ids)
         if compute_metrics:
             for metric in self.factorized_metrics:
-                metric.update_state(pair_queries, embedded, sample_weight=weights)
+                metric.update_state(
+                    tf.gather(queries, pair_rows), items.candidates(pair_ids), sample_weight=weights
+                )
+        if self.negatives == "full":
+            first = self.first_item_index
+            return catalogue_softmax_loss(queries, items.candidate_table()[first:], ids - first)
+        sampled = self._sample(pair_ids, weights, items.vocabulary_size)
+        negative_logits = score(queries, items.candidates(sampled.ids))
+        negative_logits -= sampled.log_expected_count
+        log_sums = sampled_log_sum_exp(negative_logits, sampled.ids, sampled.mask, ids)
+        positive_logits = tf.reduce_sum(
+            tf.gather(queries, pair_rows) * tf.cast(items.candidates(pair_ids), tf.float32), axis=-1
+        )
+        positive_logits -= sampled.log_expected_count_of(pair_ids)
         return set_softmax_loss(positive_logits, tf.gather(log_sums, pair_rows), weights)
 
     def _sample(
