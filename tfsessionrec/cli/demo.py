@@ -95,7 +95,8 @@ def run(arguments: argparse.Namespace) -> None:
     print(output.table(rows))
     print(
         f"\n{report.num_queries:,} held-out sessions, all {report.num_candidates:,.0f} items "
-        f"ranked, seen ones too.\nBest reachable: the simulator's own click probabilities.\n"
+        f"ranked, seen ones too.\nBest reachable: the simulator's own probabilities of a click "
+        f"in that session; no history tells them fully.\n"
     )
     print(f"What {path} recommends to {recommendation['user']}, who took")
     for items in recommendation["history"]:
