@@ -207,10 +207,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         + [f"{c[key]:,.0f}" for key in ("scores_mb", "added_mb", "peak_mb")]
         for c in (*full, plain)
     ]
-    print(table(header, rows))
-    print(
-        f"\nThe added memory grows with positions x catalogue by {growth:.1%} of what the matrix "
-        f"of all scores grows by (limit {MEMORY_LIMIT:.0%}).\n"
+    text = table(header, rows) + (
+        f"\n\nThe added memory grows with positions x catalogue by {growth:.1%} of what the matrix "
+        f"of all scores grows by (limit {MEMORY_LIMIT:.0%}).\n\n"
     )
     header = ["negatives", "items", "positions", "ms a step", "of the smallest"]
     rows = [
@@ -223,10 +222,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         ]
         for catalogue, milliseconds in zip(arguments.sampled_catalogues, times, strict=True)
     ]
-    print(table(header, rows))
-    print(f"\nLimit {TIME_LIMIT}×.")
+    text += table(header, rows) + f"\n\nLimit {TIME_LIMIT}×."
+    print(text)
     if arguments.json:
         report = {
+            "text": text,
             "full": full,
             "plain": plain,
             "sampled_rounds": rounds,
