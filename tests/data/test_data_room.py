@@ -8,10 +8,10 @@ import pytest
 import tfsessionrec as sr
 
 
-def test_no_tensorflow_until_session_dataset_is_touched() -> None:
+def test_no_tensorflow_until_datasets_are_touched() -> None:
     code = (
         "import sys, tfsessionrec as sr\n"
-        "for name in set(dir(sr.data)) - {'session_dataset'}:\n"
+        "for name in set(dir(sr.data)) - {'session_dataset', 'sessions_from_tfds'}:\n"
         "    getattr(sr.data, name)\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
