@@ -11,6 +11,7 @@ import pytest
 
 from tfsessionrec.cli.main import main
 from tfsessionrec.cli.model_directory import ModelDirectory, build_model
+from tfsessionrec.cli.train import training_dataset
 from tfsessionrec.optimizers import LazyAdam
 
 Train = Callable[..., int]
@@ -162,7 +163,6 @@ def test_a_truncated_piece_is_named(
 def test_next_item_models_see_one_item_a_session(log: pathlib.Path) -> None:
     from tfsessionrec.cli.log import LogFormat
     from tfsessionrec.cli.settings import Settings
-    from tfsessionrec.cli.train import training_dataset
     from tfsessionrec.data import Vocabulary
     from tfsessionrec.models import recipe
 
@@ -179,6 +179,30 @@ def test_next_item_models_see_one_item_a_session(log: pathlib.Path) -> None:
         assert (items == {1}) == (model == "sasrec")
     # four sessions of history, and the one to predict
     assert max(shapes["sasrec"]) == max(shapes["sessionrec-sasrec"]) == 5
+
+
+@pytest.mark.parametrize("model_name", ["sessionrec-sasrec", "sasrec"])
+def test_interaction_types_reach_the_model(
+    model_name: str, log: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    events = pl.read_csv(log).filter(pl.col("label") == 1)
+    kinds = pl.when(pl.col("item_id") < "i00010").then(pl.lit("view")).otherwise(pl.lit("buy"))
+    events.with_columns(kind=kinds).write_csv(tmp_path / "log.csv")
+    command = ["train", "--events", str(tmp_path / "log.csv"), "--user", "user_id", "--gap", "1h"]
+    command += ["--interaction-type", "kind", "--model", model_name, "--embedding-dim", "8"]
+    assert main([*command, "--epochs", "1", "--output", str(tmp_path / "m")]) == 0
+    directory = ModelDirectory(tmp_path / "m")
+    settings = directory.settings()
+    assert settings.training["interaction_types"] == ["buy", "view"]
+    sessions = settings.log.read(tmp_path / "log.csv")
+    batch = next(iter(training_dataset(settings, sessions, directory.vocabulary(), seed=0)))
+    assert set(np.unique(batch["interaction_types"])) == {0, 1, 2}
+    model = directory.load_model()
+    query = model.encode(batch)
+    other = model.encode({**batch, "interaction_types": 0 * batch["interaction_types"]})
+    assert np.abs(query - other).max() > 1e-4
+    command = ["evaluate", "--model", str(tmp_path / "m"), "--events", str(tmp_path / "log.csv")]
+    assert main([*command, "--protocol", "next_item", "--k", "3"]) == 0
 
 
 def test_filter_and_gap(log: pathlib.Path) -> None:

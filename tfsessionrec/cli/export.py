@@ -53,6 +53,8 @@ def export(
 
     training = directory.settings().training
     model = directory.load_model()
+    if training.get("interaction_types"):
+        output.say("Note: the export takes no interaction types; the model is asked without them")
     output.say(f"Exporting to {path}")
     return export_saved_model(
         model,

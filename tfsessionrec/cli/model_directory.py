@@ -176,6 +176,8 @@ def build_model(settings: Settings, vocabulary: Vocabulary) -> models.SessionRec
     options = dict(settings.options)
     if options.get("negatives") in ("in_batch", "mixed"):
         options["candidate_sampling_probability"] = vocabulary.counts / vocabulary.counts.sum()
+    if settings.training.get("interaction_types"):
+        options["num_interaction_types"] = len(settings.training["interaction_types"])
     model = models.build(
         settings.model,
         vocabulary_size=len(vocabulary),

@@ -32,7 +32,7 @@ def queries(
         sessions: The sessions; those with `is_target` are asked for.
         vocabulary: Gives each item its index.
         training: The recipe: `next_item` (does the model know one item a session?),
-            `max_sessions`, `max_items`.
+            `max_sessions`, `max_items`, and `interaction_types` if the model knows any.
         empty_history: Whether `ranking` asks for the first sessions of users too.
 
     Returns:
@@ -45,6 +45,7 @@ def queries(
         "max_sessions": training["max_sessions"],
         "max_items": training["max_items"],
         "batch_positions": BATCH_POSITIONS,
+        "interaction_types": training.get("interaction_types"),
     }
     if protocol == "next_item" and training["next_item"]:
         return _next_item_queries(sessions, vocabulary, limits)

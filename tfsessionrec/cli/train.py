@@ -8,6 +8,7 @@ Ctrl-C stops after the running batch and leaves the model of the last finished e
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import time
@@ -94,6 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
         vocabulary = directory.vocabulary()
     else:
         vocabulary = Vocabulary.from_sessions(sessions, settings.min_count)
+        settings = _with_interaction_types(settings, sessions)
     model = build_model(settings, vocabulary)
     if arguments.resume:
         directory.write_settings(settings)
@@ -189,6 +191,7 @@ def training_dataset(
         max_sessions=training["max_sessions"] + 1,
         max_items=training["max_items"],
         batch_positions=training["batch_positions"],
+        interaction_types=training.get("interaction_types"),
         min_sessions=2,
         seed=seed,
     )
@@ -217,6 +220,14 @@ def _settings(arguments: argparse.Namespace, before: Settings | None) -> Setting
         seed=_first(arguments.seed, before and before.seed, 0),
         version=before.version if before else tfsessionrec.__version__,
     )
+
+
+def _with_interaction_types(settings: Settings, sessions: "Sessions") -> Settings:
+    """Fixes the order of the interaction types, in which the model numbers them."""
+    if settings.log.interaction_type is None:
+        return settings
+    types = sessions.events["interaction_type"].drop_nulls().unique().sort().to_list()
+    return dataclasses.replace(settings, training={**settings.training, "interaction_types": types})
 
 
 def _check_same(before: Settings, now: Settings) -> None:
