@@ -233,8 +233,8 @@ def yoochoose_section(groups: dict[str, list[Trial]]) -> list[str]:
         "## YooChoose: anonymous sessions, next item",
         "",
         "Every position of the test file after a session's first click: "
-        f"{reports[0]['num_queries']:,} queries, all {reports[0]['num_candidates']:,} training items ranked, seen items not "
-        "removed, consecutive repeats kept, ties against us.",
+        f"{reports[0]['num_queries']:,} queries, all {reports[0]['num_candidates']:,} training "
+        "items ranked, seen items not removed, consecutive repeats kept, ties against us.",
         "",
         *command_block(final[0]),
         *table(["system", *header, *COST], rows),

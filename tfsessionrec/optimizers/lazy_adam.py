@@ -26,7 +26,7 @@ class LazyAdam(keras.optimizers.Adam):
 
     >>> table = tf.Variable([[1.0], [1.0]])
     >>> gradient = tf.IndexedSlices(tf.constant([[1.0]]), tf.constant([1]), tf.constant([2, 1]))
-    >>> LazyAdam(0.5).apply_gradients([(gradient, table)])
+    >>> _ = LazyAdam(0.5).apply_gradients([(gradient, table)])
     >>> table.numpy().round(3).ravel().tolist()
     [1.0, 0.5]
 
