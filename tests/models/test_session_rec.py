@@ -249,7 +249,9 @@ def test_build_lists_what_exists():
         ValueError, match=r"`name` should be one of sasrec, sessionrec-sasrec. .*'gru5rec'"
     ):
         models.build("gru5rec", vocabulary_size=10)
-    with pytest.raises(ValueError, match=r"Unknown options of .sasrec.: dropuot. It has: .*dropout"):
+    with pytest.raises(
+        ValueError, match=r"Unknown options of .sasrec.: dropuot. It has: .*dropout"
+    ):
         models.build("sasrec", vocabulary_size=10, dropuot=0.1)
     with pytest.raises(ValueError, match=r"`ise` should be one of mean, max"):
         models.build("sessionrec-sasrec", vocabulary_size=10, ise="sum")
