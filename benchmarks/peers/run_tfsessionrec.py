@@ -53,7 +53,10 @@ def main() -> None:
         num_negatives=arguments.num_negatives,
         first_item_index=vocabulary.first_item_index,
     )
-    model.compile(optimizer=sr.optimizers.LazyAdam(arguments.learning_rate, beta_2=recipe.beta_2))
+    model.compile(  # as the command `tfsessionrec train` does
+        optimizer=sr.optimizers.LazyAdam(arguments.learning_rate, beta_2=recipe.beta_2),
+        steps_per_execution=8,
+    )
     marker = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: clock.epoch_ended(logs["loss"])
     )

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tfsessionrec.data import Sessions, Vocabulary
     from tfsessionrec.models import SessionRec
 
+# Between two looks at Ctrl-C: Python is left out of all but one of so many steps.
+STEPS_PER_EXECUTION = 8
 RECIPE_ARGUMENTS = ("epochs", "batch_positions", "learning_rate", "max_sessions", "max_items")
 
 

@@ -48,7 +48,7 @@ class TrainingCallback(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         assert self._bar is not None
-        self._bar.update()
+        self._bar.update(batch + 1 - self._bar.n)  # several steps may lie between two calls
         if self._interrupt.requested:
             self.model.stop_training = True
             self._bar.close()

@@ -190,10 +190,16 @@ def session_dataset(
             shape=(max_sessions, max_items, rows.max_targets) if static_shapes else None,
         )
 
+    # One cheap map: tuning and rewriting the pipeline at the start of each epoch would cost more
+    # than they give, on small logs as much as the epoch.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
     return (
-        batches.map(assemble, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        batches.map(assemble, num_parallel_calls=2, deterministic=True)
         .apply(tf.data.experimental.assert_cardinality(len(bounds) - 1))
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(2)
+        .with_options(options)
     )
 
 
