@@ -255,3 +255,18 @@ def test_build_lists_what_exists():
         models.build("sasrec", vocabulary_size=10, dropuot=0.1)
     with pytest.raises(ValueError, match=r"`ise` should be one of mean, max"):
         models.build("sessionrec-sasrec", vocabulary_size=10, ise="sum")
+
+
+@pytest.mark.parametrize("negatives", ["uniform", "in_batch", "mixed", "full"])
+def test_catalogue_of_one_item(negatives):
+    model = models.build("sasrec", vocabulary_size=3, embedding_dim=8, negatives=negatives)
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss({"item_ids": np.full([2, 3, 1], 2)}, training=True)
+    assert float(loss) == pytest.approx(0, abs=1e-6)  # nothing to tell it from
+    for gradient in tape.gradient(loss, model.trainable_variables):
+        assert gradient is None or np.all(np.isfinite(tf.convert_to_tensor(gradient)))
+
+
+def test_ids_beyond_the_vocabulary_are_named():
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"= 30 is not in \[0, 30\)"):
+        make()({"item_ids": np.full([1, 2, 1], 30)})
