@@ -31,12 +31,17 @@ def sampled_log_sum_exp(
     """
     logits = tf.cast(negative_logits, tf.float32)
     logits = tf.where(mask, logits, logits.dtype.min)
+    place, found = find_in_sample(sampled_ids, hidden)
+    return tf.reduce_logsumexp(hide_columns(logits, place, found), axis=1)
+
+
+def find_in_sample(sampled_ids: tf.Tensor, hidden: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where in the sample the ids of `hidden` [Q, H] stand: [Q, H] places, and whether they do."""
     # The sample is sorted and its repeats are masked: a hidden id stands at one place at most,
     # the first of its run, which is what a search from the left finds.
     place = tf.searchsorted(sampled_ids, tf.reshape(hidden, [-1]))
     place = tf.reshape(tf.minimum(place, tf.shape(sampled_ids)[0] - 1), tf.shape(hidden))
-    found = tf.equal(tf.gather(sampled_ids, place), hidden)
-    return tf.reduce_logsumexp(hide_columns(logits, place, found), axis=1)
+    return place, tf.equal(tf.gather(sampled_ids, place), hidden)
 
 
 def hide_columns(logits: tf.Tensor, columns: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
