@@ -1,8 +1,10 @@
 """Keras layers: item embedding, session encoders (ISE), sequence encoders (SSE)."""
 
+from tfsessionrec.layers.ise.attention import AttentionISE
 from tfsessionrec.layers.ise.base import ItemSessionEncoder
 from tfsessionrec.layers.ise.max import MaxISE
 from tfsessionrec.layers.ise.mean import MeanISE
+from tfsessionrec.layers.ise.sum import SumISE
 from tfsessionrec.layers.item_embedding import ItemEmbedding
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.layers.sse.base import SessionSequenceEncoder
@@ -10,6 +12,7 @@ from tfsessionrec.layers.sse.sasrec import SASRecSSE
 from tfsessionrec.layers.transformer_block import TransformerBlock
 
 __all__ = [
+    "AttentionISE",
     "ItemEmbedding",
     "ItemSessionEncoder",
     "MaxISE",
@@ -17,5 +20,6 @@ __all__ = [
     "PositionEmbedding",
     "SASRecSSE",
     "SessionSequenceEncoder",
+    "SumISE",
     "TransformerBlock",
 ]

@@ -1,0 +1,75 @@
+"""Attention pooling of a session's items by a learned query."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.layers.ise.base import ItemSessionEncoder
+from tfsessionrec.types import Config
+
+
+@keras.utils.register_keras_serializable(package="tfsessionrec")
+class AttentionISE(ItemSessionEncoder):
+    """Session vector = weighted mean of the items, the weights from one learned query.
+
+    `u_i = tanh(W E_{t,i} + b)`, `a = softmax_i(q · u_i)` over the real items of session t,
+    `S_t = sum_i a_i E_{t,i}`.
+
+    Args:
+        hidden_dim: Dimension of the query q and of the `u_i`. Defaults to D.
+
+    Call arguments:
+        item_embeddings: [B, S, I, D] float tensor.
+        padding_mask: [B, S, I] bool tensor, True where real. Default: everything is real.
+        item_ids: Not used.
+
+    Returns:
+        [B, S, D] float tensor; zeros for a session without a real item.
+
+    Raises:
+        ValueError: If `hidden_dim` is not a positive integer.
+
+    Example:
+
+    >>> AttentionISE()(tf.constant([[[[1.0, 2.0]], [[3.0, 4.0]]]])).numpy()
+    array([[[1., 2.],
+            [3., 4.]]], dtype=float32)
+
+    References:
+        Hierarchical attention networks (Yang et al., 2016), section 2.2, whose word context
+        vector is the query; SessionRec (arXiv 2502.10157, 2025).
+    """
+
+    def __init__(self, hidden_dim: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if hidden_dim is not None and (not isinstance(hidden_dim, int) or hidden_dim < 1):
+            raise ValueError(
+                f"`hidden_dim` should be a positive integer. Received: `hidden_dim`={hidden_dim!r}"
+            )
+        self.hidden_dim = hidden_dim
+
+    def build(self, input_shape: Any) -> None:
+        dim, policy = int(input_shape[-1]), self.dtype_policy
+        width = self.hidden_dim or dim
+        self.key = keras.layers.Dense(width, activation="tanh", name="key", dtype=policy)
+        self.query = keras.layers.Dense(1, use_bias=False, name="query", dtype=policy)
+        build_sublayer(self.key, (None, None, None, dim))
+        build_sublayer(self.query, (None, None, None, width))
+        self.built = True
+
+    def encode(
+        self,
+        item_embeddings: tf.Tensor,
+        padding_mask: tf.Tensor,
+        item_ids: tf.Tensor | None,
+        training: bool | None,
+    ) -> tf.Tensor:
+        logits = tf.cast(self.query(self.key(item_embeddings)), tf.float32)
+        weights = tf.nn.softmax(tf.where(padding_mask[..., tf.newaxis], logits, -1e9), axis=-2)
+        return tf.reduce_sum(tf.cast(weights, item_embeddings.dtype) * item_embeddings, axis=-2)
+
+    def get_config(self) -> Config:
+        config = super().get_config()
+        config.update(hidden_dim=self.hidden_dim)
+        return config
