@@ -2,9 +2,11 @@
 
 from tfsessionrec.layers.ise.attention import AttentionISE
 from tfsessionrec.layers.ise.base import ItemSessionEncoder
+from tfsessionrec.layers.ise.gru import GRUISE
 from tfsessionrec.layers.ise.max import MaxISE
 from tfsessionrec.layers.ise.mean import MeanISE
 from tfsessionrec.layers.ise.sum import SumISE
+from tfsessionrec.layers.ise.transformer import TransformerISE
 from tfsessionrec.layers.item_embedding import ItemEmbedding
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.layers.sse.base import SessionSequenceEncoder
@@ -12,6 +14,7 @@ from tfsessionrec.layers.sse.sasrec import SASRecSSE
 from tfsessionrec.layers.transformer_block import TransformerBlock
 
 __all__ = [
+    "GRUISE",
     "AttentionISE",
     "ItemEmbedding",
     "ItemSessionEncoder",
@@ -22,4 +25,5 @@ __all__ = [
     "SessionSequenceEncoder",
     "SumISE",
     "TransformerBlock",
+    "TransformerISE",
 ]

@@ -1,0 +1,86 @@
+"""A GRU over a session's items."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.layers.ise.flat import FlatISE
+from tfsessionrec.masking import last_real
+from tfsessionrec.types import Config
+
+
+@keras.utils.register_keras_serializable(package="tfsessionrec")
+class GRUISE(FlatISE):
+    """Session vector = state of a GRU after the session's last item.
+
+    `z_i = sigmoid(W_z E_i + U_z h_{i-1} + b_z)`, `r_i = sigmoid(W_r E_i + U_r h_{i-1} + b_r)`,
+    `h'_i = tanh(W_h E_i + b_h + r_i * (U_h h_{i-1} + c_h))`,
+    `h_i = z_i * h_{i-1} + (1 - z_i) * h'_i`, `S_t = h_n` at the last real item n. That is Keras's
+    GRU as it comes, which cuDNN computes on a GPU. No mask goes into it: padding comes last, so
+    that no state up to the last real one has seen it, and a mask with an empty session in it would
+    rule cuDNN out.
+
+    Args:
+        num_layers: GRUs on top of each other. Defaults to 1.
+        dropout: Rate in [0, 1) of the dropout on each GRU's inputs. Defaults to 0.
+
+    Call arguments:
+        item_embeddings: [B, S, I, D] float tensor, oldest first, padding last.
+        padding_mask: [B, S, I] bool tensor, True where real. Default: everything is real.
+        item_ids: Not used.
+
+    Returns:
+        [B, S, D] float tensor; zeros for a session without a real item.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> GRUISE()(tf.ones([2, 3, 5, 8])).shape
+    TensorShape([2, 3, 8])
+
+    References:
+        GRU: Cho et al., 2014; in sessions: GRU4Rec (Hidasi et al., 2016), section 3.1.
+    """
+
+    def __init__(self, num_layers: int = 1, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(num_layers, int) or num_layers < 1:
+            raise ValueError(
+                f"`num_layers` should be a positive integer. Received: `num_layers`={num_layers!r}"
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(f"`dropout` should be in [0, 1). Received: `dropout`={dropout!r}")
+        self.num_layers = num_layers
+        self.dropout = dropout
+
+    def build(self, input_shape: Any) -> None:
+        dim, policy = int(input_shape[-1]), self.dtype_policy
+        self.recurrent_layers = [
+            build_sublayer(
+                keras.layers.GRU(dim, return_sequences=True, name=f"gru_{index}", dtype=policy),
+                (None, None, dim),
+            )
+            for index in range(self.num_layers)
+        ]
+        self.input_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
+        self.built = True
+
+    def encode_sessions(
+        self,
+        items: tf.Tensor,
+        padding_mask: tf.Tensor,
+        item_ids: tf.Tensor | None,
+        training: bool | None,
+    ) -> tf.Tensor:
+        states = items
+        for layer in self.recurrent_layers:
+            states = layer(self.input_dropout(states, training=training))
+        return last_real(states, padding_mask)
+
+    def get_config(self) -> Config:
+        config = super().get_config()
+        config.update(num_layers=self.num_layers, dropout=self.dropout)
+        return config
