@@ -5,6 +5,9 @@ from tfsessionrec.layers.ise.base import ItemSessionEncoder
 from tfsessionrec.layers.ise.gru import GRUISE
 from tfsessionrec.layers.ise.max import MaxISE
 from tfsessionrec.layers.ise.mean import MeanISE
+from tfsessionrec.layers.ise.narm import NARMISE
+from tfsessionrec.layers.ise.srgnn import SRGNNISE
+from tfsessionrec.layers.ise.stamp import STAMPISE
 from tfsessionrec.layers.ise.sum import SumISE
 from tfsessionrec.layers.ise.transformer import TransformerISE
 from tfsessionrec.layers.item_embedding import ItemEmbedding
@@ -15,6 +18,9 @@ from tfsessionrec.layers.transformer_block import TransformerBlock
 
 __all__ = [
     "GRUISE",
+    "NARMISE",
+    "SRGNNISE",
+    "STAMPISE",
     "AttentionISE",
     "ItemEmbedding",
     "ItemSessionEncoder",
