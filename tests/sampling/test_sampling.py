@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfsessionrec.sampling import in_batch_candidates, mixed_candidates, uniform_candidates
+from tfsessionrec.sampling import (
+    in_batch_candidates,
+    log_uniform_candidates,
+    mixed_candidates,
+    popularity_candidates,
+    popularity_table,
+    uniform_candidates,
+)
+from tfsessionrec.sampling.popularity import count_not_above
 
 POSITIVES = tf.constant([2, 2, 2, 3, 7, 9], tf.int32)
 WEIGHTS = tf.constant([1, 1, 1, 1, 1, 0], tf.int32)
@@ -23,24 +31,43 @@ def mixed():
     return mixed_candidates(6, 2, 10, POSITIVES, WEIGHTS)
 
 
-@pytest.mark.parametrize("sampler", [uniform, in_batch, mixed])
+def log_uniform():
+    return log_uniform_candidates(6, low=2, high=10)
+
+
+def popularity():
+    return popularity_candidates(6, popularity_table(SHARES, low=2))
+
+
+def tempered():
+    return popularity_candidates(6, popularity_table(np.arange(10.0), low=2, power=0.5))
+
+
+SAMPLERS = [uniform, in_batch, mixed, log_uniform, popularity, tempered]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_expected_counts_are_those_observed(sampler):
     tf.random.set_seed(0)
     draw = tf.function(lambda: sampler()[:3])
-    seen, rounds = np.zeros(10), 4000
+    seen, summed, rounds = np.zeros(10), 0.0, 4000
+    values = np.linspace(1.0, 2.0, 10)
     for _ in range(rounds):
-        ids, mask, _ = (x.numpy() for x in draw())
+        ids, mask, log_counts = (x.numpy() for x in draw())
         assert np.all(np.diff(ids) >= 0)
         kept = ids[mask]
         assert len(set(kept)) == len(kept)
         assert set(kept) == set(ids)
         seen[kept] += 1
+        summed += np.sum(values[kept] * np.exp(-log_counts[mask]))
     expected = np.exp(sampler().log_expected_count_of(tf.range(10)).numpy())
     drawn = seen > 0
     np.testing.assert_allclose(seen[drawn] / rounds, expected[drawn], atol=0.03)
     assert not drawn[:2].any()  # padding and out-of-vocabulary
-    allowed = {"uniform": range(2, 10), "in_batch": (2, 3, 7), "mixed": range(2, 10)}
-    assert set(np.flatnonzero(drawn)) == set(allowed[sampler.__name__])
+    allowed = (2, 3, 7) if sampler in (in_batch, popularity) else range(2, 10)
+    assert set(np.flatnonzero(drawn)) == set(allowed)
+    # the logQ sign: weighed by the correction, a sample sums to what all items sum to
+    assert summed / rounds == pytest.approx(values[drawn].sum(), rel=0.03)
 
 
 def test_given_probability_equals_its_share_of_the_batch():
@@ -65,7 +92,52 @@ def test_batch_without_a_positive(sampler):
         assert np.all(np.isfinite(sampled.log_expected_count))
 
 
-@pytest.mark.parametrize("sampler", [uniform, in_batch, mixed])
+def test_log_uniform_is_that_of_tensorflow():
+    ranks = np.arange(50)
+    _, expected, _ = tf.random.log_uniform_candidate_sampler(
+        ranks[np.newaxis].astype(np.int64), num_true=50, num_sampled=7, unique=False, range_max=50
+    )
+    once = log_uniform_candidates(1, low=3, high=53).log_expected_count_of(tf.range(3, 53))
+    np.testing.assert_allclose(7 * np.exp(once), expected[0], rtol=1e-5)
+    seven = log_uniform_candidates(7, low=3, high=53).log_expected_count_of(tf.range(53))
+    np.testing.assert_allclose(np.exp(seven[3:]), 1 - (1 - expected[0].numpy() / 7) ** 7, rtol=1e-5)
+    assert np.all(np.exp(seven[:3]) < 1e-10)
+
+
+def test_log_uniform_of_one_item():
+    sampled = log_uniform_candidates(4, low=2, high=3)
+    np.testing.assert_array_equal(sampled.ids, [2, 2, 2, 2])
+    assert np.exp(sampled.log_expected_count[0]) == pytest.approx(1, rel=1e-5)
+
+
+def test_popularity_table():
+    table = popularity_table([9.0, 5.0, 16.0, 0.0, 1.0], low=2, power=0.5)
+    np.testing.assert_allclose(table.probability, [0, 0, 0.8, 0, 0.2])
+    assert table.cumulative[-1] == 1
+    uniform = popularity_table([0.0, 0.0, 5.0, 0.0], low=2, power=0.0)
+    np.testing.assert_allclose(uniform.probability, [0, 0, 0.5, 0.5])
+    # an item of one part in ten thousand million keeps its place on the line
+    rare = popularity_table([1.0] + [1e-10] * 1000, low=0)
+    np.testing.assert_allclose(np.diff(rare.cumulative), rare.probability[1:], rtol=1e-4)
+
+
+def test_bad_popularity_tables():
+    with pytest.raises(ValueError, match=r"`power` should not be negative. .*=-1.0"):
+        popularity_table([0.0, 1.0], low=1, power=-1.0)
+    with pytest.raises(ValueError, match="`shares` should have one above 0 from index 2 on"):
+        popularity_table([0.5, 0.5, 0.0], low=2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 100])
+def test_count_not_above_is_a_search(size):
+    generator = np.random.default_rng(size)
+    table = np.sort(generator.integers(0, 30, size)).astype(float)
+    values = np.concatenate([table, generator.uniform(-1, 31, 50)])
+    result = count_not_above(tf.constant(table), tf.constant(values))
+    np.testing.assert_array_equal(result, np.searchsorted(table, values, side="right"))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_xla_and_seed(sampler):
     compiled = tf.function(lambda: sampler()[:3], jit_compile=True)
     assert all(np.all(np.isfinite(x.numpy().astype(float))) for x in compiled())
