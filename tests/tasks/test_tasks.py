@@ -1,12 +1,15 @@
 """Retrieval and ranking tasks against NumPy."""
 
+import inspect
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from tfsessionrec.layers import ItemEmbedding
+from tfsessionrec.layers import ItemEmbedding, MeanISE, SASRecSSE
 from tfsessionrec.losses.next_session import next_session
+from tfsessionrec.models import SessionRec, SessionRecBackbone
 from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
 
 VOCABULARY = 12
@@ -26,6 +29,10 @@ LABELS = np.array(
 )
 # what the positions have to predict, read off by eye: index 1 is out of vocabulary, 7 counts once
 PAIRS = [(0, 0, 5), (0, 0, 6), (0, 1, 7), (1, 0, 11), (1, 0, 2), (1, 1, 3)]
+
+
+NEGATIVES = ["uniform", "in_batch", "mixed", "log_uniform", "popularity", "full"]
+SHARES = np.linspace(0.01, 0.2, VOCABULARY).astype(np.float32)
 
 
 @pytest.fixture
@@ -54,36 +61,166 @@ def oracle(queries, table, negatives, correction, temperature):
     return np.mean(losses)
 
 
-@pytest.mark.parametrize("negatives", ["uniform", "in_batch", "mixed", "full"])
-@pytest.mark.parametrize("temperature", [1.0, 0.2])
-@pytest.mark.parametrize("static_shapes", [False, True])
-def test_loss_equals_oracle(parts, negatives, temperature, static_shapes):
-    queries, target, items = parts
-    shares = np.linspace(0.01, 0.2, VOCABULARY).astype(np.float32)
-    task = NextSessionRetrieval(
-        negatives, num_negatives=5, temperature=temperature, candidate_sampling_probability=shares
-    )
-    drawn = {}
-    sample = task._sample
+def spied(task):
+    """The sample that the task will draw, once it has drawn it."""
+    drawn, sample = {}, task._sample
 
     def spy(*args):
         drawn["sample"] = sample(*args)
         return drawn["sample"]
 
     task._sample = spy
+    return drawn
+
+
+def count_of(negatives):
+    """The probability of each item to be drawn in five draws at least once, by its definition."""
+    popular = SHARES / SHARES[2:].sum() if negatives == "popularity" else SHARES
+    rank = np.maximum(np.arange(VOCABULARY) - 2.0, 0)
+    zipf = np.log((rank + 2) / (rank + 1)) / np.log(11)
+    draws = {
+        "uniform": (5, 0, 0),
+        "in_batch": (0, 5, 0),
+        "mixed": (3, 2, 0),
+        "popularity": (0, 5, 0),
+        "log_uniform": (0, 0, 5),
+    }[negatives]
+    missed = [(1 - p) ** n for p, n in zip((1 / 10, popular, zipf), draws)]
+    return 1 - missed[0] * missed[1] * missed[2]
+
+
+@pytest.mark.parametrize("negatives", NEGATIVES)
+@pytest.mark.parametrize("temperature", [1.0, 0.2])
+@pytest.mark.parametrize("static_shapes", [False, True])
+def test_loss_equals_oracle(parts, negatives, temperature, static_shapes):
+    queries, target, items = parts
+    task = NextSessionRetrieval(
+        negatives, num_negatives=5, temperature=temperature, candidate_sampling_probability=SHARES
+    )
+    drawn = spied(task)
     loss = task(queries, target, items, static_shapes=static_shapes)
     if negatives == "full":
         chosen, correction = range(2, VOCABULARY), np.zeros(VOCABULARY)
     else:
         chosen = set(drawn["sample"].ids.numpy()[drawn["sample"].mask.numpy()])
-        uniform, popular = {"uniform": (5, 0), "in_batch": (0, 5), "mixed": (3, 2)}[negatives]
-        # the probability of being drawn at least once, by its definition
-        correction = np.log(1 - (1 - 1 / 10) ** uniform * (1 - shares) ** popular)
+        correction = np.log(count_of(negatives))
     expected = oracle(
         queries.numpy(), items.candidate_table().numpy(), chosen, correction, temperature
     )
     assert float(loss) == pytest.approx(expected, rel=2e-5)
     assert float(task.loss_mean.result()) == pytest.approx(expected, rel=2e-5)
+
+
+def gbce_of_pair(positive, negatives, counts, rate, beta):
+    """-(beta log sigmoid(s_p) + sum log(1 - sigmoid(s_n))) / (1 + N), counts relative to rate."""
+    s, n = positive - np.log(counts[0] / rate), negatives - np.log(counts[1] / rate)
+    return (beta * np.log1p(np.exp(-s)) + np.sum(np.log1p(np.exp(n)))) / (1 + len(n))
+
+
+def bpr_max_of_pair(positive, negatives, counts, strength):
+    shares = np.exp(negatives) / counts[1]
+    shares = shares / shares.sum()
+    wins = np.sum(shares / (1 + np.exp(negatives - positive)))
+    return -np.log(wins) + strength * np.sum(shares * negatives**2)
+
+
+@pytest.mark.parametrize("negatives", NEGATIVES[:-1])
+@pytest.mark.parametrize("loss", ["gbce", "bpr_max"])
+@pytest.mark.parametrize("static_shapes", [False, True])
+def test_other_losses_equal_oracle(parts, negatives, loss, static_shapes):
+    queries, target, items = parts
+    task = NextSessionRetrieval(
+        negatives,
+        5,
+        temperature=0.5,
+        candidate_sampling_probability=SHARES,
+        loss=loss,
+        calibration=0.6,
+        score_regularization=0.3,
+    )
+    drawn = spied(task)
+    result = task(queries, target, items, static_shapes=static_shapes)
+    chosen = np.unique(drawn["sample"].ids)
+    rate, counts = len(chosen) / 10, count_of(negatives)
+    if negatives == "uniform":  # what is the same for all needs no correction
+        counts = np.full(VOCABULARY, rate)
+    terms = []
+    for b, t, item in PAIRS:
+        scores = items.candidate_table().numpy() @ queries.numpy()[b, t] / 0.5
+        own = [i for bb, tt, i in PAIRS if (bb, tt) == (b, t)]
+        visible = [i for i in chosen if i not in own]
+        pair = scores[item], scores[visible], (counts[item], counts[visible])
+        if loss == "gbce":
+            terms.append(gbce_of_pair(*pair, rate, 1 - 0.6 * (1 - rate)))
+        else:
+            terms.append(bpr_max_of_pair(*pair, 0.3) if visible else 0.0)
+    assert float(result) == pytest.approx(np.mean(terms), rel=2e-5)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "gbce", "bpr_max"])
+def test_static_shapes_under_xla_equal_graph(parts, loss):
+    queries, target, items = parts
+    task = NextSessionRetrieval(
+        "popularity", 5, candidate_sampling_probability=SHARES, loss=loss, popularity_power=0.5
+    )
+    sampled = task._sample(None, None, VOCABULARY)
+    task._sample = lambda *_: sampled
+
+    def run(queries, static_shapes):
+        with tf.GradientTape() as tape:
+            tape.watch(queries)
+            loss = task.loss_sum(queries, target, items, static_shapes)
+            mean = loss.mean
+        return *loss, tape.gradient(mean, queries)
+
+    graph = tf.function(run)(queries, False)
+    compiled = tf.function(run, jit_compile=True)(queries, True)
+    for one, other in zip(graph, compiled):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert np.any(graph[2].numpy() != 0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "negatives"), [("gbce", "log_uniform"), ("bpr_max", "popularity")]
+)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_trains_and_saves_inside_a_model(loss, negatives, jit_compile, tmp_path):
+    tf.keras.utils.set_random_seed(0)
+    task = NextSessionRetrieval(
+        negatives, 5, candidate_sampling_probability=SHARES, loss=loss, name="retrieval"
+    )
+    backbone = SessionRecBackbone(ItemEmbedding(VOCABULARY, 4), MeanISE(), SASRecSSE(1, 1))
+    model = SessionRec(backbone, task, SessionRanking("listwise"))
+    model.compile("adam", jit_compile=jit_compile)
+    data = tf.data.Dataset.from_tensors({"item_ids": ITEM_IDS, "labels": LABELS})
+    history = model.fit(data, epochs=3, verbose=0).history
+    assert np.all(np.isfinite(history["loss"]))
+    assert history["retrieval_loss"][0] > 0
+    model.save(tmp_path / "model.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.retrieval_task.get_config() == task.get_config()
+    assert loaded.ranking_task.loss_name == "listwise"
+    np.testing.assert_array_equal(loaded.candidate_embeddings(), model.candidate_embeddings())
+    model.save_weights(tmp_path / "checkpoint")
+
+
+def test_config_has_every_argument():
+    options = {
+        "negatives": "popularity",
+        "num_negatives": 7,
+        "temperature": 0.5,
+        "candidate_sampling_probability": [0.0, 0.0, 0.25, 0.75],
+        "first_item_index": 2,
+        "loss": "gbce",
+        "calibration": 0.5,
+        "score_regularization": 0.25,
+        "popularity_power": 0.75,
+        "name": "retrieval",
+    }
+    assert set(options) | {"metrics"} == set(inspect.signature(NextSessionRetrieval).parameters)
+    config = NextSessionRetrieval(**options).get_config()
+    assert config == options
+    assert NextSessionRetrieval.from_config(config).get_config() == options
 
 
 def test_correction_lowers_what_is_drawn_often(parts):
@@ -117,12 +254,17 @@ def test_own_positives_are_in_nobodys_denominator(parts):
     assert float(both.total) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("negatives", ["uniform", "in_batch", "mixed", "full"])
+@pytest.mark.parametrize(
+    ("negatives", "loss"),
+    [(negatives, "softmax") for negatives in NEGATIVES]
+    + [(negatives, loss) for loss in ("gbce", "bpr_max") for negatives in NEGATIVES[:-1]],
+)
 @pytest.mark.parametrize("static_shapes", [False, True])
-def test_batch_without_a_positive(parts, negatives, static_shapes):
+def test_batch_without_a_positive(parts, negatives, loss, static_shapes):
     queries, _, items = parts
     target = next_session(tf.constant(ITEM_IDS), tf.zeros_like(LABELS))
-    task = NextSessionRetrieval(negatives, num_negatives=5)
+    shares = SHARES if negatives == "popularity" else None
+    task = NextSessionRetrieval(negatives, 5, candidate_sampling_probability=shares, loss=loss)
     with tf.GradientTape() as tape:
         tape.watch(queries)
         loss = task(queries, target, items, static_shapes=static_shapes)
@@ -160,10 +302,17 @@ def test_is_a_tfrs_task_with_its_metrics(parts):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"negatives": "hard"}, "`negatives` should be one of uniform, in_batch, mixed, full"),
+        ({"negatives": "hard"}, "`negatives` should be one of uniform, in_batch, mixed, log_uni"),
         ({"num_negatives": 0}, "`num_negatives` should be a positive integer. .*=0"),
         ({"temperature": 0.0}, "`temperature` should be positive. .*=0.0"),
         ({"candidate_sampling_probability": [-1.0]}, "vector of finite shares"),
+        ({"loss": "hinge"}, "`loss` should be one of softmax, gbce, bpr_max. .*'hinge'"),
+        ({"loss": "gbce", "negatives": "full"}, "`loss` should be softmax where `negatives` is"),
+        ({"loss": "bpr_max", "negatives": "full"}, "are losses over a sample. .*'bpr_max'"),
+        ({"negatives": "popularity"}, "`candidate_sampling_probability` should be given where"),
+        ({"calibration": 1.5}, "`calibration` should be from 0 to 1. .*=1.5"),
+        ({"score_regularization": -1.0}, "`score_regularization` should not be negative. .*=-1.0"),
+        ({"popularity_power": -1.0}, "`popularity_power` should not be negative. .*=-1.0"),
     ],
 )
 def test_bad_arguments(options, message):
@@ -177,7 +326,7 @@ def test_probability_of_another_vocabulary(parts):
         task(*parts)
 
 
-@pytest.mark.parametrize("loss", ["pairwise", "bce"])
+@pytest.mark.parametrize("loss", ["pairwise", "bce", "listwise"])
 def test_ranking_equals_oracle(parts, loss):
     _, target, _ = parts
     scores = np.random.default_rng(0).normal(size=target.item_ids.shape).astype(np.float32)
@@ -192,7 +341,8 @@ def test_ranking_equals_oracle(parts, loss):
             for j in np.flatnonzero(shown[b, t]):
                 if y and not positive[b, t, j]:
                     pairs.append(s - scores[b, t, j])
-    expected = np.mean(np.log1p(np.exp(-np.array(pairs)))) if loss == "pairwise" else np.mean(terms)
+    # one positive against one negative: pairwise and list-wise agree
+    expected = np.mean(terms) if loss == "bce" else np.mean(np.log1p(np.exp(-np.array(pairs))))
     assert len(pairs) == 1  # 7 against 8, by eye
     assert float(result) == pytest.approx(expected, rel=1e-5)
     assert float(task.auc.result()) == pytest.approx(np.mean(np.array(pairs) > 0))
@@ -206,5 +356,5 @@ def test_ranking_without_negatives():
         loss = task(tf.ones([1, 2]), scores + 0.0, sample_weight=tf.ones([1, 2], tf.bool))
     assert float(loss) == 0
     assert np.all(tape.gradient(loss, scores).numpy() == 0)
-    with pytest.raises(ValueError, match="`loss` should be one of pairwise, bce"):
+    with pytest.raises(ValueError, match="`loss` should be one of pairwise, bce, listwise"):
         SessionRanking("hinge")

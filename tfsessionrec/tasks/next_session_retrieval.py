@@ -8,20 +8,31 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfsessionrec.backend import keras
-from tfsessionrec.losses import catalogue_softmax_loss, sampled_log_sum_exp, set_softmax_loss
+from tfsessionrec.losses import (
+    bpr_max_loss,
+    catalogue_softmax_loss,
+    gbce_loss,
+    sampled_log_sum_exp,
+    set_softmax_loss,
+    visible_negatives,
+)
 from tfsessionrec.losses.loss_sum import LossSum
 from tfsessionrec.losses.next_session import NextSession
 from tfsessionrec.sampling import (
     SampledCandidates,
     in_batch_candidates,
+    log_uniform_candidates,
     mixed_candidates,
+    popularity_candidates,
+    popularity_table,
     uniform_candidates,
 )
 from tfsessionrec.scoring import score
 from tfsessionrec.tasks.reduction import global_mean
 from tfsessionrec.types import Config
 
-NEGATIVES = ("uniform", "in_batch", "mixed", "full")
+NEGATIVES = ("uniform", "in_batch", "mixed", "log_uniform", "popularity", "full")
+LOSSES = ("softmax", "gbce", "bpr_max")
 
 
 class Candidates(Protocol):
@@ -38,7 +49,7 @@ class Candidates(Protocol):
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
 class NextSessionRetrieval(tfrs.tasks.Retrieval):
-    """Softmax over candidates, with all positives of the next session as labels.
+    """Retrieval loss over candidates, with all positives of the next session as labels.
 
     For a position q with next-session positives P_q and negatives N_q
 
@@ -47,17 +58,31 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
     with `s_c = <O_q, E_c> / temperature - log E[count_c]`; the correction is there for sampled
     negatives alone. The positives of a position are in nobody's denominator at that position.
 
+    `loss="gbce"` and `loss="bpr_max"` take `gbce_loss` and `bpr_max_loss` of each pair instead,
+    with scores `<O_q, E_c> / temperature`. What is drawn more often than other items is corrected
+    for by `log E[count_c]`: relative to the sampling rate in the scores of `"gbce"`, whose
+    calibration knows the rate, and in the weights of `"bpr_max"`. With uniform negatives both are
+    as published.
+
     Args:
-        negatives: `"uniform"`, `"in_batch"` (the batch's positives), `"mixed"` (half and half) or
+        negatives: `"uniform"`, `"in_batch"` (the batch's positives), `"mixed"` (half and half),
+            `"log_uniform"` (by rank; for a vocabulary that goes by falling count, as
+            `data.Vocabulary` does), `"popularity"` (by `candidate_sampling_probability`) or
             `"full"` (all items, in blocks that bound the memory). Defaults to `"uniform"`.
         num_negatives: Negatives drawn a batch, shared by its positions. Not used by `"full"`.
             Defaults to 512.
         temperature: Divides the scores. Defaults to 1.
         candidate_sampling_probability: [V] share of each vocabulary index among the log's positive
-            interactions (`vocabulary.probabilities`), for the correction of `"in_batch"` and
-            `"mixed"`. Default: the shares within the batch, which correct less.
+            interactions (`vocabulary.counts` over their sum). Needed by `"popularity"`, to draw
+            from; for the correction of `"in_batch"` and `"mixed"`, whose default are the shares
+            within the batch, which correct less.
         first_item_index: Lower indices (padding, out-of-vocabulary) are never negatives. Defaults
             to 2: padding and one out-of-vocabulary bucket.
+        loss: `"softmax"`, `"gbce"` or `"bpr_max"`; only `"softmax"` takes `"full"` negatives.
+            Defaults to `"softmax"`.
+        calibration: t of `"gbce"`, from 0 (plain binary cross-entropy) to 1. Defaults to 0.75.
+        score_regularization: lambda of `"bpr_max"`. Defaults to 1.
+        popularity_power: Power of the shares that `"popularity"` draws by. Defaults to 1.
         metrics: TFRS factorised metrics, updated on each (position, positive). Slow: rather use
             `tfsessionrec.evaluation`.
 
@@ -73,7 +98,7 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
         Scalar float32: the mean, 0 without any positive.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or `loss` and `negatives` do not go together.
 
     Example:
 
@@ -97,6 +122,10 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
         temperature: float = 1.0,
         candidate_sampling_probability: Any = None,
         first_item_index: int = 2,
+        loss: str = "softmax",
+        calibration: float = 0.75,
+        score_regularization: float = 1.0,
+        popularity_power: float = 1.0,
         metrics: Sequence[Any] | None = None,
         name: str | None = None,
     ) -> None:
@@ -114,11 +143,43 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
             raise ValueError(
                 f"`temperature` should be positive. Received: `temperature`={temperature!r}"
             )
+        if loss not in LOSSES:
+            raise ValueError(
+                f"`loss` should be one of {', '.join(LOSSES)}. Received: `loss`={loss!r}"
+            )
+        if loss != "softmax" and negatives == "full":
+            raise ValueError(
+                "`loss` should be softmax where `negatives` is full: the others are losses over a "
+                f"sample. Received: `loss`={loss!r}"
+            )
+        if not 0 <= calibration <= 1:
+            raise ValueError(
+                f"`calibration` should be from 0 to 1. Received: `calibration`={calibration!r}"
+            )
+        if not score_regularization >= 0:
+            raise ValueError(
+                "`score_regularization` should not be negative. Received: "
+                f"`score_regularization`={score_regularization!r}"
+            )
+        if not popularity_power >= 0:
+            raise ValueError(
+                "`popularity_power` should not be negative. Received: "
+                f"`popularity_power`={popularity_power!r}"
+            )
+        if negatives == "popularity" and candidate_sampling_probability is None:
+            raise ValueError(
+                "`candidate_sampling_probability` should be given where `negatives` is "
+                "popularity: negatives are drawn by it. Received: None"
+            )
         super().__init__(metrics=metrics, temperature=temperature, name=name)
         self.negatives = negatives
         self.num_negatives = num_negatives
         self.temperature = temperature
         self.first_item_index = first_item_index
+        self.loss_name = loss
+        self.calibration = calibration
+        self.score_regularization = score_regularization
+        self.popularity_power = popularity_power
         self.candidate_sampling_probability = None
         if candidate_sampling_probability is not None:
             values = np.asarray(candidate_sampling_probability, np.float32)
@@ -128,6 +189,8 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
                     f"vocabulary index. Received: shape {values.shape}"
                 )
             self.candidate_sampling_probability = values
+        if negatives == "popularity":
+            self._popularity = popularity_table(values, first_item_index, popularity_power)
         self.loss_mean = keras.metrics.Mean(name="retrieval_loss")
 
     def call(
@@ -183,13 +246,34 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
             return catalogue_softmax_loss(queries, items.candidate_table()[first:], ids - first)
         sampled = self._sample(pair_ids, weights, items.vocabulary_size)
         negative_logits = score(queries, items.candidates(sampled.ids))
-        negative_logits -= sampled.log_expected_count
-        log_sums = sampled_log_sum_exp(negative_logits, sampled.ids, sampled.mask, ids)
         positive_logits = tf.reduce_sum(
             tf.gather(queries, pair_rows) * tf.cast(items.candidates(pair_ids), tf.float32), axis=-1
         )
-        positive_logits -= sampled.log_expected_count_of(pair_ids)
-        return set_softmax_loss(positive_logits, tf.gather(log_sums, pair_rows), weights)
+        log_count, log_count_of = sampled.log_expected_count, sampled.log_expected_count_of
+        if self.loss_name == "softmax":
+            negative_logits -= log_count
+            log_sums = sampled_log_sum_exp(negative_logits, sampled.ids, sampled.mask, ids)
+            positive_logits -= log_count_of(pair_ids)
+            return set_softmax_loss(positive_logits, tf.gather(log_sums, pair_rows), weights)
+        visible = visible_negatives(sampled.ids, sampled.mask, ids)
+        if self.loss_name == "bpr_max":
+            return bpr_max_loss(
+                positive_logits,
+                negative_logits,
+                visible,
+                pair_rows,
+                weights,
+                log_count,
+                self.score_regularization,
+            )
+        distinct = tf.reduce_sum(tf.cast(sampled.mask, tf.float32))
+        rate = distinct / (items.vocabulary_size - self.first_item_index)
+        if self.negatives != "uniform":
+            negative_logits -= log_count - tf.math.log(rate)
+            positive_logits -= log_count_of(pair_ids) - tf.math.log(rate)
+        return gbce_loss(
+            positive_logits, negative_logits, visible, pair_rows, weights, rate, self.calibration
+        )
 
     def _sample(
         self, positive_ids: tf.Tensor, weights: tf.Tensor, vocabulary_size: int
@@ -202,6 +286,10 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
             )
         if self.negatives == "uniform":
             return uniform_candidates(self.num_negatives, low, vocabulary_size)
+        if self.negatives == "log_uniform":
+            return log_uniform_candidates(self.num_negatives, low, vocabulary_size)
+        if self.negatives == "popularity":
+            return popularity_candidates(self.num_negatives, self._popularity)
         if self.negatives == "in_batch":
             return in_batch_candidates(self.num_negatives, positive_ids, weights, probability)
         return mixed_candidates(
@@ -216,5 +304,9 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
             "temperature": self.temperature,
             "candidate_sampling_probability": None if probability is None else probability.tolist(),
             "first_item_index": self.first_item_index,
+            "loss": self.loss_name,
+            "calibration": self.calibration,
+            "score_regularization": self.score_regularization,
+            "popularity_power": self.popularity_power,
             "name": self.name,
         }

@@ -9,13 +9,18 @@ from tfsessionrec.backend import keras
 from tfsessionrec.losses import (
     LossSum,
     binary_cross_entropy_loss,
+    listwise_softmax_loss,
     pairwise_logistic_loss,
 )
 from tfsessionrec.metrics.ranking_auc import RankingAUC
 from tfsessionrec.tasks.reduction import global_mean
 from tfsessionrec.types import Config
 
-LOSSES = {"pairwise": pairwise_logistic_loss, "bce": binary_cross_entropy_loss}
+LOSSES = {
+    "pairwise": pairwise_logistic_loss,
+    "bce": binary_cross_entropy_loss,
+    "listwise": listwise_softmax_loss,
+}
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
@@ -23,10 +28,12 @@ class SessionRanking(tfrs.tasks.Ranking):
     """Ranks the positives of a session above the items shown there without a positive interaction.
 
     `"pairwise"`: `L = mean over pairs (p, n) of log(1 + exp(s_n - s_p))`;
-    `"bce"`: `L = mean over shown items of log(1 + exp(s)) - y s`.
+    `"bce"`: `L = mean over shown items of log(1 + exp(s)) - y s`;
+    `"listwise"`: `L = mean over positives p of -log( exp(s_p) / (exp(s_p) + sum_n exp(s_n)) )`,
+    n being the negatives of p's session.
 
     Args:
-        loss: `"pairwise"` or `"bce"`. Defaults to `"pairwise"`.
+        loss: `"pairwise"`, `"bce"` or `"listwise"`. Defaults to `"pairwise"`.
         metrics: Further Keras metrics on (labels, scores, sample weights), beside the AUC.
 
     Call arguments:
@@ -35,7 +42,8 @@ class SessionRanking(tfrs.tasks.Ranking):
         sample_weight: [..., I] bool tensor, True for items that were shown.
 
     Returns:
-        Scalar float32: the mean, 0 without any pair (any item, for `"bce"`).
+        Scalar float32: the mean, 0 without any positive and negative of one session (any item, for
+        `"bce"`).
 
     Raises:
         ValueError: If `loss` is not known.
