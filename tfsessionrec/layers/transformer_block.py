@@ -13,13 +13,17 @@ class TransformerBlock(keras.layers.Layer):
     """Pre-norm Transformer block: multi-head self-attention, then a feed-forward network.
 
     `y = x + Attention(LN(x))`, `z = y + W_2 relu(W_1 LN(y) + b_1) + b_2`, dropout on both
-    branches and on the attention weights.
+    branches and on the attention weights. With a gated feed-forward network (SwiGLU)
+    `z = y + W_2 (silu(W_g LN(y) + b_g) ⊙ (W_1 LN(y) + b_1)) + b_2`.
 
     Args:
         num_heads: Attention heads; must divide the input's last dimension. Defaults to 2.
         intermediate_dim: Width of the feed-forward network. Defaults to the input's.
         dropout: Dropout rate in [0, 1). Defaults to 0.
         causal: Whether position t sees positions up to t only. Defaults to True.
+        feed_forward: "relu" or "gated". Defaults to "relu".
+        stochastic_depth: Probability in [0, 1) that training skips a branch for a whole row of
+            the batch; the branches that remain are scaled up. Defaults to 0.
 
     Call arguments:
         inputs: [B, S, D] float tensor.
@@ -37,7 +41,9 @@ class TransformerBlock(keras.layers.Layer):
     TensorShape([1, 3, 4])
 
     References:
-        SASRec (Kang & McAuley, 2018), section III-B; pre-norm: Xiong et al., 2020.
+        SASRec (Kang & McAuley, 2018), section III-B; pre-norm: Xiong et al., 2020; SwiGLU:
+        Shazeer, 2020, in eSASRec (Tikhonovich et al., RecSys 2025); stochastic depth: Huang et
+        al., 2016.
     """
 
     def __init__(
@@ -46,6 +52,8 @@ class TransformerBlock(keras.layers.Layer):
         intermediate_dim: int | None = None,
         dropout: float = 0.0,
         causal: bool = True,
+        feed_forward: str = "relu",
+        stochastic_depth: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -55,10 +63,22 @@ class TransformerBlock(keras.layers.Layer):
             )
         if not 0 <= dropout < 1:
             raise ValueError(f"`dropout` should be in [0, 1). Received: `dropout`={dropout!r}")
+        if feed_forward not in ("relu", "gated"):
+            raise ValueError(
+                '`feed_forward` should be "relu" or "gated". Received: '
+                f"`feed_forward`={feed_forward!r}"
+            )
+        if not 0 <= stochastic_depth < 1:
+            raise ValueError(
+                "`stochastic_depth` should be in [0, 1). Received: "
+                f"`stochastic_depth`={stochastic_depth!r}"
+            )
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
         self.dropout = dropout
         self.causal = causal
+        self.feed_forward = feed_forward
+        self.stochastic_depth = stochastic_depth
 
     def build(self, input_shape: Any) -> None:
         dim = int(input_shape[-1])
@@ -88,12 +108,24 @@ class TransformerBlock(keras.layers.Layer):
         )
         self.attention_output = layer(dense, "attention_output", inner, units=dim)
         self.feed_forward_norm = layer(norm, "feed_forward_norm", inner, epsilon=1e-6)
-        self.feed_forward_inner = layer(
-            dense, "feed_forward_inner", inner, units=width, activation="relu"
-        )
+        if self.feed_forward == "relu":
+            options = {"units": width, "activation": "relu"}
+        else:
+            # Gate and value in one product; each half keeps the Glorot limit of its own.
+            scale = (dim + 2 * width) / (dim + width)
+            initializer = keras.initializers.VarianceScaling(
+                scale, mode="fan_avg", distribution="uniform"
+            )
+            options = {"units": 2 * width, "kernel_initializer": initializer}
+        self.feed_forward_inner = layer(dense, "feed_forward_inner", inner, **options)
         self.feed_forward_output = layer(dense, "feed_forward_output", hidden, units=dim)
         self.weights_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
         self.branch_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.row_dropout = None
+        if self.stochastic_depth:
+            self.row_dropout = keras.layers.Dropout(
+                self.stochastic_depth, noise_shape=(None, 1, 1), dtype=self.dtype_policy
+            )
         self.built = True
 
     def _attention(
@@ -126,6 +158,12 @@ class TransformerBlock(keras.layers.Layer):
             return (positions[:, tf.newaxis] >= positions)[tf.newaxis, tf.newaxis]
         return None if padding_mask is None else padding_mask[:, tf.newaxis, tf.newaxis, :]
 
+    def _branch(self, outputs: tf.Tensor, training: bool | None) -> tf.Tensor:
+        outputs = self.branch_dropout(outputs, training=training)
+        if self.row_dropout is not None:
+            outputs = self.row_dropout(outputs, training=training)
+        return outputs
+
     def call(
         self,
         inputs: tf.Tensor,
@@ -133,10 +171,13 @@ class TransformerBlock(keras.layers.Layer):
         training: bool | None = None,
     ) -> tf.Tensor:
         attended = self._attention(self.attention_norm(inputs), padding_mask, training)
-        inputs = inputs + self.branch_dropout(attended, training=training)
+        inputs = inputs + self._branch(attended, training)
         hidden = self.feed_forward_inner(self.feed_forward_norm(inputs))
+        if self.feed_forward == "gated":
+            gate, hidden = tf.split(hidden, 2, axis=-1)
+            hidden = tf.nn.silu(gate) * hidden
         hidden = self.feed_forward_output(self.branch_dropout(hidden, training=training))
-        return inputs + self.branch_dropout(hidden, training=training)
+        return inputs + self._branch(hidden, training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)
@@ -148,5 +189,7 @@ class TransformerBlock(keras.layers.Layer):
             intermediate_dim=self.intermediate_dim,
             dropout=self.dropout,
             causal=self.causal,
+            feed_forward=self.feed_forward,
+            stochastic_depth=self.stochastic_depth,
         )
         return config

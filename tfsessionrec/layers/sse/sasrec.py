@@ -24,6 +24,9 @@ class SASRecSSE(SessionSequenceEncoder):
         intermediate_dim: Width of the feed-forward networks. Defaults to D.
         dropout: Dropout rate in [0, 1). Defaults to 0.2.
         max_length: Distinct positions; later ones share the last. Defaults to 256.
+        feed_forward: "relu", or "gated" for the SwiGLU of the eSASRec recipe. Defaults to "relu".
+        stochastic_depth: Probability in [0, 1) that training skips a branch of the last block for
+            a whole row; it grows linearly up to there, as in the original. Defaults to 0.
 
     Call arguments:
         session_embeddings: [B, S, D] float tensor, oldest first, padding last.
@@ -43,7 +46,8 @@ class SASRecSSE(SessionSequenceEncoder):
 
     References:
         SASRec (Kang & McAuley, 2018); SessionRec (arXiv 2502.10157, 2025). The paper's figure
-        draws no positions in the SSE: they are this package's choice.
+        draws no positions in the SSE: they are this package's choice. eSASRec (Tikhonovich et
+        al., RecSys 2025); stochastic depth (Huang et al., 2016).
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class SASRecSSE(SessionSequenceEncoder):
         intermediate_dim: int | None = None,
         dropout: float = 0.2,
         max_length: int = 256,
+        feed_forward: str = "relu",
+        stochastic_depth: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -65,6 +71,8 @@ class SASRecSSE(SessionSequenceEncoder):
         self.intermediate_dim = intermediate_dim
         self.dropout = dropout
         self.max_length = max_length
+        self.feed_forward = feed_forward
+        self.stochastic_depth = stochastic_depth
 
     def build(self, input_shape: Any) -> None:
         shape, policy = (None, None, int(input_shape[-1])), self.dtype_policy
@@ -77,6 +85,8 @@ class SASRecSSE(SessionSequenceEncoder):
                 self.num_heads,
                 self.intermediate_dim,
                 self.dropout,
+                feed_forward=self.feed_forward,
+                stochastic_depth=self.stochastic_depth * (index + 1) / self.num_layers,
                 name=f"block_{index}",
                 dtype=policy,
             )
@@ -111,5 +121,7 @@ class SASRecSSE(SessionSequenceEncoder):
             intermediate_dim=self.intermediate_dim,
             dropout=self.dropout,
             max_length=self.max_length,
+            feed_forward=self.feed_forward,
+            stochastic_depth=self.stochastic_depth,
         )
         return config
