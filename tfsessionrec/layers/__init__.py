@@ -1,5 +1,6 @@
 """Keras layers: item embedding, session encoders (ISE), sequence encoders (SSE)."""
 
+from tfsessionrec.layers.hstu_block import HSTUBlock
 from tfsessionrec.layers.ise.attention import AttentionISE
 from tfsessionrec.layers.ise.base import ItemSessionEncoder
 from tfsessionrec.layers.ise.gru import GRUISE
@@ -13,15 +14,22 @@ from tfsessionrec.layers.ise.transformer import TransformerISE
 from tfsessionrec.layers.item_embedding import ItemEmbedding
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.layers.sse.base import SessionSequenceEncoder
+from tfsessionrec.layers.sse.gru import GRUSSE
+from tfsessionrec.layers.sse.hstu import HSTUSSE
+from tfsessionrec.layers.sse.identity import IdentitySSE
 from tfsessionrec.layers.sse.sasrec import SASRecSSE
 from tfsessionrec.layers.transformer_block import TransformerBlock
 
 __all__ = [
     "GRUISE",
+    "GRUSSE",
+    "HSTUSSE",
     "NARMISE",
     "SRGNNISE",
     "STAMPISE",
     "AttentionISE",
+    "HSTUBlock",
+    "IdentitySSE",
     "ItemEmbedding",
     "ItemSessionEncoder",
     "MaxISE",

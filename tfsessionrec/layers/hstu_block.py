@@ -1,0 +1,196 @@
+"""A block of HSTU: pointwise aggregated attention with a gate."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.types import Config
+
+# Each bucket of time is e^0.301 = 1.35 times as wide as the one before, as in the authors' code.
+_LOG_BUCKET_WIDTH = 0.301
+
+
+@keras.utils.register_keras_serializable(package="tfsessionrec")
+class HSTUBlock(keras.layers.Layer):
+    """Hierarchical sequential transduction unit: attention without softmax, gated.
+
+    `U, V, Q, K = split(silu(W_1 LN(x)))`
+    `A_{t,s} = silu(Q_t · K_s + p_{t-s} + w_{bucket(time_t - time_s)}) / t` for s ≤ t (t from 1),
+    0 for s > t
+    `y_t = x_t + W_2 Dropout(U_t ⊙ LN(Σ_s A_{t,s} V_s)) + b_2`
+
+    The weights of a row do not add up to one: how much of the history matches is kept, and a
+    weight may be negative. Both norms are without learned scale and offset; the inner one spans
+    all heads. The biases p and w are shared by the heads. `bucket(d)` is `floor(log(d) / 0.301)`,
+    0 for d ≤ 1 second, at most `num_time_buckets - 1`: the default of 64 tells up to 5 years
+    apart.
+
+    Args:
+        num_heads: Attention heads; must divide the input's last dimension. Defaults to 2.
+        dropout: Dropout rate in [0, 1). Defaults to 0.
+        max_length: Distinct distances t - s; farther ones share the last. Defaults to 256.
+        num_time_buckets: Size of the table w. 0: no table, and times are ignored. Defaults to 64.
+
+    Call arguments:
+        inputs: [B, S, D] float tensor, oldest first. Padding comes last, so that no real position
+            sees it and no mask is needed.
+        session_times: [B, S] int64 tensor, unix seconds. Without it there is no time bias.
+
+    Returns:
+        [B, S, D] float tensor; row t depends on rows and times up to t only.
+
+    Raises:
+        ValueError: If an argument is out of range, `num_heads` does not divide D, or
+            `session_times` has another rank.
+
+    Example:
+
+    >>> HSTUBlock(num_heads=2)(tf.ones([1, 3, 4])).shape
+    TensorShape([1, 3, 4])
+
+    References:
+        "Actions Speak Louder than Words" (Zhai et al., ICML 2024), equations 1 to 3. Three things
+        are this package's: the row is divided by the number of sessions it sees (the authors: by
+        a fixed maximum length; the inner norm undoes either, but for its epsilon), time differences
+        are taken from the row's own session (the authors: from the one after it, which is not
+        known before it begins), and W_1 starts from Glorot's limits at every width.
+    """
+
+    def __init__(
+        self,
+        num_heads: int = 2,
+        dropout: float = 0.0,
+        max_length: int = 256,
+        num_time_buckets: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value in (("num_heads", num_heads), ("max_length", max_length)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"`{name}` should be a positive integer. Received: `{name}`={value!r}"
+                )
+        if not isinstance(num_time_buckets, int) or num_time_buckets < 0:
+            raise ValueError(
+                "`num_time_buckets` should be a non-negative integer. Received: "
+                f"`num_time_buckets`={num_time_buckets!r}"
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(f"`dropout` should be in [0, 1). Received: `dropout`={dropout!r}")
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.max_length = max_length
+        self.num_time_buckets = num_time_buckets
+
+    def build(self, input_shape: Any) -> None:
+        dim = int(input_shape[-1])
+        if dim % self.num_heads:
+            raise ValueError(
+                "`num_heads` should divide the embedding dimension. Received: "
+                f"`num_heads`={self.num_heads}, dimension {dim}"
+            )
+        shape, policy = (None, None, dim), self.dtype_policy
+
+        def norm(name: str) -> Any:
+            layer = keras.layers.LayerNormalization(
+                epsilon=1e-6, center=False, scale=False, name=name, dtype=policy
+            )
+            return build_sublayer(layer, shape)
+
+        self.input_norm = norm("input_norm")
+        self.attention_norm = norm("attention_norm")
+        # Four projections in one product; each quarter keeps the Glorot limit of a square matrix.
+        self.gate_value_query_key = build_sublayer(
+            keras.layers.Dense(
+                4 * dim,
+                use_bias=False,
+                kernel_initializer=keras.initializers.VarianceScaling(
+                    2.5, mode="fan_avg", distribution="uniform"
+                ),
+                name="gate_value_query_key",
+                dtype=policy,
+            ),
+            shape,
+        )
+        self.output_projection = build_sublayer(
+            keras.layers.Dense(dim, name="output_projection", dtype=policy), shape
+        )
+        self.output_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
+        self.position_bias = self.add_weight(
+            name="position_bias",
+            shape=(self.max_length,),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            trainable=True,
+        )
+        if self.num_time_buckets:
+            self.time_bias = self.add_weight(
+                name="time_bias",
+                shape=(self.num_time_buckets,),
+                initializer=keras.initializers.RandomNormal(stddev=0.02),
+                trainable=True,
+            )
+        self.built = True
+
+    def _bias(self, distance: tf.Tensor, session_times: tf.Tensor | None) -> tf.Tensor:
+        """What is added to Q·K: [1 or B, 1, S, S] from the distances t - s [S, S]."""
+
+        def look_up(table: tf.Variable, indices: tf.Tensor) -> tf.Tensor:
+            # The reshape makes the table's gradient one dense sum, not a list of B·S·S rows.
+            table = tf.reshape(tf.cast(tf.convert_to_tensor(table), self.compute_dtype), [-1])
+            return tf.gather(table, indices)
+
+        bias = look_up(self.position_bias, tf.clip_by_value(distance, 0, self.max_length - 1))
+        bias = bias[tf.newaxis]
+        if session_times is not None and self.num_time_buckets:
+            times = tf.cast(session_times, tf.int64)
+            if len(times.shape) != 2:
+                raise ValueError(
+                    "`session_times` should have the shape [batch, sessions]. Received: "
+                    f"`session_times` with shape {tuple(times.shape)}"
+                )
+            # Unix seconds do not fit a float32: subtracted before the cast.
+            passed = tf.cast(times[:, :, tf.newaxis] - times[:, tf.newaxis, :], tf.float32)
+            bucket = tf.cast(tf.math.log(tf.maximum(passed, 1.0)) / _LOG_BUCKET_WIDTH, tf.int32)
+            bias += look_up(self.time_bias, tf.minimum(bucket, self.num_time_buckets - 1))
+        return bias[:, tf.newaxis]
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        session_times: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
+        shape = tf.shape(inputs)
+        batch, length, dim = shape[0], shape[1], inputs.shape[-1]
+        heads = self.num_heads
+        projected = tf.nn.silu(self.gate_value_query_key(self.input_norm(inputs)))
+        gate, value_query_key = tf.split(projected, [dim, 3 * dim], axis=-1)
+        value_query_key = tf.reshape(value_query_key, [batch, length, 3, heads, dim // heads])
+        value, query, key = tf.unstack(tf.transpose(value_query_key, [2, 0, 3, 1, 4]))
+
+        positions = tf.range(length)
+        distance = positions[:, tf.newaxis] - positions
+        logits = tf.matmul(query, key, transpose_b=True)
+        # The mask comes between the product and the bias: silu(-1e4) is 0, and CPUs would fuse
+        # a sum that follows a product into one that is far slower.
+        logits = tf.where(distance >= 0, logits, tf.constant(-1e4, logits.dtype))
+        weights = tf.nn.silu(logits + self._bias(distance, session_times))
+        aggregate = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
+        aggregate = tf.reshape(aggregate, [batch, length, dim])
+        aggregate /= tf.cast(positions + 1, aggregate.dtype)[:, tf.newaxis]
+        gated = gate * self.attention_norm(aggregate)
+        return inputs + self.output_projection(self.output_dropout(gated, training=training))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return tuple(input_shape)
+
+    def get_config(self) -> Config:
+        config = super().get_config()
+        config.update(
+            num_heads=self.num_heads,
+            dropout=self.dropout,
+            max_length=self.max_length,
+            num_time_buckets=self.num_time_buckets,
+        )
+        return config
