@@ -65,9 +65,9 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
         vocabulary_size: `len(vocabulary)`.
         **options: Any of `embedding_dim`, `num_layers`, `num_heads`, `intermediate_dim`,
             `dropout`, `max_length`, `features`, `num_interaction_types`, `negatives`,
-            `num_negatives`, `temperature`, `candidate_sampling_probability`, `first_item_index`;
-            for `"sessionrec-sasrec"` also `ise` (`"mean"`, `"max"`), `ranking_loss`
-            (`"pairwise"`, `"bce"`, None) and `ranking_weight`.
+            `num_negatives`, `temperature`, `candidate_sampling_probability`, `first_item_index`,
+            `loss` (of retrieval); for `"sessionrec-sasrec"` also `ise` (`"mean"`, `"max"`),
+            `ranking_loss` (`"pairwise"`, `"bce"`, `"listwise"`, None) and `ranking_weight`.
 
     Returns:
         `SessionRec`.
@@ -109,6 +109,7 @@ def _sasrec(
     temperature: float = 1.0,
     candidate_sampling_probability: Any = None,
     first_item_index: int = 2,
+    loss: str = "softmax",
 ) -> SessionRec:
     items = layers.ItemEmbedding(
         vocabulary_size,
@@ -125,6 +126,7 @@ def _sasrec(
         temperature,
         candidate_sampling_probability,
         first_item_index,
+        loss,
         name="retrieval",
     )
     return SessionRec(SessionRecBackbone(items, layers.MeanISE(name="ise"), sse), retrieval)
@@ -146,6 +148,7 @@ def _sessionrec_sasrec(
     temperature: float = 1.0,
     candidate_sampling_probability: Any = None,
     first_item_index: int = 2,
+    loss: str = "softmax",
     ranking_loss: str | None = "pairwise",
     ranking_weight: float = 0.05,
 ) -> SessionRec:
@@ -166,6 +169,7 @@ def _sessionrec_sasrec(
         temperature,
         candidate_sampling_probability,
         first_item_index,
+        loss,
         name="retrieval",
     )
     ranking = None if ranking_loss is None else SessionRanking(ranking_loss, name="ranking")
