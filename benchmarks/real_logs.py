@@ -313,8 +313,8 @@ def globo_section(groups: dict[str, list[Trial]]) -> list[str]:
         *table(["objective", *header, *COST], result_rows(trials, metrics, ["popularity"])),
         f"Next-session prediction reaches {ndcg[0] / ndcg[1]:.2f} times the NDCG@20 of next-item "
         f"prediction in {fits[0] / fits[1]:.2f} times its training time. Both let a model see "
-        "clicks that are later than a target of another user. On news, counting the clicks of the "
-        "last hour before each request does much better: neither model knows the time.",
+        "clicks that are later than a target of another user, and neither knows the time of a "
+        "request, which matters on news.",
         "",
     ]
 

@@ -244,19 +244,6 @@ def test_session_rec_of_parts_and_its_errors():
         backbone(tf.zeros([3], tf.int32))
 
 
-def test_build_lists_what_exists():
-    with pytest.raises(
-        ValueError, match=r"`name` should be one of sasrec, sessionrec-sasrec. .*'gru5rec'"
-    ):
-        models.build("gru5rec", vocabulary_size=10)
-    with pytest.raises(
-        ValueError, match=r"Unknown options of .sasrec.: dropuot. It has: .*dropout"
-    ):
-        models.build("sasrec", vocabulary_size=10, dropuot=0.1)
-    with pytest.raises(ValueError, match=r"`ise` should be one of mean, max"):
-        models.build("sessionrec-sasrec", vocabulary_size=10, ise="sum")
-
-
 @pytest.mark.parametrize("negatives", ["uniform", "in_batch", "mixed", "full"])
 def test_catalogue_of_one_item(negatives):
     model = models.build("sasrec", vocabulary_size=3, embedding_dim=8, negatives=negatives)

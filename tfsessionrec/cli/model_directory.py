@@ -174,7 +174,7 @@ def build_model(settings: Settings, vocabulary: Vocabulary) -> models.SessionRec
     """
     keras.utils.set_random_seed(settings.seed)
     options = dict(settings.options)
-    if options.get("negatives") in ("in_batch", "mixed"):
+    if options.get("negatives") in ("in_batch", "mixed", "popularity"):
         options["candidate_sampling_probability"] = vocabulary.counts / vocabulary.counts.sum()
     if settings.training.get("interaction_types"):
         options["num_interaction_types"] = len(settings.training["interaction_types"])

@@ -186,6 +186,8 @@ def training_dataset(
     training = settings.training
     if training["next_item"]:
         sessions = data.flatten_sessions(sessions)
+    elif training.get("prefixes"):
+        sessions = data.expand_prefixes(sessions)
     return data.session_dataset(
         sessions,
         vocabulary,

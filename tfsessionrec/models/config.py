@@ -1,7 +1,8 @@
 """Systems by name, and how each is trained unless told otherwise."""
 
+import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tfsessionrec import layers
@@ -9,13 +10,27 @@ from tfsessionrec.models.backbone import SessionRecBackbone
 from tfsessionrec.models.session_rec import SessionRec
 from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
 
+ISES: dict[str, type] = {
+    "attention": layers.AttentionISE,
+    "gru": layers.GRUISE,
+    "max": layers.MaxISE,
+    "mean": layers.MeanISE,
+    "narm": layers.NARMISE,
+    "srgnn": layers.SRGNNISE,
+    "stamp": layers.STAMPISE,
+    "sum": layers.SumISE,
+    "transformer": layers.TransformerISE,
+}
+
 
 class Recipe(NamedTuple):
     """How a system is trained unless told otherwise.
 
     Attributes:
-        next_item: True for next-item systems: `data.flatten_sessions` first, one item a session.
-        max_sessions: Sessions (for next-item systems: items) of a history that are read.
+        next_item: True for systems that read one item a session: `data.flatten_sessions` first.
+        prefixes: True for systems that read the running session alone: `data.expand_prefixes`
+            first, each prefix an example of its own.
+        max_sessions: Sessions (for `next_item`: items) of a history that are read.
         max_items: Items of a session that are read.
         batch_positions: Positions a batch.
         epochs: Passes over the log.
@@ -23,7 +38,8 @@ class Recipe(NamedTuple):
         beta_2: Of Adam.
     """
 
-    next_item: bool
+    next_item: bool = False
+    prefixes: bool = False
     max_sessions: int = 50
     max_items: int = 20
     batch_positions: int = 1024
@@ -32,15 +48,51 @@ class Recipe(NamedTuple):
     beta_2: float = 0.98
 
 
-_RECIPES = {
-    "sasrec": Recipe(next_item=True, max_items=1, epochs=36),
-    "sessionrec-sasrec": Recipe(next_item=False),
+@dataclasses.dataclass(frozen=True)
+class System:
+    """One row of the table of systems: what stands inside and across sessions, and its defaults."""
+
+    recipe: Recipe
+    sse: type
+    ise: str = "mean"
+    choose_ise: bool = False
+    ranking: bool = False
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _session_rec(sse: type) -> System:
+    return System(Recipe(), sse, choose_ise=True, ranking=True)
+
+
+def _next_item(sse: type, **defaults: Any) -> System:
+    recipe = Recipe(next_item=True, max_items=1, epochs=36)
+    defaults = {"interaction_embedding": False, "negatives": "full", "dropout": 0.4, **defaults}
+    return System(recipe, sse, defaults=defaults)
+
+
+def _running_session(ise: str) -> System:
+    recipe = Recipe(prefixes=True, max_sessions=1, max_items=50)
+    defaults = {"interaction_embedding": False, "negatives": "full"}
+    return System(recipe, layers.IdentitySSE, ise, defaults=defaults)
+
+
+SYSTEMS: dict[str, System] = {
+    "sessionrec-sasrec": _session_rec(layers.SASRecSSE),
+    "sessionrec-hstu": _session_rec(layers.HSTUSSE),
+    "sessionrec-gru": _session_rec(layers.GRUSSE),
+    "sasrec": _next_item(layers.SASRecSSE),
+    "esasrec": _next_item(layers.SASRecSSE, feed_forward="gated", negatives="uniform"),
+    "hstu": _next_item(layers.HSTUSSE),
+    "gru4rec": _next_item(layers.GRUSSE, num_layers=1),
+    "stamp": _running_session("stamp"),
+    "srgnn": _running_session("srgnn"),
+    "narm": _running_session("narm"),
 }
 
 
 def names() -> tuple[str, ...]:
     """Names that `build` and `recipe` know."""
-    return tuple(_RECIPES)
+    return tuple(SYSTEMS)
 
 
 def recipe(name: str) -> Recipe:
@@ -49,25 +101,26 @@ def recipe(name: str) -> Recipe:
     Raises:
         ValueError: If the name is not known.
     """
-    if name not in _RECIPES:
+    if name not in SYSTEMS:
         raise ValueError(f"`name` should be one of {', '.join(names())}. Received: `name`={name!r}")
-    return _RECIPES[name]
+    return SYSTEMS[name].recipe
 
 
 def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
     """Makes a system by name, not compiled.
 
-    `"sasrec"`: SASRec, next item, full softmax. `"sessionrec-sasrec"`: SessionRec with mean
-    pooling inside sessions and SASRec across them, next session, retrieval and ranking.
+    | name | inside a session | across sessions | predicts |
+    | --- | --- | --- | --- |
+    | `sessionrec-sasrec`, `-hstu`, `-gru` | option `ise` | SASRec, HSTU, GRU | next session |
+    | `sasrec`, `esasrec`, `hstu`, `gru4rec` | one item | SASRec, HSTU, GRU | next item |
+    | `stamp`, `srgnn`, `narm` | that encoder | nothing | next item of the running session |
 
     Args:
         name: One of `names()`.
         vocabulary_size: `len(vocabulary)`.
-        **options: Any of `embedding_dim`, `num_layers`, `num_heads`, `intermediate_dim`,
-            `dropout`, `max_length`, `features`, `num_interaction_types`, `negatives`,
-            `num_negatives`, `temperature`, `candidate_sampling_probability`, `first_item_index`,
-            `loss` (of retrieval); for `"sessionrec-sasrec"` also `ise` (`"mean"`, `"max"`),
-            `ranking_loss` (`"pairwise"`, `"bce"`, `"listwise"`, None) and `ranking_weight`.
+        **options: Arguments of the parts, by their names there: of `ItemEmbedding`, of the
+            sequence encoder, of `NextSessionRetrieval`; for `sessionrec-*` also `ise`,
+            `ranking_loss` (None: no ranking task) and `ranking_weight`.
 
     Returns:
         `SessionRec`.
@@ -82,102 +135,44 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
     16
     """
     recipe(name)
-    maker = _MAKERS[name]
-    known = [
-        option for option in inspect.signature(maker).parameters if option != "vocabulary_size"
-    ]
-    unknown = sorted(set(options) - set(known))
+    system = SYSTEMS[name]
+    parts = [layers.ItemEmbedding, system.sse, NextSessionRetrieval]
+    arguments = [_arguments(part) for part in parts]
+    values = {option: default for part in arguments for option, default in part.items()}
+    values |= {"embedding_dim": 64, **system.defaults}
+    if system.choose_ise:
+        values["ise"] = system.ise
+    if system.ranking:
+        values |= {"ranking_loss": "pairwise", "ranking_weight": 0.05}
+    unknown = sorted(set(options) - set(values))
     if unknown:
         raise ValueError(
-            f"Unknown options of {name!r}: {', '.join(unknown)}. It has: {', '.join(known)}"
+            f"Unknown options of {name!r}: {', '.join(unknown)}. It has: {', '.join(values)}"
         )
-    return maker(vocabulary_size, **options)
+    values |= options
+    ise = values.get("ise", system.ise)
+    if ise not in ISES:
+        raise ValueError(f"`ise` should be one of {', '.join(ISES)}. Received: `ise`={ise!r}")
 
-
-def _sasrec(
-    vocabulary_size: int,
-    embedding_dim: int = 64,
-    num_layers: int = 2,
-    num_heads: int = 2,
-    intermediate_dim: int | None = None,
-    dropout: float = 0.4,
-    max_length: int = 256,
-    features: Any = None,
-    num_interaction_types: int = 0,
-    negatives: str = "full",
-    num_negatives: int = 512,
-    temperature: float = 1.0,
-    candidate_sampling_probability: Any = None,
-    first_item_index: int = 2,
-    loss: str = "softmax",
-) -> SessionRec:
-    items = layers.ItemEmbedding(
-        vocabulary_size,
-        embedding_dim,
-        features=features,
-        interaction_embedding=False,
-        num_interaction_types=num_interaction_types,
-        name="items",
+    items, sse, retrieval = ({option: values[option] for option in part} for part in arguments)
+    backbone = SessionRecBackbone(
+        layers.ItemEmbedding(vocabulary_size, **items, name="items"),
+        ISES[ise](name="ise"),
+        system.sse(**sse, name="sse"),
     )
-    sse = layers.SASRecSSE(num_layers, num_heads, intermediate_dim, dropout, max_length, name="sse")
-    retrieval = NextSessionRetrieval(
-        negatives,
-        num_negatives,
-        temperature,
-        candidate_sampling_probability,
-        first_item_index,
-        loss,
-        name="retrieval",
-    )
-    return SessionRec(SessionRecBackbone(items, layers.MeanISE(name="ise"), sse), retrieval)
+    ranking = None
+    if values.get("ranking_loss") is not None:
+        ranking = SessionRanking(values["ranking_loss"], name="ranking")
+    task = NextSessionRetrieval(**retrieval, name="retrieval")
+    return SessionRec(backbone, task, ranking, values.get("ranking_weight", 0.0))
 
 
-def _sessionrec_sasrec(
-    vocabulary_size: int,
-    embedding_dim: int = 64,
-    num_layers: int = 2,
-    num_heads: int = 2,
-    intermediate_dim: int | None = None,
-    dropout: float = 0.2,
-    max_length: int = 256,
-    features: Any = None,
-    num_interaction_types: int = 0,
-    ise: str = "mean",
-    negatives: str = "uniform",
-    num_negatives: int = 512,
-    temperature: float = 1.0,
-    candidate_sampling_probability: Any = None,
-    first_item_index: int = 2,
-    loss: str = "softmax",
-    ranking_loss: str | None = "pairwise",
-    ranking_weight: float = 0.05,
-) -> SessionRec:
-    encoders = {"mean": layers.MeanISE, "max": layers.MaxISE}
-    if ise not in encoders:
-        raise ValueError(f"`ise` should be one of {', '.join(encoders)}. Received: `ise`={ise!r}")
-    items = layers.ItemEmbedding(
-        vocabulary_size,
-        embedding_dim,
-        features=features,
-        num_interaction_types=num_interaction_types,
-        name="items",
-    )
-    sse = layers.SASRecSSE(num_layers, num_heads, intermediate_dim, dropout, max_length, name="sse")
-    retrieval = NextSessionRetrieval(
-        negatives,
-        num_negatives,
-        temperature,
-        candidate_sampling_probability,
-        first_item_index,
-        loss,
-        name="retrieval",
-    )
-    ranking = None if ranking_loss is None else SessionRanking(ranking_loss, name="ranking")
-    backbone = SessionRecBackbone(items, encoders[ise](name="ise"), sse)
-    return SessionRec(backbone, retrieval, ranking, ranking_weight)
-
-
-_MAKERS: dict[str, Callable[..., SessionRec]] = {
-    "sasrec": _sasrec,
-    "sessionrec-sasrec": _sessionrec_sasrec,
-}
+def _arguments(part: type) -> dict[str, Any]:
+    """What `build` hands to a part: its arguments and their defaults."""
+    left_out = {"self", "kwargs", "name", "vocabulary_size", "embeddings_initializer", "metrics"}
+    parameters = inspect.signature(part.__init__).parameters  # type: ignore[misc]
+    return {
+        name: None if parameter.default is parameter.empty else parameter.default
+        for name, parameter in parameters.items()
+        if name not in left_out
+    }

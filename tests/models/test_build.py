@@ -1,0 +1,97 @@
+"""Every system by name: it trains, answers causally, and says what it takes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsessionrec import models
+
+ITEM_IDS = np.random.default_rng(0).integers(2, 20, (6, 4, 5)).astype(np.int32)
+ITEM_IDS[:, :, 3:] = 0
+ITEM_IDS[3:, 2:] = 0
+BATCH = {
+    "item_ids": ITEM_IDS,
+    "labels": (np.random.default_rng(1).random(ITEM_IDS.shape) < 0.6) * (ITEM_IDS > 0) * 1.0,
+    "session_times": np.cumsum(np.full((6, 4), 5000), axis=1),
+}
+
+
+def make(name, **options):
+    tf.keras.utils.set_random_seed(0)
+    return models.build(name, vocabulary_size=20, embedding_dim=8, **options)
+
+
+def batch(name):
+    items = 1 if models.recipe(name).next_item else 5
+    return {key: value[:, :, :items] if value.ndim == 3 else value for key, value in BATCH.items()}
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_learns_and_answers(name):
+    model, features = make(name), batch(name)
+    model.compile(tf.keras.optimizers.Adam(0.01))
+    history = model.fit(tf.data.Dataset.from_tensors(features).repeat(5), epochs=5, verbose=0)
+    losses = history.history["retrieval_loss"]
+    assert losses[-1] < losses[0] - 0.1
+    encoded = model.encode(features).numpy()
+    assert encoded.shape == (6, 8)
+    assert np.all(np.isfinite(encoded))
+    # the order of the rows does not matter, and nobody sees another
+    np.testing.assert_allclose(
+        model.encode({key: value[::-1] for key, value in features.items()}),
+        encoded[::-1],
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_the_future_does_not_reach_the_past(name):
+    model, features = make(name), batch(name)
+    before = model(features).numpy()
+    later = {key: value.copy() for key, value in features.items()}
+    later["item_ids"][:3, -1] = 7
+    after = model(later).numpy()
+    np.testing.assert_allclose(after[:3, :-1], before[:3, :-1], atol=1e-5)
+    assert np.abs(after[:3, -1] - before[:3, -1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_save_and_load(name, tmp_path):
+    model, features = make(name), batch(name)
+    expected = model.encode(features)
+    model.save(tmp_path / "model.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.encode(features), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("ise", sorted(models.config.ISES))
+@pytest.mark.parametrize("sse", ["sasrec", "hstu", "gru"])
+def test_any_ise_with_any_sse(ise, sse):
+    model = make(f"sessionrec-{sse}", ise=ise)
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(BATCH, training=True)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    assert np.isfinite(float(loss))
+    assert all(np.all(np.isfinite(tf.convert_to_tensor(g))) for g in gradients if g is not None)
+
+
+def test_running_session_systems_read_it_alone():
+    for name in ("stamp", "srgnn", "narm"):
+        model = make(name)
+        earlier = {"item_ids": ITEM_IDS[:3].copy()}
+        before = model.encode(earlier).numpy()
+        earlier["item_ids"][:, 0] = 3
+        np.testing.assert_allclose(model.encode(earlier), before, atol=1e-6)
+
+
+def test_unknown_names_and_options_list_what_exists():
+    with pytest.raises(ValueError, match=r"`name` should be one of .*sasrec.*'gru5rec'"):
+        make("gru5rec")
+    with pytest.raises(
+        ValueError, match=r"Unknown options of .sasrec.: dropuot. It has: .*dropout"
+    ):
+        make("sasrec", dropuot=0.1)
+    with pytest.raises(ValueError, match="Unknown options of 'gru4rec': num_heads"):
+        make("gru4rec", num_heads=2)
+    with pytest.raises(ValueError, match=r"`ise` should be one of .*mean"):
+        make("sessionrec-sasrec", ise="median")
