@@ -340,7 +340,7 @@ def memory_section(_: dict[str, list[Trial]]) -> list[str]:
     return [
         "## A step as the catalogue grows",
         "",
-        *("```sh", "python benchmarks/step_memory.py", "```", ""),
+        *("```sh", report["command"], "```", ""),
         report["text"],
         "",
     ]

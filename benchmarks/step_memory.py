@@ -226,6 +226,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text)
     if arguments.json:
         report = {
+            "command": " ".join(
+                ["python", "benchmarks/step_memory.py", *(sys.argv[1:] if argv is None else argv)]
+            ),
             "text": text,
             "full": full,
             "plain": plain,
