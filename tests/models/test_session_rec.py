@@ -102,7 +102,6 @@ def test_every_position_trains():
     model = make()
     features = {"item_ids": tf.constant(ITEM_IDS[:1]), "labels": tf.ones_like(LABELS[:1])}
     outputs = model(features)
-    model.call = lambda *_, **__: outputs
     with tf.GradientTape() as tape:
         tape.watch(outputs)
         loss = model.retrieval_task(
