@@ -22,7 +22,7 @@ def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def last_real(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The entry of `values` [B, S, D] at the last real position of `mask` [B, S]; zeros if none.
+    """The entry of `values` [B, S, ...] at the last real position of `mask` [B, S]; zeros if none.
 
     Example:
 
@@ -32,7 +32,32 @@ def last_real(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     positions = tf.range(tf.shape(mask)[1])
     last = tf.reduce_max(tf.where(mask, positions, -1), axis=1)
     chosen = tf.gather(values, tf.maximum(last, 0), axis=1, batch_dims=1)
-    return tf.where((last >= 0)[:, tf.newaxis], chosen, tf.zeros_like(chosen))
+    found = tf.reshape(last >= 0, [-1] + [1] * (len(chosen.shape) - 1))
+    return tf.where(found, chosen, tf.zeros_like(chosen))
+
+
+def last_items(item_ids: tf.Tensor, labels: tf.Tensor | None = None, count: int = 1) -> tf.Tensor:
+    """The newest items taken up to each session, it included: [B, S, I] to [B, S, count].
+
+    Newest first, 0 where there are not as many. Without labels every item is taken.
+
+    Example:
+
+    >>> last_items(tf.constant([[[2, 3], [4, 0]]]), count=2).numpy().tolist()
+    [[[3, 2], [4, 3]]]
+    """
+    taken = item_mask(item_ids)
+    if labels is not None:
+        taken &= tf.cast(labels, tf.float32) > 0
+    sessions, width = tf.shape(item_ids)[1], tf.shape(item_ids)[2]
+    flat = tf.reshape(taken, [-1, sessions * width])
+    # What was taken, in order, in front of the rest.
+    order = tf.argsort(tf.cast(~flat, tf.int32), axis=1, stable=True)
+    items = tf.gather(tf.reshape(item_ids, tf.shape(flat)), order, batch_dims=1)
+    so_far = tf.cumsum(tf.reduce_sum(tf.cast(taken, tf.int32), axis=2), axis=1)
+    places = so_far[..., tf.newaxis] - 1 - tf.range(count)
+    found = tf.gather(items, tf.maximum(places, 0), batch_dims=1)
+    return tf.where(places >= 0, found, tf.zeros_like(found))
 
 
 def positive_negative_pairs(labels: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -2,9 +2,10 @@
 
     tfsessionrec evaluate --model model --events log.csv --protocol next_session --k 20,100
 
-next_item     each item of a session after its first, given everything before it
-next_session  the set of items taken in a session, given the user's sessions before it
-ranking       the order of the items shown in a session, given the sessions before it
+next_item        each item of a session after its first, given everything before it
+rest_of_session  at the same places, the set of all items taken from there to the session's end
+next_session     the set of items taken in a session, given the user's sessions before it
+ranking          the order of the items shown in a session, given the sessions before it
 
 Columns, filters and what was held out are remembered from training; arguments replace them.
 """
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING
 from tfsessionrec.cli import output
 from tfsessionrec.cli.log import LogFormat, split
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
+from tfsessionrec.cli.train import add_trend_events, set_trend
 
 if TYPE_CHECKING:
     from tfsessionrec.cli.model_directory import ModelDirectory
     from tfsessionrec.data import Sessions
     from tfsessionrec.evaluation import Report
+    from tfsessionrec.models import SessionRec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--protocol",
-        choices=("next_item", "next_session", "ranking"),
+        choices=("next_item", "rest_of_session", "next_session", "ranking"),
         required=True,
         help="what is asked, see above",
     )
@@ -57,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ranking: ask for the first session of a user too (default: leave it out)",
     )
+    add_trend_events(parser)
     LogFormat.add_arguments(parser)
     output.add_json_argument(parser)
 
@@ -77,8 +81,17 @@ def run(arguments: argparse.Namespace) -> None:
     targets = arguments.targets or settings.holdout
     sessions = LogFormat.from_arguments(arguments, settings.log).read(arguments.events)
     _, held_out = split(sessions, "none" if targets == "all" else targets)
+    model = directory.load_model()
+    if model.trend is not None:
+        set_trend(model, directory, sessions, arguments.trend_events)
     report = evaluate(
-        directory, held_out, arguments.protocol, k, arguments.filter_seen, arguments.empty_history
+        directory,
+        held_out,
+        arguments.protocol,
+        k,
+        arguments.filter_seen,
+        arguments.empty_history,
+        model,
     )
     print(report)
     print(f"sessions asked for: {'all' if targets == 'none' else targets}")
@@ -103,15 +116,26 @@ def evaluate(
     k: Sequence[int],
     filter_seen: bool = False,
     empty_history: bool = False,
+    model: "SessionRec | None" = None,
 ) -> "Report":
-    """Evaluates the model of a directory on the target sessions."""
+    """Evaluates the model of a directory on the target sessions.
+
+    Args:
+        directory: The directory.
+        sessions: The sessions; those with `is_target` are asked for.
+        protocol: What is asked, see `tfsessionrec.cli.protocols`.
+        k: Lengths of the list.
+        filter_seen: Whether items of the history are left out.
+        empty_history: Whether `ranking` asks for the first sessions of users too.
+        model: The model of the directory, if it is loaded already.
+    """
     from tfsessionrec import evaluation
     from tfsessionrec.cli.protocols import queries
 
     vocabulary = directory.vocabulary()
     training = directory.settings().training
     batches = queries(protocol, sessions, vocabulary, training, empty_history)
-    model = directory.load_model()
+    model = directory.load_model() if model is None else model
     if protocol == "ranking":
         return evaluation.evaluate_ranking(
             model, batches, vocabulary=vocabulary, empty_history=empty_history, progress=True

@@ -27,7 +27,9 @@ class LogFormat:
         label: Column of 1 (taken) and 0 (shown but not taken).
         impressions: Column of the items shown.
         impressions_separator: What separates the items in that column.
+        impression_feature: Numbers shown beside each item, `NAME=COLUMN`.
         interaction_type: Column of the kind of interaction.
+        session_context: Columns of what is known of a session as a whole.
         filter: Conditions `COLUMN=VALUE`: rows are kept that meet one of each column's.
         separator: What separates the fields of a text file.
     """
@@ -41,7 +43,9 @@ class LogFormat:
     label: str | None = None
     impressions: str | None = None
     impressions_separator: str = "|"
+    impression_feature: tuple[str, ...] = ()
     interaction_type: str | None = None
+    session_context: tuple[str, ...] = ()
     filter: tuple[str, ...] = ()
     separator: str | None = None
 
@@ -89,7 +93,21 @@ class LogFormat:
             metavar="TEXT",
             help="what separates the items in --impressions (default |)",
         )
+        log.add_argument(
+            "--impression-feature",
+            metavar="NAME=COLUMN",
+            action="append",
+            help="numbers shown beside each item of --impressions, such as price=prices; may be "
+            "given several times",
+        )
         log.add_argument("--interaction-type", metavar="COLUMN", help="click, cart, purchase ...")
+        log.add_argument(
+            "--session-context",
+            metavar="COLUMN",
+            action="append",
+            help="what is known of a session as a whole, such as its device: a category, that of "
+            "its first row; may be given several times",
+        )
         log.add_argument(
             "--filter",
             metavar="COLUMN=VALUE",
@@ -112,14 +130,31 @@ class LogFormat:
             for field in dataclasses.fields(cls)
             if (value := getattr(arguments, field.name)) is not None
         }
-        if "filter" in given:
-            given["filter"] = tuple(given["filter"])
+        for name in ("filter", "impression_feature", "session_context"):
+            if name in given:
+                given[name] = tuple(given[name])
         for one, other in (("session", "gap"), ("label", "impressions")):
             if one in given:
                 given[other] = None
             elif other in given:
                 given[one] = None
         return dataclasses.replace(default or cls(), **given)
+
+    def impression_features(self) -> dict[str, str]:
+        """Columns by name.
+
+        Raises:
+            ValueError: If one is not NAME=COLUMN.
+        """
+        features = {}
+        for text in self.impression_feature:
+            name, equals, column = text.partition("=")
+            if not (name and equals and column):
+                raise ValueError(
+                    f"`--impression-feature` should be NAME=COLUMN. Received: {text!r}"
+                )
+            features[name] = column
+        return features
 
     def read(self, path: pathlib.Path) -> "Sessions":
         """Reads a log and cuts it into sessions.
@@ -155,7 +190,9 @@ class LogFormat:
             label=self.label,
             impressions=self.impressions,
             impressions_separator=self.impressions_separator,
+            impression_features=None if self.impressions is None else self.impression_features(),
             interaction_type=self.interaction_type,
+            keep=self.session_context,
         )
         say(
             f"  {sessions.num_users:,} users, {sessions.num_sessions:,} sessions, "

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 
 import tfsessionrec
-from tfsessionrec.cli import demo, evaluate, export, recommend, simulate, train
+from tfsessionrec.cli import demo, evaluate, export, recommend, simulate, train, trend
 
-COMMANDS = (demo, simulate, train, evaluate, export, recommend)
+COMMANDS = (demo, simulate, train, evaluate, export, recommend, trend)
 
 
 def make_parser() -> argparse.ArgumentParser:

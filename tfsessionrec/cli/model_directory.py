@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import polars as pl
 import tensorflow as tf
 
 from tfsessionrec import models
 from tfsessionrec.backend import keras
 from tfsessionrec.cli.output import write_json
 from tfsessionrec.cli.settings import Settings
-from tfsessionrec.data import Vocabulary
+from tfsessionrec.data import Vocabulary, item_features, read_events
 
 
 class ModelDirectory:
@@ -20,6 +21,7 @@ class ModelDirectory:
 
         DIR/config.json        the settings: model, options, columns, recipe, seed
         DIR/vocabulary.json    the items
+        DIR/items.parquet      their features, if any were given
         DIR/history.json       the losses and metrics of each finished epoch
         DIR/checkpoint/        weights, state of the optimizer, number of finished epochs
 
@@ -56,13 +58,20 @@ class ModelDirectory:
             raise FileExistsError(f"{self.path} is no model directory: not overwriting it")
         return False
 
-    def create(self, settings: Settings, vocabulary: Vocabulary, overwrite: bool = False) -> None:
+    def create(
+        self,
+        settings: Settings,
+        vocabulary: Vocabulary,
+        overwrite: bool = False,
+        catalogue: pl.DataFrame | None = None,
+    ) -> None:
         """Begins a new model directory.
 
         Args:
             settings: Its settings.
             vocabulary: Its items.
             overwrite: Whether an earlier model directory of that name goes.
+            catalogue: The features of the items, if there are any.
 
         Raises:
             FileExistsError: If there is something of that name, or with `overwrite` something
@@ -72,6 +81,8 @@ class ModelDirectory:
             shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         vocabulary.save(self.path / "vocabulary.json")
+        if catalogue is not None:
+            catalogue.write_parquet(self.path / "items.parquet")
         self.write_settings(settings)
 
     def write_settings(self, settings: Settings) -> None:
@@ -86,6 +97,12 @@ class ModelDirectory:
         """Reads the vocabulary."""
         return Vocabulary.load(self._piece("vocabulary.json"))
 
+    def catalogue(self) -> pl.DataFrame | None:
+        """Reads the features of the items; None if the model has none."""
+        if "item_features" not in self.settings().training:
+            return None
+        return read_events(self._piece("items.parquet"))
+
     def history(self) -> list[dict[str, float]]:
         """Reads what each finished epoch ended with."""
         return self._read_json("history.json")["epochs"]
@@ -97,7 +114,7 @@ class ModelDirectory:
             FileNotFoundError: If a piece of the directory is missing.
             ValueError: If a piece cannot be read or does not fit the others.
         """
-        model = build_model(self.settings(), self.vocabulary())
+        model = build_model(self.settings(), self.vocabulary(), self.catalogue())
         self._restore(tf.train.Checkpoint(model=model), self._latest_checkpoint())
         return model
 
@@ -166,8 +183,15 @@ class ModelDirectory:
             raise ValueError(f"{piece} is truncated or no JSON: {error}") from error
 
 
-def build_model(settings: Settings, vocabulary: Vocabulary) -> models.SessionRec:
+def build_model(
+    settings: Settings, vocabulary: Vocabulary, catalogue: pl.DataFrame | None = None
+) -> models.SessionRec:
     """Builds the model of some settings, with fresh weights that follow from their seed.
+
+    Args:
+        settings: The settings.
+        vocabulary: The items.
+        catalogue: The features of the items, if the settings name any.
 
     Raises:
         ValueError: If the model or an option of it is not known.
@@ -175,14 +199,29 @@ def build_model(settings: Settings, vocabulary: Vocabulary) -> models.SessionRec
     keras.utils.set_random_seed(settings.seed)
     options = dict(settings.options)
     if options.get("negatives") in ("in_batch", "mixed", "popularity"):
-        options["candidate_sampling_probability"] = vocabulary.counts / vocabulary.counts.sum()
+        counts = vocabulary.counts[: len(vocabulary) - vocabulary.num_new_items]
+        options["candidate_sampling_probability"] = counts / counts.sum()
     if settings.training.get("interaction_types"):
         options["num_interaction_types"] = len(settings.training["interaction_types"])
+    context = settings.training.get("session_context", {})
+    if context:
+        options["session_context"] = {name: len(values) for name, values in context.items()}
+    if catalogue is not None:
+        columns = settings.training["item_features"]
+        options["features"] = item_features(catalogue, vocabulary, **columns)
+        options["num_new_items"] = vocabulary.num_new_items
+    if settings.training.get("relation") is not None:
+        options["relation"] = {
+            "numeric": settings.training["relation"],
+            "num_interaction_types": options.get("num_interaction_types", 0),
+            **options.get("relation", {}),
+        }
     model = models.build(
         settings.model,
         vocabulary_size=len(vocabulary),
         first_item_index=vocabulary.first_item_index,
         **options,
     )
-    model({"item_ids": tf.zeros([1, 2, 1], tf.int32)})
+    nothing = {name: tf.zeros([1, 2], tf.int32) for name in context}
+    model({"item_ids": tf.zeros([1, 2, 1], tf.int32), **nothing})
     return model

@@ -4,13 +4,19 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from tfsessionrec import data
+from tfsessionrec.cli.examples import (
+    lay_out,
+    longest_history,
+    relation_columns,
+    request_columns,
+    side_columns,
+)
 from tfsessionrec.data import Sessions, Vocabulary
 
-PROTOCOLS = ("next_item", "next_session", "ranking")
+PROTOCOLS = ("next_item", "rest_of_session", "next_session", "ranking")
 BATCH_POSITIONS = 8192
 
 
@@ -25,14 +31,16 @@ def queries(
 
     Args:
         protocol: `next_item`: each taken item of a target session after the session's first row,
-            given everything before it, of which something was taken. `next_session`: the set of
-            items taken in a target session, given the user's sessions before it, of which there
-            is at least one. `ranking`: the items shown in a target session, given the sessions
-            before it.
+            given everything before it, of which something was taken. `rest_of_session`: at the
+            same places, the set of items taken from there to the end of the session.
+            `next_session`: the set of items taken in a target session, given the user's sessions
+            before it, of which there is at least one. `ranking`: the items shown in a target
+            session, given the sessions before it.
         sessions: The sessions; those with `is_target` are asked for.
         vocabulary: Gives each item its index.
         training: The recipe: `next_item` (does the model know one item a session?),
-            `max_sessions`, `max_items`, and `interaction_types` if the model knows any.
+            `whole_history` (does it know one session?), `max_sessions`, `max_items`, and what
+            `side_columns` asks for if the model knows any.
         empty_history: Whether `ranking` asks for the first sessions of users too.
 
     Returns:
@@ -45,73 +53,35 @@ def queries(
         "max_sessions": training["max_sessions"],
         "max_items": training["max_items"],
         "batch_positions": BATCH_POSITIONS,
-        "interaction_types": training.get("interaction_types"),
+        **side_columns(training),
+        **relation_columns(training),
+        **request_columns(training, protocol),
     }
+    if protocol == "ranking" and training.get("relation") is not None:
+        # Asked is who showed something, and not each touch in between.
+        shown = (pl.col("position") > 0).any().over("user_id", "session_index")
+        sessions = Sessions(sessions.events.with_columns(is_target=pl.col("is_target") & shown))
+    if protocol not in PROTOCOLS:
+        raise ValueError(
+            f"`protocol` should be one of {', '.join(PROTOCOLS)}. Received: `protocol`={protocol!r}"
+        )
     if protocol == "next_item" and training["next_item"]:
         return _next_item_queries(sessions, vocabulary, limits)
-    if protocol == "next_item":
-        examples = data.expand_prefixes(sessions)
+    if protocol in ("next_item", "rest_of_session"):
+        examples = data.expand_prefixes(sessions, "next" if protocol == "next_item" else "rest")
         taken = (pl.col("label") == 1) & ~pl.col("is_target")
         examples = Sessions(examples.events.filter(taken.any().over("user_id")))
+    else:
+        empty_history = empty_history and protocol == "ranking"
+        examples = data.expand_targets(sessions, longest_history(training), empty_history)
+    examples = lay_out(examples, training)
+    if protocol != "ranking":
         return data.session_dataset(examples, vocabulary, targets="last", **limits)
-    empty_history = empty_history and protocol == "ranking"
-    examples = expand_targets(sessions, limits["max_sessions"], empty_history)
-    if training["next_item"]:
-        examples = data.flatten_sessions(examples, except_last=True)
-    if protocol == "next_session":
-        return data.session_dataset(examples, vocabulary, targets="last", **limits)
-    if protocol == "ranking":
-        # Every shown item is ranked, however many a training session was cut to.
-        limits["max_sessions"] += 1
-        sizes = examples.events.group_by("user_id", "session_index").len()["len"]
-        limits["max_items"] = max(sizes)
-        return data.session_dataset(examples, vocabulary, **limits)
-    raise ValueError(
-        f"`protocol` should be one of {', '.join(PROTOCOLS)}. Received: `protocol`={protocol!r}"
-    )
-
-
-def expand_targets(sessions: Sessions, max_sessions: int, empty_history: bool = False) -> Sessions:
-    """Makes each target session the last of a user of its own, after the sessions before it.
-
-    Args:
-        sessions: Sessions to expand.
-        max_sessions: How many sessions before it are kept.
-        empty_history: Whether target sessions with none before them are kept too.
-
-    Returns:
-        `Sessions`, one user a target session.
-
-    Raises:
-        ValueError: If no user has a session before a target session.
-    """
-    events = sessions.events
-    index = events["session_index"].to_numpy()
-    begins = (
-        (events["user_id"].rle_id().diff().fill_null(1) != 0).to_numpy()
-        | (np.diff(index, prepend=-1) != 0)
-    ).nonzero()[0]
-    ends = np.append(begins[1:], len(events))
-    asked = events["is_target"].to_numpy()[begins] & (empty_history | (index[begins] > 0))
-    (chosen,) = asked.nonzero()
-    if not len(chosen):
-        raise ValueError(
-            "There should be something to predict after something else of the same user. "
-            "Received: nothing"
-        )
-    oldest = chosen - np.minimum(index[begins[chosen]], max_sessions)
-    lengths = ends[chosen] - begins[oldest]
-    stops = np.cumsum(lengths)
-    rows = np.arange(stops[-1]) - np.repeat(stops - lengths - begins[oldest], lengths)
-    return Sessions(
-        events[rows].with_columns(
-            user_id=pl.Series(np.repeat(np.arange(len(chosen)), lengths), dtype=pl.Int64),
-            session_index=pl.Series(
-                index[rows] - np.repeat(index[begins[oldest]], lengths), dtype=pl.Int32
-            ),
-            is_target=pl.Series(rows >= np.repeat(begins[chosen], lengths)),
-        )
-    )
+    # Every shown item is ranked, however many a training session was cut to.
+    limits["max_sessions"] += 1
+    sizes = examples.events.group_by("user_id", "session_index").len()["len"]
+    limits["max_items"] = max(sizes)
+    return data.session_dataset(examples, vocabulary, **limits)
 
 
 def _next_item_queries(
@@ -131,5 +101,7 @@ def _next_item_queries(
         batches.append(data.session_dataset(whole, vocabulary, **limits))
     if not batches or flat.select((pl.col("is_target") & (index > longest)).any()).item():
         late = Sessions(flat.with_columns(is_target=pl.col("is_target") & (index > longest)))
-        batches.append(data.session_dataset(expand_targets(late, longest), vocabulary, **limits))
+        batches.append(
+            data.session_dataset(data.expand_targets(late, longest), vocabulary, **limits)
+        )
     return itertools.chain(*batches)

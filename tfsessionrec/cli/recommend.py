@@ -5,6 +5,8 @@ tfsessionrec recommend --saved-model exported/shop/1 --items i00017,i00004 --ses
 
 import argparse
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfsessionrec.cli import output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
@@ -26,6 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N,N,...",
         help="the session that each item belongs to, such as 0,0,1 (default: all to one)",
     )
+    parser.add_argument(
+        "--input",
+        metavar="NAME=A,B,...",
+        action="append",
+        default=[],
+        help="what else the export takes of each item, such as timestamps=1700000000,1700000060; "
+        "may be given several times",
+    )
     parser.add_argument("--k", metavar="N", type=int, default=10, help="how many (default 10)")
     output.add_json_argument(parser)
 
@@ -44,7 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     from tfsessionrec.export import load_saved_model
 
-    recommended = load_saved_model(arguments.saved_model).recommend(items, sessions, k=arguments.k)
+    recommender = load_saved_model(arguments.saved_model)
+    inputs = _inputs(arguments.input, recommender.item_inputs)
+    recommended = recommender.recommend(items, sessions, k=arguments.k, **inputs)
     print(
         output.table(
             [
@@ -61,3 +73,20 @@ def run(arguments: argparse.Namespace) -> None:
             "recommended": [{"item": item, "score": score} for item, score in recommended],
         },
     )
+
+
+def _inputs(given: Sequence[str], dtypes: Mapping[str, str]) -> dict[str, list[Any]]:
+    """The values of `--input`, numbers where the export takes numbers."""
+    inputs: dict[str, list[Any]] = {}
+    for text in given:
+        name, equals, values = text.partition("=")
+        if not equals:
+            raise ValueError(f"`--input` should be NAME=A,B,... Received: {text!r}")
+        kind = {"int64": int, "int32": int, "float32": float}.get(dtypes.get(name, ""), str)
+        try:
+            inputs[name] = [kind(value) for value in values.split(",") if values]
+        except ValueError:
+            raise ValueError(
+                f"`--input` should give numbers for {name}. Received: {text!r}"
+            ) from None
+    return inputs

@@ -44,7 +44,8 @@ class Settings:
         """
         try:
             log = dict(content["log"])
-            log["filter"] = tuple(log["filter"])
+            for name in ("filter", "impression_feature", "session_context"):
+                log[name] = tuple(log.get(name, ()))
             return cls(**{**content, "log": LogFormat(**log)})
         except (KeyError, TypeError) as error:
             raise ValueError(

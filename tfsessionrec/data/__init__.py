@@ -10,7 +10,11 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from tfsessionrec.data.expand_prefixes import expand_prefixes
+from tfsessionrec.data.expand_targets import expand_targets
 from tfsessionrec.data.flatten_sessions import flatten_sessions
+from tfsessionrec.data.interaction_log import interaction_log
+from tfsessionrec.data.item_features import item_features
+from tfsessionrec.data.merge_sessions import merge_sessions
 from tfsessionrec.data.read_events import read_events
 from tfsessionrec.data.sessionize import sessionize
 from tfsessionrec.data.sessions import Sessions
@@ -26,9 +30,13 @@ __all__ = [
     "Sessions",
     "Vocabulary",
     "expand_prefixes",
+    "expand_targets",
     "flatten_sessions",
+    "interaction_log",
+    "item_features",
     "last_days",
     "leave_last_session_out",
+    "merge_sessions",
     "read_events",
     "session_dataset",
     "sessionize",

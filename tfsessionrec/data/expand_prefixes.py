@@ -1,28 +1,41 @@
 """One example for each position of the running session."""
 
+from typing import Literal
+
 import numpy as np
 import polars as pl
 
-from tfsessionrec.data.sessions import Sessions, starts_session, starts_user
+from tfsessionrec.checks import positive_integer
+from tfsessionrec.data.cut_examples import cut_examples, session_bounds
+from tfsessionrec.data.sessions import Sessions, starts_session
 
 
-def expand_prefixes(sessions: Sessions) -> Sessions:
+def expand_prefixes(
+    sessions: Sessions,
+    target: Literal["next", "rest"] = "next",
+    max_sessions: int | None = None,
+) -> Sessions:
     """Makes an example of every item that has others before it in its session.
 
     Each positive item of a target session, but for the session's very first interaction, becomes a
     user of its own: his history is all that went before, the running session's prefix as the last
-    session of it, and his last session, the only target, holds that item alone. The examples
-    follow the order of the interactions, their `user_id` is their number. Their rows add up to the
-    sum of the histories' lengths, quadratic in the length of a history.
+    session of it, and his last session, the only target, holds that item alone (`"next"`), or it
+    and all that follows it in the session, the set that remains (`"rest"`). The examples follow the
+    order of the interactions, their `user_id` is their number. Their rows add up to the sum of the
+    histories' lengths, quadratic in the length of a history; `max_sessions` bounds it.
 
     Args:
-        sessions: Sessions to expand, usually those for testing.
+        sessions: Sessions to expand: those for testing, or the training of a system that reads
+            the running session.
+        target: `"next"` or `"rest"`. Defaults to `"next"`.
+        max_sessions: How many sessions of a history are kept, the newest ones, the running one
+            counted. Defaults to all.
 
     Returns:
         `Sessions`, one user an example.
 
     Raises:
-        ValueError: If no target session has a second item.
+        ValueError: If an argument is out of range, or no target session has a second item.
 
     Example:
 
@@ -32,30 +45,24 @@ def expand_prefixes(sessions: Sessions) -> Sessions:
     >>> examples = expand_prefixes(sessionize(log, session="s"))
     >>> examples.events.select("user_id", "session_index", "item_id").rows()
     [(0, 0, 5), (0, 1, 6), (1, 0, 5), (1, 0, 6), (1, 1, 7)]
+    >>> examples = expand_prefixes(sessionize(log, session="s"), target="rest")
+    >>> examples.events.select("user_id", "session_index", "item_id").rows()
+    [(0, 0, 5), (0, 1, 6), (0, 1, 7), (1, 0, 5), (1, 0, 6), (1, 1, 7)]
     """
+    if target not in ("next", "rest"):
+        raise ValueError(f"`target` should be 'next' or 'rest'. Received: `target`={target!r}")
     events = sessions.events
-    row = pl.int_range(pl.len())
-    targets = events.select(
-        end=row,
-        start=pl.when(starts_user()).then(row).forward_fill(),
-        chosen=pl.col("is_target") & (pl.col("label") == 1) & ~starts_session(),
-    ).filter("chosen")
-    if targets.is_empty():
+    chosen = pl.col("is_target") & (pl.col("label") == 1) & ~starts_session()
+    (at,) = events.select(chosen).to_series().to_numpy().nonzero()
+    if not len(at):
         raise ValueError(
             "`sessions` should hold a target session with a positive item after its first. "
             "Received: none"
         )
-    # An example is the run of rows from its user's first to its target.
-    start, end = targets["start"].to_numpy(), targets["end"].to_numpy()
-    lengths = end - start + 1
-    stops = np.cumsum(lengths)
-    rows = np.arange(stops[-1]) - np.repeat(stops - lengths - start, lengths)
-    is_target = np.zeros(len(rows), bool)
-    is_target[stops - 1] = True
-    return Sessions(
-        events[rows].with_columns(
-            user_id=pl.Series(np.repeat(np.arange(len(lengths)), lengths), dtype=pl.Int64),
-            session_index=pl.col("session_index") + pl.Series(is_target).cast(pl.Int32),
-            is_target=pl.Series(is_target),
-        )
-    )
+    begins, ends = session_bounds(events)
+    session = np.searchsorted(begins, at, side="right") - 1
+    before = events["session_index"].to_numpy()[at]
+    if max_sessions is not None:
+        before = np.minimum(before, positive_integer("max_sessions", max_sessions) - 1)
+    stop = at + 1 if target == "next" else ends[session]
+    return cut_examples(events, begins[session - before], at, stop)

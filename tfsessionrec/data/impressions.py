@@ -1,5 +1,7 @@
 """Impressions: the items a request showed, turned into positives and negatives of its session."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 
@@ -46,26 +48,80 @@ def clean_impressions(
     return result.to_frame("shown").select(pl.col("shown").fill_null([]))["shown"]
 
 
-def expand_impressions(events: pl.DataFrame) -> pl.DataFrame:
+def clean_values(
+    values: pl.Series, impressions: pl.Series, separator: str, shown: pl.Series
+) -> pl.Series:
+    """Numbers aligned with the shown items, as lists of Float64.
+
+    Raises:
+        ValueError: If the column is neither lists nor strings, holds something else than numbers,
+            or another count of them than the row shows items.
+    """
+    name = values.name
+    if values.dtype == pl.String:
+        values = values.set(values == "", None).str.split(separator)
+    elif isinstance(values.dtype, pl.Array):
+        values = values.arr.to_list()
+    elif values.dtype == pl.Null:
+        values = values.cast(pl.List(pl.Float64))
+    if not isinstance(values.dtype, pl.List):
+        raise ValueError(
+            "`impression_features` should be columns of lists, or of strings with "
+            f"`impressions_separator` between the numbers. Received: {values.dtype} in column "
+            f"{name!r}"
+        )
+    blank = values.list.eval(pl.element().cast(pl.String).replace("", None))
+    numbers = blank.cast(pl.List(pl.Float64), strict=False)
+    numbers = numbers.list.eval(pl.element().fill_nan(None))
+    lost = numbers.list.drop_nulls().list.len() < blank.list.drop_nulls().list.len()
+    # Shown items that were blank were dropped: the numbers could be anybody's.
+    counts = numbers.list.len().fill_null(0)
+    wrong = lost.fill_null(False) | ((counts != shown.list.len()) & (counts > 0))
+    if wrong.any():
+        row = wrong.arg_max() or 0
+        raise ValueError(
+            "`impression_features` should hold one number for each item of `impressions`. "
+            f"Received: {values[row].to_list()} in column {name!r} for {len(shown[row])} items of "
+            f"column {impressions.name!r}, row {row} (counted from 0)"
+        )
+    absent = pl.lit(None, pl.Float64).repeat_by(pl.col("shown").list.len())
+    table = pl.DataFrame({"numbers": numbers, "shown": shown})
+    return table.select(
+        pl.when(pl.col("numbers").list.len().fill_null(0) > 0).then("numbers").otherwise(absent)
+    ).to_series()
+
+
+def expand_impressions(events: pl.DataFrame, aligned: Sequence[str] = ()) -> pl.DataFrame:
     """Each event with impressions becomes one row a shown item, in shown order.
 
     Args:
         events: Sorted events with the columns `user_id`, `session_index`, `item_id` (null where
             nothing was taken), `_shown` (a list, empty where nothing was shown) and any others,
             which are repeated.
+        aligned: Names of lists `_shown_{name}`, as long as `_shown`. Default: none.
 
     Returns:
-        The same columns without `_shown`, and a `label`: 1 where the item was taken (at its place
-        among the shown, or after them), 0 where it was not. Within a session an item is a negative
-        at most once, and never if it was taken. Where the label is 0, an `interaction_type` is
-        null.
+        The same columns without `_shown`; each of `aligned`, null in rows that were not shown; the
+        Int32 `_position` in the list, from 1 on, 0 in those rows; and a `label`: 1 where the item
+        was taken (at its place among the shown, or after them), 0 where it was not. Within a
+        session an item is a negative at most once, and never if it was taken. Where the label is 0,
+        an `interaction_type` is null.
     """
     taken, shown = pl.col("item_id"), pl.col("_shown")
     absent = taken.is_not_null() & ~shown.list.contains(taken)
+    # The taken item comes after those shown, if it is not one of them: at position 0.
+    more = {"_shown": taken, "_position": pl.lit(0, pl.Int32)}
+    more |= {f"_shown_{name}": pl.lit(None, pl.Float64) for name in aligned}
+    places = pl.int_ranges(1, shown.list.len() + 1, dtype=pl.Int32)
     rows = (
         events.with_row_index("_event")
-        .with_columns(_shown=pl.when(absent).then(pl.concat_list(shown, taken)).otherwise(shown))
-        .explode("_shown")
+        .with_columns(_position=places)
+        .with_columns(
+            pl.when(absent).then(pl.concat_list(name, value)).otherwise(name).alias(name)
+            for name, value in more.items()
+        )
+        .explode(*more)
+        .rename({f"_shown_{name}": name for name in aligned})
         .with_columns(item_id=shown, _taken=taken.eq(shown).fill_null(False))
     )
     session_item = ("user_id", "session_index", "item_id")

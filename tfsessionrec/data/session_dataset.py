@@ -1,7 +1,8 @@
 """From sessions to a `tf.data.Dataset` of session batches."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -15,9 +16,15 @@ _OWN_KEYS = (
     "labels",
     "is_target",
     "session_times",
+    "request_times",
     "interaction_types",
+    "item_times",
+    "match_ids",
     "target_ids",
 )
+
+# Names of columns that hold numbers; or columns by name, with the categories of each, or None.
+Columns: TypeAlias = Sequence[str] | Mapping[str, Sequence[str | int] | None]
 
 
 def session_dataset(
@@ -32,8 +39,13 @@ def session_dataset(
     seed: int | None = None,
     targets: str | None = None,
     context: Sequence[str] = (),
+    session_context: Columns = (),
     interaction_types: bool | Sequence[str | int] | None = None,
+    item_times: bool = False,
+    match_ids: bool = False,
     min_sessions: int = 1,
+    request_times: str | None = None,
+    shuffle_window: float | None = None,
     drop_remainder: bool = False,
     static_shapes: bool = False,
 ) -> tf.data.Dataset:
@@ -51,8 +63,12 @@ def session_dataset(
     | `labels` | float32 [B, S, I] | 1 positive, 0 shown but not taken |
     | `is_target` | bool [B, S] | may this session be predicted? |
     | `session_times` | int64 [B, S] | start of the session, unix seconds |
+    | `request_times` | int64 [B, S] | if asked for: when the session after is asked for |
     | `interaction_types` | int32 [B, S, I] | if asked for: 1..n, 0 = padding or another type |
+    | `item_times` | int64 [B, S, I] | if asked for: unix seconds of each item |
+    | `match_ids` | int64 [B, S, I] | if asked for: equal for equal raw ids, 0 = padding |
     | each of `context` | own dtype, [B, S, I] | that column, 0 where null |
+    | each of `session_context` | own dtype, [B, S] | that column in the session's first row |
     | `target_ids` | int32 [B, T] | with `targets="last"` only |
 
     A shuffled epoch holds every row once. Its rows are sorted by their number of sessions (rows
@@ -78,10 +94,29 @@ def session_dataset(
             those out and says how many. A last session whose `is_target` is False
             gives no target.
         context: Numeric columns of `sessions.events` to give along.
+        session_context: Columns of `sessions.events` whose value in each session's first row to
+            give along (even where `max_items` cuts that row off). As a mapping, to each column its
+            categories in order, which become 1..n (int32, 0 = null or another value), or None for
+            numbers.
         interaction_types: The types in order, the first becoming 1; or True for the sorted types
             of these sessions. Give the list wherever two datasets must agree.
+        item_times: Whether to give `item_times`, rounded down as `session_times` are.
+        match_ids: Whether to give numbers that tell all items apart, unknown ones too, for
+            `RelationFeatures`. They mean nothing beyond this dataset. False by default.
         min_sessions: Users with fewer sessions (before truncation, a held-out one counted) are
             left out. 2 leaves out those who train nothing.
+        request_times: When a position is asked for the session after it, for models whose
+            candidates know the time. `"next_start"`: when that session begins (for the last one
+            of a user, which has none after it, as below). `"last_interaction"`: at the last
+            interaction of its own session, as a page is made for a running session. With
+            `targets="last"` an empty history is asked when the held-out session begins, which
+            stands at position 0.
+        shuffle_window: Keeps the rows of a shuffled batch close in time: instead of a random
+            order, rows of equal length have that of their last session's start plus a random
+            share of so many seconds. The batches still come in random order. For candidates
+            that know the time: requests of one batch then share their tables. Draw negatives from
+            the log then, not from the batch (`"popularity"`, `"uniform"`, `"full"`): a batch of
+            one moment holds what is clicked then, and a loss against it unlearns just that.
         drop_remainder: Leaves out rows so that every batch has `batch_size`; when shuffled, other
             rows in each epoch.
         static_shapes: Pads to `max_sessions` and `max_items` (`target_ids` to the most targets
@@ -131,12 +166,28 @@ def session_dataset(
                 "`batch_positions` differ in their rows. "
                 f"Received: `batch_positions`={batch_positions}"
             )
+    if request_times not in (None, "next_start", "last_interaction"):
+        raise ValueError(
+            '`request_times` should be None, "next_start" or "last_interaction". Received: '
+            f"`request_times`={request_times!r}"
+        )
+    if shuffle_window is not None and not 0 <= shuffle_window < np.inf:
+        raise ValueError(
+            "`shuffle_window` should be a number of seconds. Received: "
+            f"`shuffle_window`={shuffle_window!r}"
+        )
     if targets not in (None, "last"):
         raise ValueError(f'`targets` should be None or "last". Received: `targets`={targets!r}')
-    if isinstance(context, str):
-        raise ValueError(
-            f"`context` should be a sequence of column names. Received: `context`={context!r}"
-        )
+    for name, columns in (("context", context), ("session_context", session_context)):
+        if isinstance(columns, str):
+            raise ValueError(
+                f"`{name}` should be a sequence of column names. Received: `{name}`={columns!r}"
+            )
+    for name in session_context:
+        if name in context:
+            raise ValueError(
+                f"`context` and `session_context` should not share a column. Received: {name!r}"
+            )
     if isinstance(sessions, tf.data.Dataset):
         from tfsessionrec.data.from_tfds import sessions_from_tfds
 
@@ -148,8 +199,16 @@ def session_dataset(
         max_items=int(max_items),
         last_is_target=targets == "last",
         context=tuple(context),
+        session_context=(
+            session_context
+            if isinstance(session_context, Mapping)
+            else dict.fromkeys(session_context)
+        ),
         interaction_types=interaction_types,
+        item_times=item_times,
+        match_ids=match_ids,
         min_sessions=int(min_sessions),
+        request_times=request_times,
     )
     if shuffle is None:
         shuffle = seed is not None
@@ -176,7 +235,7 @@ def session_dataset(
     with tf.device("/cpu:0"):
         tables = {name: tf.constant(array) for name, array in rows.tables().items()}
         if shuffle:
-            batches = _shuffled_batches(tables, bounds, seed)
+            batches = _shuffled_batches(tables, bounds, seed, shuffle_window)
         else:
             batches = tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:])).map(tf.range)
 
@@ -186,7 +245,8 @@ def session_dataset(
         return _assemble(
             tables,
             indices,
-            names=tuple(rows.item_columns),
+            item_names=tuple(rows.item_columns),
+            session_names=tuple(rows.session_columns),
             shape=(max_sessions, max_items, rows.max_targets) if static_shapes else None,
         )
 
@@ -217,6 +277,7 @@ class _Rows:
     session_end: np.ndarray
     session_times: np.ndarray  # int64 [M + 1]
     is_target: np.ndarray  # bool [M + 1]
+    session_columns: dict[str, np.ndarray]  # each [M + 1]
     item_columns: dict[str, np.ndarray]  # each [N + 1]
     target_ids: np.ndarray | None  # int32 [number of targets + 1]
     target_offsets: np.ndarray | None  # int64 [U + 1]
@@ -226,13 +287,15 @@ class _Rows:
         return 1 if self.target_offsets is None else max(1, int(np.diff(self.target_offsets).max()))
 
     def tables(self) -> dict[str, np.ndarray]:
-        """All arrays by name, the item columns under theirs."""
+        """All arrays by name, the columns under theirs."""
         own = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name != "item_columns" and getattr(self, field.name) is not None
+            if isinstance(getattr(self, field.name), np.ndarray)
         }
-        return own | {f"item/{name}": column for name, column in self.item_columns.items()}
+        items = {f"item/{name}": column for name, column in self.item_columns.items()}
+        sessions = {f"session/{name}": column for name, column in self.session_columns.items()}
+        return own | items | sessions
 
     @classmethod
     def from_sessions(
@@ -244,8 +307,12 @@ class _Rows:
         max_items: int,
         last_is_target: bool,
         context: tuple[str, ...],
+        session_context: Mapping[str, Sequence[str | int] | None],
         interaction_types: bool | Sequence[str | int] | None,
+        item_times: bool,
+        match_ids: bool,
         min_sessions: int,
+        request_times: str | None,
     ) -> "_Rows":
         events = sessions.events
         begins = events.select(session=starts_session(), user=starts_user())
@@ -266,8 +333,17 @@ class _Rows:
         columns = {"item_ids": item_ids, "labels": labels}
         if interaction_types is not None and interaction_types is not False:
             columns["interaction_types"] = _type_indices(events, interaction_types)
+        if item_times:
+            columns["item_times"] = np.floor(events["timestamp"].to_numpy()).astype(np.int64)
+        if match_ids:
+            columns["match_ids"] = events["item_id"].rank("dense").cast(pl.Int64).to_numpy()
         for name in context:
-            columns[name] = _context_column(events, name)
+            columns[name] = _context_column(events, name, "context")
+        firsts = events[starts] if session_context else events
+        session_columns = {
+            name: _context_column(firsts, name, "session_context", categories)
+            for name, categories in session_context.items()
+        }
 
         is_target = events["is_target"].to_numpy()[starts]
         target_ids = target_offsets = None
@@ -287,7 +363,14 @@ class _Rows:
             counts = np.bincount(positives["row"].to_numpy(), minlength=len(last))
             target_offsets = np.concatenate([[0], np.cumsum(counts)])
             target_ids = _padded(positives["id"].to_numpy())
-        times = np.floor(events["timestamp"].to_numpy()[starts]).astype(np.int64)
+        seconds = np.floor(events["timestamp"].to_numpy()).astype(np.int64)
+        times = seconds[starts]
+        if request_times is not None:
+            asked = seconds[ends - 1]
+            if request_times == "next_start":
+                has_next = ~begins["user"].to_numpy()[np.append(starts[1:], 0)]
+                asked = np.where(has_next, np.append(times[1:], 0), asked)
+            session_columns["request_times"] = asked
         return cls(
             user_begin=np.maximum(first, last - max_sessions),
             user_end=last,
@@ -295,6 +378,7 @@ class _Rows:
             session_end=np.append(ends, len(events)),
             session_times=_padded(times),
             is_target=_padded(is_target),
+            session_columns={name: _padded(column) for name, column in session_columns.items()},
             item_columns={name: _padded(column) for name, column in columns.items()},
             target_ids=target_ids,
             target_offsets=target_offsets,
@@ -325,27 +409,46 @@ def _type_indices(
             "`interaction_types` should be True or a sequence of distinct types. "
             f"Received: `interaction_types`={interaction_types!r}"
         )
-    indices = types.replace_strict(
-        list(interaction_types),
-        list(range(1, len(interaction_types) + 1)),
+    return _indices(types, interaction_types)
+
+
+def _indices(values: pl.Series, categories: Sequence[str | int]) -> np.ndarray:
+    """1..n for the categories in order, 0 for null or another value."""
+    indices = values.replace_strict(
+        list(categories),
+        list(range(1, len(categories) + 1)),
         default=0,
         return_dtype=pl.Int32,
     )
     return indices.fill_null(0).to_numpy()
 
 
-def _context_column(events: pl.DataFrame, name: str) -> np.ndarray:
+def _context_column(
+    events: pl.DataFrame,
+    name: str,
+    argument: str,
+    categories: Sequence[str | int] | None = None,
+) -> np.ndarray:
     if name in _OWN_KEYS:
-        raise ValueError(f"`context` may not be called as a key of the batch. Received: {name!r}")
+        raise ValueError(
+            f"`{argument}` may not be called as a key of the batch. Received: {name!r}"
+        )
     if name not in events.columns:
         raise ValueError(
-            f"`context` names no column of the sessions (keep it with `sessionize(keep=...)`). "
+            f"`{argument}` names no column of the sessions (keep it with `sessionize(keep=...)`). "
             f"Received: {name!r}; columns: {events.columns}"
         )
     column = events[name]
+    if categories is not None:
+        if isinstance(categories, str) or len(set(categories)) != len(categories):
+            raise ValueError(
+                f"`{argument}[{name!r}]` should be a sequence of distinct categories. "
+                f"Received: {categories!r}"
+            )
+        return _indices(column, categories)
     if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
         raise ValueError(
-            f"`context` columns should be numeric. Received: {name!r} of type {column.dtype}"
+            f"`{argument}` columns should be numeric. Received: {name!r} of type {column.dtype}"
         )
     return column.fill_null(False if column.dtype == pl.Boolean else 0).to_numpy()
 
@@ -362,7 +465,7 @@ def _bounds_by_positions(lengths: np.ndarray, batch_positions: int) -> np.ndarra
 
 
 def _shuffled_batches(
-    tables: dict[str, tf.Tensor], bounds: np.ndarray, seed: int | None
+    tables: dict[str, tf.Tensor], bounds: np.ndarray, seed: int | None, window: float | None
 ) -> tf.data.Dataset:
     """One int64 vector of rows a batch, drawn anew in each epoch."""
     lengths = tables["user_end"] - tables["user_begin"]
@@ -375,6 +478,13 @@ def _shuffled_batches(
         rows = tf.random.experimental.stateless_shuffle(
             tf.range(tf.size(lengths, tf.int64)), seed=order
         )[: ends[-1]]
+        if window is not None:
+            delay = window * tf.random.stateless_uniform(tf.shape(rows), tf.stack([number, 1]))
+            times = tf.gather(
+                tables["session_times"], tf.maximum(tf.gather(tables["user_end"], rows) - 1, 0)
+            )
+            times = tf.cast(times, tf.float64) + tf.cast(delay, tf.float64)
+            rows = tf.gather(rows, tf.argsort(times, stable=True))
         rows = tf.gather(rows, tf.argsort(tf.gather(lengths, rows), stable=True))
         batch = tf.random.experimental.stateless_shuffle(
             tf.range(tf.size(starts)), seed=batch_order
@@ -390,7 +500,8 @@ def _shuffled_batches(
 def _assemble(
     tables: dict[str, tf.Tensor],
     rows: tf.Tensor,
-    names: Sequence[str],
+    item_names: Sequence[str],
+    session_names: Sequence[str],
     shape: tuple[int, int, int] | None,
 ) -> dict[str, tf.Tensor]:
     """The batch of some rows: offsets, masks and gathers."""
@@ -406,9 +517,17 @@ def _assemble(
         width=shape and shape[1],
         outside=tf.size(tables["item/item_ids"], tf.int64) - 1,
     )
-    batch = {name: tf.gather(tables[f"item/{name}"], items) for name in names}
+    batch = {name: tf.gather(tables[f"item/{name}"], items) for name in item_names}
+    batch |= {name: tf.gather(tables[f"session/{name}"], sessions) for name in session_names}
     for name in ("is_target", "session_times"):
         batch[name] = tf.gather(tables[name], sessions)
+    if "request_times" in session_names:
+        # An empty history is asked when the session begins that comes after it.
+        end = tf.gather(tables["user_end"], rows)
+        empty = (tf.gather(tables["user_begin"], rows) == end)[:, tf.newaxis]
+        first = tf.range(tf.shape(sessions)[1]) == 0
+        begins = tf.gather(tables["session_times"], end)[:, tf.newaxis]
+        batch["request_times"] = tf.where(empty & first, begins, batch["request_times"])
     if "target_ids" in tables:
         positions = _ranges(
             tf.gather(tables["target_offsets"], rows),

@@ -1,12 +1,12 @@
 """Events to sessions."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from tfsessionrec.data.ids import clean_ids
-from tfsessionrec.data.impressions import clean_impressions, expand_impressions
+from tfsessionrec.data.impressions import clean_impressions, clean_values, expand_impressions
 from tfsessionrec.data.read_events import (
     EventSource,
     check_column,
@@ -31,6 +31,7 @@ def sessionize(
     interaction_type: str | None = None,
     impressions: str | None = None,
     impressions_separator: str = "|",
+    impression_features: Mapping[str, str] | None = None,
     time_unit: str = "s",
     keep: Sequence[str] = (),
 ) -> Sessions:
@@ -64,6 +65,11 @@ def sessionize(
         impressions: Column of the items shown, as lists or as strings. Defaults to `None`.
         impressions_separator: What stands between the ids of an impressions string. Defaults to
             `"|"`.
+        impression_features: Columns aligned with `impressions`, such as `{"price": "prices"}`: one
+            number for each item shown, as lists or strings. They become columns of the sessions
+            under the names given (Float64; null in rows that were not shown, or without a number),
+            and `position` stands beside them: the place in the shown list from 1 on, 0 in rows that
+            were not part of one. `{}` gives `position` alone. Defaults to `None`: neither.
         time_unit: `"s"`, `"ms"` or `"us"`: the unit of times that are numbers. Defaults to `"s"`.
         keep: Further columns to keep, under their own names. Defaults to none.
 
@@ -102,6 +108,12 @@ def sessionize(
             "`label` and `impressions` should not both be given: impressions make the labels. "
             f"Received: `label`={label!r}, `impressions`={impressions!r}"
         )
+    if impression_features is not None and impressions is None:
+        raise ValueError(
+            "`impression_features` needs `impressions`, with which they are aligned. "
+            f"Received: `impression_features`={impression_features!r}"
+        )
+    aligned = _impression_features(impression_features, keep)
     gap_us = None if gap is None else gap_in_microseconds(gap)
     columns = {
         "user": user,
@@ -112,6 +124,7 @@ def sessionize(
         "interaction_type": interaction_type,
         "impressions": impressions,
     }
+    columns |= {f"impression_features[{name!r}]": source for name, source in aligned.items()}
     raw = _read(events, {key: name for key, name in columns.items() if name is not None}, keep)
 
     # Every column is made in the order of the log, so that errors can tell the row.
@@ -129,19 +142,39 @@ def sessionize(
         table["_shown"] = clean_impressions(
             raw[impressions], impressions_separator, table["item_id"].dtype
         )
+        for name, source in aligned.items():
+            table[f"_shown_{name}"] = clean_values(
+                raw[source], raw[impressions], impressions_separator, table["_shown"]
+            )
         _check_something_shown(table["item_id"], table["_shown"])
 
     rows = pl.DataFrame(table)
     rows = _sort_by_session(rows) if gap_us is None else _sort_by_gap(rows, gap_us)
     if impressions is not None:
-        rows = expand_impressions(rows)
+        rows = expand_impressions(rows, tuple(aligned))
+        if impression_features is not None:
+            rows = rows.rename({"_position": "position"})
     elif label is None:
         rows = rows.with_columns(label=pl.lit(1.0, dtype=pl.Float32))
     rows = rows.with_columns(
         timestamp=pl.col("_time").cast(pl.Float64) / 1e6, is_target=pl.lit(True)
     )
     optional = ["interaction_type"] if interaction_type is not None else []
+    if impression_features is not None:
+        optional += ["position", *aligned]
     return Sessions(rows.select(*COLUMNS, *optional, *dict.fromkeys(keep)))
+
+
+def _impression_features(features: Mapping[str, str] | None, keep: Sequence[str]) -> dict[str, str]:
+    """Columns by the names they get."""
+    aligned = dict(features or {})
+    for name in aligned:
+        if name in (*_RESERVED, "position", *keep) or name.startswith("_"):
+            raise ValueError(
+                "`impression_features` should not use a name that sessions have of their own. "
+                f"Received: {name!r}"
+            )
+    return aligned
 
 
 def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> pl.DataFrame:

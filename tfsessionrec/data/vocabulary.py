@@ -30,10 +30,13 @@ class Vocabulary:
         ids: Raw ids, all integers or all strings, none twice.
         counts: How often each id was taken. Defaults to `None`: unknown, all zero.
         num_oov_indices: Number of buckets for unknown ids. Defaults to `1`.
+        num_new_items: How many of the last ids are new items, see `extend`. Their counts should be
+            0. Defaults to `0`.
 
     Raises:
         ValueError: If `ids` is empty, holds an id twice or a missing one, or mixes types; if
-            `counts` has another length or a negative number; if `num_oov_indices` is not positive.
+            `counts` has another length or a negative number; if `num_oov_indices` is not positive;
+            if there are fewer items than `num_new_items`, or a new item was taken.
 
     Example:
 
@@ -52,6 +55,7 @@ class Vocabulary:
         ids: Sequence[Any] | np.ndarray | pl.Series,
         counts: Sequence[int] | np.ndarray | pl.Series | None = None,
         num_oov_indices: int = 1,
+        num_new_items: int = 0,
     ) -> None:
         if isinstance(num_oov_indices, bool) or not (
             isinstance(num_oov_indices, (int, np.integer)) and num_oov_indices > 0
@@ -76,6 +80,14 @@ class Vocabulary:
                 "`counts` should hold one whole number, not negative, for each id. Received: "
                 f"{taken.dtype} of shape {taken.shape} for {len(series)} ids"
             )
+        if not (
+            isinstance(num_new_items, (int, np.integer)) and 0 <= num_new_items < len(series)
+        ) or (taken[len(series) - num_new_items :].any()):
+            raise ValueError(
+                "`num_new_items` should be the number of the last `ids`, not all of them, whose "
+                f"counts are 0. Received: `num_new_items`={num_new_items!r} of {len(series)} ids"
+            )
+        self.num_new_items = int(num_new_items)
         order = np.argsort(-taken.astype(np.int64), kind="stable")
         series = series[order]
         self._ids = series.to_numpy().astype(np.int64 if series.dtype == pl.Int64 else object)
@@ -120,6 +132,38 @@ class Vocabulary:
                 f"`min_count` should leave at least one item. Received: `min_count`={min_count}"
             )
         return cls(items["item_id"], items["taken"], num_oov_indices)
+
+    def extend(self, ids: Sequence[Any] | np.ndarray | pl.Series) -> "Vocabulary":
+        """This vocabulary and, behind its items, new ones: those that training does not see.
+
+        A model knows a new item by its features alone (`layers.ItemEmbedding`).
+
+        Args:
+            ids: Raw ids, such as a whole catalogue's; those that are known already do not matter.
+
+        Returns:
+            A `Vocabulary` in which every index of this one is as it was.
+
+        Raises:
+            ValueError: If an id is missing or of another type.
+
+        Example:
+
+        >>> from tfsessionrec.data import Vocabulary
+        >>> vocabulary = Vocabulary(["tea", "milk"], counts=[3, 5]).extend(["rum", "tea"])
+        >>> vocabulary.ids.tolist(), vocabulary.num_new_items
+        (['milk', 'tea', 'rum'], 1)
+        """
+        series = clean_ids(ids_series(ids, "ids"), "ids").unique(maintain_order=True)
+        if series.is_empty():
+            return self
+        new = series.filter(pl.Series(self.lookup(series) < self.first_item_index))
+        return Vocabulary(
+            pl.concat([self._table["id"].rename("ids"), new]),
+            np.append(self._counts[self.first_item_index :], np.zeros(len(new), np.int64)),
+            self.num_oov_indices,
+            self.num_new_items + len(new),
+        )
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -215,6 +259,7 @@ class Vocabulary:
             "format": _FORMAT,
             "version": 1,
             "num_oov_indices": self.num_oov_indices,
+            "num_new_items": self.num_new_items,
             "dtype": self.dtype,
             "ids": self._ids.tolist(),
             "counts": self._counts[self.first_item_index :].tolist(),
@@ -244,7 +289,8 @@ class Vocabulary:
                 raise ValueError(f"format {content['format']!r} version {content['version']!r}")
             dtype = pl.Int64 if content["dtype"] == "int64" else pl.String
             ids = pl.Series(content["ids"], dtype=dtype)
-            return cls(ids, content["counts"], content["num_oov_indices"])
+            new = content.get("num_new_items", 0)
+            return cls(ids, content["counts"], content["num_oov_indices"], new)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"`path` should be a file that `Vocabulary.save` wrote. Received: {path}: {error!r}"

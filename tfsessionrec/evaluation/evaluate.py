@@ -62,7 +62,9 @@ def evaluate(
     Args:
         model: Offers `model(features, training=False)` [B, S, D] (or `encode(features)` [B, D]) and
             `candidate_embeddings()` [vocabulary_size, D]; see `tfsessionrec.models`,
-            `tfsessionrec.baselines`.
+            `tfsessionrec.baselines`. Where it has `candidate_terms`, candidates know the time
+            of each query: the batches need `request_times`. Queries of N interests have an axis N
+            before the last; the best interest scores.
         dataset: Session batches (`tfsessionrec.data.session_dataset`).
         k: Lengths of the list, `(20, 100)` by default. More than there are items means all.
         positions: `"every"` for the next-session kind, `"target_ids"` for the other, `"auto"` (by
@@ -176,11 +178,14 @@ class _Ranking:
         self.sums: dict[str, dict[str, float]] = {name: {} for name in systems}
         self._queries: list[Queries] = []
         self._embeddings: dict[str, list[NDArray[np.float32]]] = {name: [] for name in systems}
+        self._terms: dict[str, list[Any]] = {name: [] for name in systems}
 
     def add(self, batch: Mapping[str, Any], queries: Queries) -> None:
         for name, system in self.systems.items():
-            embeddings = system.queries(batch, queries.rows, queries.positions)
+            embeddings, terms = system.queries(batch, queries.rows, queries.positions)
             self._embeddings[name].append(embeddings)
+            if terms is not None:
+                self._terms[name].append(terms)
         self._queries.append(queries)
         if sum(len(queries.rows) for queries in self._queries) >= _TOGETHER:
             self.finish()
@@ -196,8 +201,11 @@ class _Ranking:
                 for queries in self._queries
             ]
         )
-        # Few targets first: a block of queries costs as much as its largest set.
-        order = np.argsort((targets > 0).sum(axis=1), kind="stable")
+        # Few targets first: a block of queries costs as much as its largest set. Then by time:
+        # requests of one moment share what is true of the candidates.
+        times = [terms.times for every in self._terms.values() for terms in every]
+        keys = [np.concatenate(times)] if len(times) == len(self._queries) else []
+        order = np.lexsort([*keys, (targets > 0).sum(axis=1)])
         targets = targets[order] - self.first_item_index
         removed = None
         if self.filter_seen:
@@ -206,12 +214,19 @@ class _Ranking:
                 removed.items - self.first_item_index, removed.start[order], removed.stop[order]
             )
         for name, system in self.systems.items():
+            terms = None
+            if self._terms[name]:
+                first, *others = self._terms[name]
+                terms = first.join(others).gather(order)
+                self._terms[name].clear()
             ranks = rank_targets(
                 np.concatenate(self._embeddings[name])[order],
                 system.candidates,
                 targets,
                 removed=removed,
                 block_size=self.block_size,
+                terms=terms,
+                first_candidate_id=self.first_item_index,
             )
             sums = self.sums[name]
             for metric in _METRICS:

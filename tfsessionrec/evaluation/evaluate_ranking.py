@@ -35,6 +35,8 @@ def evaluate_ranking(
     in the order of the batch, is ranked, out-of-vocabulary items included: they share an embedding
     and tie. With the best-scored taken item on rank r (ties against it),
 
+    With `position` in the batch only rows with a place in a shown list, 1 or more, count as shown.
+
     - `mrr` = mean over queries of 1 / r, `hit_rate@1` = mean of [r = 1],
     - `auc` = share of all pairs (taken, not taken) of a session in the right order, ties half,
     - `group_auc` = mean of that share over the queries with a pair.
@@ -44,8 +46,9 @@ def evaluate_ranking(
     `popularity` (by count, equal counts as displayed).
 
     Args:
-        model: Offers `model(features, training=False)` [B, S, D] and `candidate_embeddings()`
-            [vocabulary_size, D].
+        model: Offers `model(features, training=False)` [B, S, D] (of N interests [B, S, N, D])
+            and `candidate_embeddings()` [vocabulary_size, D]. If it offers `score_shown(features)`
+            [B, S, I], the scores of what each session showed given those before, these decide.
         dataset: Session batches with `labels`.
         popularity: [vocabulary_size] counts. By default the vocabulary's, if it is given and has
             any.
@@ -83,6 +86,9 @@ def evaluate_ranking(
     for batch in tqdm(dataset, desc="evaluate", unit=" batches", disable=not progress):
         sessions = next_sessions(batch, system.vocabulary_size, empty_history)
         shown = sessions.items > 0
+        if "position" in batch:
+            place = np.asarray(batch["position"])
+            shown &= place[sessions.rows, sessions.positions + 1] > 0
         taken = shown & (sessions.labels > 0)
         asked = taken.any(axis=1)
         if not unopposed:
@@ -92,10 +98,13 @@ def evaluate_ranking(
         if not asked.any():
             continue
         items, taken, shown = sessions.items[asked], taken[asked], shown[asked]
-        queries = system.queries(batch, sessions.rows[asked], sessions.positions[asked])
+        rows, positions = sessions.rows[asked], sessions.positions[asked]
+        scores = system.shown_scores(batch, rows, positions)
+        if scores is None:
+            scores = _scores(system.queries(batch, rows, positions)[0], system.table, items)
         place = np.arange(items.shape[1])
         orders: dict[str, NDArray[Any]] = {
-            "model": _scores(queries, system.table, items),
+            "model": scores,
             "as displayed": np.broadcast_to(-place, items.shape),
         }
         # What a page would show: where the model cannot tell items apart, their order stays.
@@ -142,7 +151,11 @@ def _scores(
     """[Q, I] scores of each query's own items; one index gets one score in a row, bit for bit."""
     rows = max(1, _GATHERED // (items.shape[1] * int(table.shape[1])))
     parts = [
-        score_given(queries[first : first + rows], tf.gather(table, items[first : first + rows]))
+        score_given(
+            queries[first : first + rows],
+            tf.gather(table, items[first : first + rows]),
+            interests=queries.ndim == 3,
+        )
         for first in range(0, len(items), rows)
     ]
     # Kernels may round equal products differently by their place, which would break ties.

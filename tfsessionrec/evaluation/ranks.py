@@ -65,6 +65,8 @@ def rank_targets(
     *,
     removed: Slices | None = None,
     block_size: int = BLOCK_SIZE,
+    terms: Any = None,
+    first_candidate_id: int = 0,
 ) -> NDArray[np.int64]:
     """Ranks of each query's targets among all candidates, ties against the targets.
 
@@ -80,12 +82,17 @@ def rank_targets(
     target's score from the very same kind of block, counted and forgotten.
 
     Args:
-        query_embeddings: [Q, D] float32.
+        query_embeddings: [Q, D] float32, or [Q, N, D] of interests, the best of which scores a
+            candidate.
         candidate_embeddings: [C, D] float32 tensor or array.
         targets: [Q, T] candidate numbers 0 .. C - 1, each once in a row; negative is padding.
         removed: Candidates taken out of the ranking, for each query; they may repeat. None by
             default.
-        block_size: Scores held at a time, `2**22` by default; memory is about 9 bytes each.
+        block_size: Scores held at a time, `2**22` by default; memory is about 9 bytes each, 13 of
+            interests.
+        terms: What the scores have beside the products of embeddings, for each query (see
+            `tfsessionrec.layers.candidate_terms`). None by default.
+        first_candidate_id: Id of candidate 0 to `terms`.
 
     Returns:
         [Q, T] int64 ranks, 1-based, 0 for padding.
@@ -99,10 +106,19 @@ def rank_targets(
     """
     candidates = tf.convert_to_tensor(candidate_embeddings, tf.float32)
     num_candidates = int(candidates.shape[0])
+    if terms is not None:  # a score's features are held beside it
+        block_size = max(block_size // (1 + int(terms.gates.shape[1])), 1)
     rows, columns = _block_shape(len(query_embeddings), num_candidates, block_size)
     ranks = np.zeros(targets.shape, np.int64)
     one_block = columns >= num_candidates
-    own = None if one_block else _own_scores(query_embeddings, candidates, targets, rows, columns)
+    interests = query_embeddings.shape[1] if query_embeddings.ndim == 3 else None
+    own = (
+        None
+        if one_block
+        else _own_scores(
+            query_embeddings, candidates, targets, rows, columns, terms, first_candidate_id
+        )
+    )
     for first in range(0, len(query_embeddings), rows):
         last = min(first + rows, len(query_embeddings))
         block = slice(first, last)
@@ -128,6 +144,9 @@ def rank_targets(
             tf.constant(np.stack([keys % rows, keys // rows], axis=1)),
             tf.constant(splits),
             tf.constant(columns),
+            interests,
+            _padded_terms(terms, np.arange(first, last), rows),
+            first_candidate_id,
         )
         ahead, scores = ahead.numpy()[: last - first], scores.numpy()[: last - first]
         found = ahead + _before(scores, live) + 1
@@ -151,7 +170,11 @@ def _block_shape(num_queries: int, num_candidates: int, block_size: int) -> tupl
 
 
 def _pad(array: NDArray[Any], rows: int) -> NDArray[Any]:
-    return np.pad(array, [(0, rows - len(array)), (0, 0)])
+    return np.pad(array, [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1))
+
+
+def _padded_terms(terms: Any, queries: NDArray[np.int64], rows: int) -> Any:
+    return None if terms is None else terms.gather(_pad(queries, rows))
 
 
 def _before(scores: NDArray[np.float32], live: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -167,6 +190,8 @@ def _own_scores(
     targets: NDArray[np.int64],
     rows: int,
     columns: int,
+    terms: Any,
+    first_candidate_id: int,
 ) -> NDArray[np.float32]:
     """[Q, T]: each target's score, from blocks of the shape that the comparison uses.
 
@@ -187,18 +212,34 @@ def _own_scores(
                 tf.constant(_pad(items[part, None] - block * columns, rows)),
                 tf.constant(block * columns),
                 tf.constant(columns),
+                query_embeddings.shape[1] if query_embeddings.ndim == 3 else None,
+                _padded_terms(terms, queries[part], rows),
+                first_candidate_id,
             )
             scores[queries[part], places[part]] = found.numpy()[: len(items[part]), 0]
     return scores
 
 
 def _score_block(
-    queries: tf.Tensor, candidates: tf.Tensor, start: tf.Tensor, columns: tf.Tensor
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
+    start: tf.Tensor,
+    columns: tf.Tensor,
+    interests: int | None,
+    terms: Any,
+    first_candidate_id: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Scores [rows, columns] of the block that starts at `start`, and how many columns are real."""
     block = candidates[start : start + columns]
     real = tf.shape(block)[0]
-    return score(queries, tf.pad(block, [[0, columns - real], [0, 0]])), real
+    block = tf.pad(block, [[0, columns - real], [0, 0]])
+    if interests is not None:  # a retraced function forgets it
+        queries = tf.ensure_shape(queries, [None, interests, None])
+    scores = score(queries, block, interests=interests is not None)
+    if terms is not None:
+        numbers = tf.minimum(tf.range(columns) + start, tf.shape(candidates)[0] - 1)
+        scores += terms(numbers + first_candidate_id)
+    return scores, real
 
 
 @tf.function(reduce_retracing=True)
@@ -208,8 +249,13 @@ def _score_own(
     places: tf.Tensor,
     start: tf.Tensor,
     columns: tf.Tensor,
+    interests: int | None,
+    terms: Any,
+    first_candidate_id: int,
 ) -> tf.Tensor:
-    scores, _ = _score_block(queries, candidates, start, columns)
+    scores, _ = _score_block(
+        queries, candidates, start, columns, interests, terms, first_candidate_id
+    )
     return tf.gather(scores, places, batch_dims=1)
 
 
@@ -222,30 +268,40 @@ def _count_ahead(
     pairs: tf.Tensor,
     splits: tf.Tensor,
     columns: tf.Tensor,
+    interests: int | None,
+    terms: Any,
+    first_candidate_id: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Candidates that do not score below each target, less those in `pairs`.
 
     Args:
-        queries: [rows, D].
+        queries: [rows, D] or [rows, N, D].
         candidates: [C, D].
         targets: [rows, T]; used when all candidates are one block.
         own: [rows, T], the targets' scores; None when all candidates are one block.
         pairs: [P, 2], (row, candidate) not to be counted, sorted by candidate.
         splits: [blocks + 1], where each block's pairs start.
         columns: Candidates a block.
+        interests: N, or None for plain queries.
+        terms: Terms of the scores, of rows queries, or None.
+        first_candidate_id: Id of candidate 0 to `terms`.
 
     Returns:
         [rows, T] int64 counts, and the targets' scores [rows, T].
     """
     if own is None:
-        scores, _ = _score_block(queries, candidates, 0, columns)
+        scores, _ = _score_block(
+            queries, candidates, 0, columns, interests, terms, first_candidate_id
+        )
         own = tf.gather(scores, targets, batch_dims=1)
         return _count(scores, own, pairs), own
     ahead = tf.zeros_like(own, tf.int64)
     for block in tf.range(tf.shape(splits)[0] - 1):
         tf.autograph.experimental.set_loop_options(parallel_iterations=1)
         start = block * columns
-        scores, real = _score_block(queries, candidates, start, columns)
+        scores, real = _score_block(
+            queries, candidates, start, columns, interests, terms, first_candidate_id
+        )
         here = pairs[splits[block] : splits[block + 1]] - [0, tf.cast(start, tf.int64)]
         ahead += _count(scores[:, :real], own, here)
     return ahead, own

@@ -21,7 +21,9 @@ class System:
 
     Args:
         model: Offers `model(features, training=False)` [B, S, D], `model.encode(features)` [B, D]
-            and `model.candidate_embeddings()` [vocabulary_size, D].
+            and `model.candidate_embeddings()` [vocabulary_size, D]; of N interests, [B, S, N, D]
+            and [B, N, D]. Optionally `model.candidate_terms(queries, features)`, what the scores
+            have beside the products of embeddings (see `tfsessionrec.models.SessionRec`).
         first_item_index: First row of `candidate_embeddings()` that is an item.
 
     Raises:
@@ -36,8 +38,14 @@ class System:
             return model.encode(features)
 
         graph = isinstance(model, tf.Module | keras.layers.Layer)
+        self._shown = None
+        # A model may offer `score_shown` and still have nothing to say beyond the embeddings.
+        if hasattr(model, "score_shown") and getattr(model, "has_terms", True):
+            shown = model.score_shown
+            self._shown = tf.function(shown, reduce_retracing=True) if graph else shown
         self._every = tf.function(every, reduce_retracing=True) if graph else every
         self._last = tf.function(last, reduce_retracing=True) if graph else last
+        self._terms = getattr(model, "candidate_terms", None)
         self.table = tf.cast(tf.convert_to_tensor(model.candidate_embeddings()), tf.float32)
         if self.table.shape.rank != 2:
             raise ValueError(
@@ -64,33 +72,72 @@ class System:
         batch: Mapping[str, Any],
         rows: NDArray[np.int64],
         positions: NDArray[np.int64] | None,
-    ) -> NDArray[np.float32]:
-        """The query embeddings [Q, D] of the given rows and positions.
+    ) -> tuple[NDArray[np.float32], Any]:
+        """The query embeddings [Q, D] (or [Q, N, D]) of the given rows and positions.
 
         Positions None means whole histories; position -1 is the empty one, whose query is zeros.
+        Beside them the terms of the candidates' scores at these queries, None where there are none.
         """
         features = {
             key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in _ANSWERS
         }
         output = self._last(features) if positions is None else self._every(features)
-        output = tf.cast(tf.convert_to_tensor(output), tf.float32).numpy()
+        output = tf.cast(tf.convert_to_tensor(output), tf.float32)
+        terms = None if self._terms is None else self._terms(output, features)
+        output = output.numpy()
         axes = features["item_ids"].shape[: 1 if positions is None else 2]
-        if output.shape != (*axes, self.table.shape[1]):
+        dim = self.table.shape[1]
+        interests = output.shape[len(axes) : -1]
+        if output.shape != (*axes, *interests, dim) or len(interests) > 1:
             call = "model.encode(features)" if positions is None else "model(features)"
             raise ValueError(
-                f"`{call}` should have the shape {(*axes, self.table.shape[1])}, as `item_ids` and "
-                f"`model.candidate_embeddings()` have it. Received: {output.shape}"
+                f"`{call}` should have the shape {(*axes, dim)}, as `item_ids` and "
+                "`model.candidate_embeddings()` have it, or one axis more before the last, of "
+                f"interests. Received: {output.shape}"
             )
         if positions is None:
             found = output[rows]
         else:
-            found = np.where((positions < 0)[:, None], 0, output[rows, positions])
-        if not np.isfinite(found).all():
+            found = output[rows, positions]
+            found[positions < 0] = 0
+        wrong = ~np.isfinite(found).all(axis=tuple(range(1, found.ndim)))
+        if wrong.any():
             raise ValueError(
                 "The model's query embeddings should be finite. Received: NaN or infinity in "
-                f"{int((~np.isfinite(found)).any(axis=1).sum())} of {len(found)} queries of a batch"
+                f"{int(wrong.sum())} of {len(found)} queries of a batch"
             )
-        return found
+        if terms is not None:
+            asked = rows if positions is None else rows * axes[1] + np.maximum(positions, 0)
+            terms = terms.gather(asked)
+        return found, terms
+
+    def shown_scores(
+        self,
+        batch: Mapping[str, Any],
+        rows: NDArray[np.int64],
+        positions: NDArray[np.int64],
+    ) -> NDArray[np.float32] | None:
+        """The model's own scores [Q, I] of what the sessions after the positions showed.
+
+        None if it offers none: the embeddings decide.
+        """
+        if self._shown is None:
+            return None
+        features = {
+            key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in _ANSWERS
+        }
+        output = tf.cast(tf.convert_to_tensor(self._shown(features)), tf.float32).numpy()
+        if output.shape != features["item_ids"].shape:
+            raise ValueError(
+                f"`model.score_shown(features)` should have the shape of `item_ids`, "
+                f"{tuple(features['item_ids'].shape)}. Received: {output.shape}"
+            )
+        scores = output[rows, positions + 1]
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                "`model.score_shown(features)` should be finite. Received: NaN or infinity"
+            )
+        return scores
 
 
 def first_item(first_item_index: int | None, vocabulary: Any) -> int:

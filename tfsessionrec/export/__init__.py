@@ -3,5 +3,12 @@
 from tfsessionrec.export.recommender import Recommender, load_saved_model
 from tfsessionrec.export.saved_model import export_saved_model
 from tfsessionrec.export.serving_signatures import ServingSignatures
+from tfsessionrec.export.trend_file import write_trend_file
 
-__all__ = ["Recommender", "ServingSignatures", "export_saved_model", "load_saved_model"]
+__all__ = [
+    "Recommender",
+    "ServingSignatures",
+    "export_saved_model",
+    "load_saved_model",
+    "write_trend_file",
+]

@@ -40,6 +40,9 @@ class Recommender:
             self.id_dtype = str(description["vocabulary"]["dtype"])
             self._saved_model = tf.saved_model.load(os.fspath(self.path))
             self._signature = self._saved_model.signatures["recommend"]
+            given = {"item_ids", "session_index", "k", "labels"}
+            inputs = description["signatures"]["recommend"]["inputs"]
+            self.item_inputs = {n: str(i["dtype"]) for n, i in inputs.items() if n not in given}
         except Exception as error:  # TensorFlow raises many kinds for a truncated file.
             raise ValueError(
                 "`path` should be a complete export of `export_saved_model`. Received: "
@@ -53,6 +56,7 @@ class Recommender:
         *,
         k: int | None = None,
         labels: Sequence[float] | None = None,
+        **item_inputs: Sequence[Any],
     ) -> list[tuple[Any, float]]:
         """Recommends items to follow a history.
 
@@ -62,6 +66,8 @@ class Recommender:
             k: How many items to recommend. Defaults to None: the k of the export.
             labels: 1 taken, 0 shown but not taken, for an export made with `include_labels`.
                 Defaults to None: all taken.
+            **item_inputs: What else the export takes of each item (`recommender.item_inputs`):
+                `timestamps`, `interaction_types` or a context feature, one value an item.
 
         Returns:
             Pairs (raw id, score), highest score first; fewer than k if the catalogue is smaller.
@@ -81,7 +87,13 @@ class Recommender:
             )
         if labels is None:
             labels = [1.0] * len(item_ids)
-        for name, value in {"session_index": session_index, "labels": labels}.items():
+        if set(item_inputs) != set(self.item_inputs):
+            raise ValueError(
+                "A history should come with what the export takes of its items: "
+                f"{sorted(self.item_inputs) or 'nothing more'}. Received: {sorted(item_inputs)}"
+            )
+        per_item = {"session_index": session_index, "labels": labels, **item_inputs}
+        for name, value in per_item.items():
             if len(value) != len(item_ids):
                 raise ValueError(
                     f"`{name}` should have one number an item of `item_ids` ({len(item_ids)}). "
@@ -94,6 +106,14 @@ class Recommender:
         }
         if self.include_labels:
             inputs["labels"] = tf.constant([list(labels)], tf.float32)
+        for name, value in item_inputs.items():
+            try:
+                inputs[name] = tf.constant([list(value)], self.item_inputs[name])
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"`{name}` should hold values of type {self.item_inputs[name]}. "
+                    f"Received: `{name}`={value!r}"
+                ) from error
         answer = {name: value[0].numpy() for name, value in self._signature(**inputs).items()}
         ids = answer["item_ids"].tolist()
         if self.id_dtype == "string":

@@ -5,6 +5,7 @@ import operator
 import os
 import pathlib
 import tempfile
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -12,12 +13,30 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import tfsessionrec
 from tfsessionrec.export.atomic_directory import MARKER, atomic_directory
-from tfsessionrec.export.serving_signatures import INPUTS, NO_SCORE, SIGNATURES, ServingSignatures
+from tfsessionrec.export.serving_signatures import (
+    NO_SCORE,
+    SIGNATURES,
+    ServingSignatures,
+    input_shape,
+)
+from tfsessionrec.export.trend_file import FILE as TREND_FILE
+from tfsessionrec.export.trend_file import write_trend_file
 
 if TYPE_CHECKING:
     from tfsessionrec.data import Vocabulary
 
 DESCRIPTION = "signature.json"
+MEANINGS = {
+    "item_ids": "raw ids of the history's items, oldest first, padding last",
+    "session_index": "which session each item belongs to, -1 at padding",
+    "labels": "1 taken, 0 shown but not taken",
+    "timestamps": "unix seconds of each item",
+    "interaction_types": "raw interaction type of each item, of `categories`; others are unknown",
+    "k": "how many items each request asks for",
+    "candidate_ids": "raw ids of the items to be scored",
+    "position": "above 0 where an item of the history was one of a shown list",
+    "request_times": "unix seconds of each request",
+}
 VOCABULARY = "vocabulary.txt"
 
 
@@ -30,7 +49,12 @@ def export_saved_model(
     max_sessions: int = 50,
     max_items: int = 20,
     next_item: bool = False,
+    whole_history: bool = False,
     include_labels: bool = False,
+    include_times: bool | None = None,
+    interaction_types: Sequence[str | int] | None = None,
+    session_context: Mapping[str, Sequence[str | int] | None] | None = None,
+    trend_time: int | None = None,
     overwrite: bool = False,
 ) -> pathlib.Path:
     """Writes a SavedModel that takes raw ids and answers with raw ids and scores.
@@ -42,8 +66,9 @@ def export_saved_model(
     number.
 
     Args:
-        model: Any object with `encode(features)` → [B, D], where `features["item_ids"]` is int32
-            [B, S, I] (and `features["labels"]` float32 [B, S, I] with `include_labels`), and
+        model: Any object with `encode(features)` → [B, D] (or [B, M, D], M interests, of which the
+            best one scores), where `features["item_ids"]` is int32 [B, S, I] (and
+            `features["labels"]` float32 [B, S, I] with `include_labels`), and
             `candidate_embeddings()` → [len(vocabulary), D].
         path: The directory to write, on this machine, such as "exported/sessionrec/1".
         vocabulary: The `Vocabulary` the model was trained with.
@@ -55,9 +80,21 @@ def export_saved_model(
         next_item: Whether the model was trained on single items (`flatten_sessions`): each item of
             a history then becomes a session of its own, `max_items` has no say and
             `session_index` marks padding only. Defaults to False.
+        whole_history: Whether the model was trained on histories of one session
+            (`merge_sessions`): `session_index` marks padding only then, too. Defaults to False.
         include_labels: Whether the signatures take an input `labels` (1 taken, 0 shown but not
             taken). Signatures have no optional inputs: with True, every request must bring it.
             Defaults to False: every item of a history counts as taken.
+        include_times: Whether they take `timestamps`, unix seconds of each item. Defaults to None:
+            if `model.encode` reads `session_times` [B, S] or `item_times` [B, S, I].
+        interaction_types: The interaction types in the order of training. With them, the
+            signatures take `interaction_types`, raw. Defaults to None.
+        session_context: Context features [B, S] of sessions: to each name its categories in the
+            order of training, or None for a number. The signatures take each by its name, raw and
+            for each item; a session has its first item's. Defaults to none.
+        trend_time: For a model with a `trend`: the moment, unix seconds, of the trend table that
+            the export begins with, made of the events that the model was told. It is replaced by
+            `write_trend_file` while the model is served. Defaults to None: an empty table.
         overwrite: Whether an export at `path` may be replaced. Defaults to False.
 
     Returns:
@@ -94,6 +131,11 @@ def export_saved_model(
     ):
         vocabulary_file = pathlib.Path(scratch, VOCABULARY)
         vocabulary_file.write_bytes(lines)
+        trend_file = None
+        if getattr(model, "trend", None) is not None:
+            trend_file = pathlib.Path(scratch, TREND_FILE)
+            table = model.trend.table(0 if trend_time is None else trend_time)
+            write_trend_file(trend_file, table, vocabulary.first_item_index)
         module = ServingSignatures(
             model,
             vocabulary,
@@ -101,7 +143,12 @@ def export_saved_model(
             max_sessions=max_sessions,
             max_items=max_items,
             next_item=next_item,
+            whole_history=whole_history,
             include_labels=include_labels,
+            include_times=include_times,
+            interaction_types=interaction_types,
+            session_context=session_context,
+            trend_file=trend_file,
         )
         functions = module.concrete_functions()
         tf.saved_model.save(
@@ -163,11 +210,13 @@ def _drop_compilation_requirements(directory: pathlib.Path) -> None:
 def _describe(module: ServingSignatures, functions: dict[str, Any], k: int) -> dict[str, Any]:
     """What a person or a client should know of an export."""
     signatures = {}
+    queries = functions["encode"].structured_outputs["query_embeddings"]
+    interests = {} if module.num_interests is None else {"M": module.num_interests}
     for name, (_, outputs) in SIGNATURES.items():
         answered = functions[name].structured_outputs
         signatures[name] = {
             "inputs": {
-                key: {"dtype": spec.dtype.name, "shape": list(INPUTS[key])}
+                key: {"dtype": spec.dtype.name, "shape": list(input_shape(key))}
                 for key, spec in module.input_specs(name).items()
             },
             "outputs": {
@@ -175,15 +224,32 @@ def _describe(module: ServingSignatures, functions: dict[str, Any], k: int) -> d
                 for key, shape in outputs.items()
             },
         }
+    if interests:
+        signatures["encode"]["outputs"]["query_embeddings"]["shape"] = ["B", "M", "D"]
     return {
         "format": 1,
         "signatures": {**signatures, "serving_default": signatures["recommend"]},
+        "inputs": {
+            **{
+                name: meaning
+                for name, meaning in MEANINGS.items()
+                if any(name in module.input_specs(signature) for signature in SIGNATURES)
+            },
+            **{
+                name: "of each item's session, the first item's counts: "
+                + ("raw, of `categories`; others are unknown" if known else "a number")
+                for name in module.session_context
+                for known in [name in module.categories]
+            },
+        },
+        "categories": module.categories,
         "dimensions": {
             "B": "requests in the batch",
             "N": "items of history, oldest first, padding last",
             "C": "candidates",
             "K": "min(largest k of the batch, num_items)",
-            "D": functions["encode"].structured_outputs["query_embeddings"].shape[-1],
+            "D": queries.shape[-1],
+            **interests,
         },
         "padding": {
             "session_index": -1,
@@ -196,11 +262,14 @@ def _describe(module: ServingSignatures, functions: dict[str, Any], k: int) -> d
             "max_items": operator.index(module.max_items),
         },
         "next_item": module.next_item,
+        "whole_history": module.whole_history,
         "include_labels": module.include_labels,
+        "include_times": module.include_times,
         "vocabulary": {
             "file": f"assets/{VOCABULARY}",
             "dtype": module.id_dtype.name,
             "num_items": module.num_items,
         },
+        **({"trend": {"file": f"assets/{TREND_FILE}"}} if module.has_trend else {}),
         "versions": {"tfsessionrec": tfsessionrec.__version__, "tensorflow": tf.__version__},
     }

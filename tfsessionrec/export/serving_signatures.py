@@ -1,26 +1,35 @@
 """What a served model answers, as TensorFlow functions."""
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfsessionrec.export.session_features import session_features
+from tfsessionrec.export.trend_file import ServedTrend, read_trend_file, trend_terms
+from tfsessionrec.masking import item_mask, last_items, session_mask
 from tfsessionrec.scoring import score, score_given
 
 if TYPE_CHECKING:
     from tfsessionrec.data import Vocabulary
 
 # Names and sizes of everything that goes in and out. B requests, N items of history, C
-# candidates, K recommendations, D embedding dimension.
+# candidates, K recommendations, D embedding dimension. Where a query has interests, M of them,
+# `encode` answers [B, M, D].
 INPUTS: dict[str, tuple[str, ...]] = {
     "item_ids": ("B", "N"),
     "session_index": ("B", "N"),
     "labels": ("B", "N"),
+    "timestamps": ("B", "N"),
+    "interaction_types": ("B", "N"),
     "k": ("B",),
     "candidate_ids": ("B", "C"),
+    "position": ("B", "N"),
+    "request_times": ("B",),
 }
+CANDIDATE = "candidate_"  # before the name of a column of the candidates
 SIGNATURES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "recommend": (("k",), {"item_ids": ("B", "K"), "scores": ("B", "K")}),
     "rank": (("candidate_ids",), {"scores": ("B", "C"), "known": ("B", "C")}),
@@ -29,6 +38,13 @@ SIGNATURES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
 
 UNKNOWN_INDEX = 1  # the first out-of-vocabulary bucket
 NO_SCORE = float(tf.float32.min)  # finite, so that JSON can carry it
+
+
+def input_shape(name: str) -> tuple[str, ...]:
+    """Sizes of an input by their letters; a context feature is one value an item."""
+    if name.startswith(CANDIDATE):
+        return ("B", "C")
+    return INPUTS.get(name, ("B", "N"))
 
 
 class ServingSignatures(tf.Module):
@@ -41,7 +57,23 @@ class ServingSignatures(tf.Module):
     Every input is dense and has the batch as its first dimension; the client pads. A history is
     `item_ids` [B, N] raw ids, oldest first, and `session_index` int32 [B, N], which session each
     belongs to; -1 is padding, and so is an id of "". A new session begins wherever the number
-    changes. With `include_labels`, also `labels` float32 [B, N]: 1 taken, 0 shown but not taken.
+    changes. Of each item there is also, where the model reads it, and only there:
+
+    - `labels` float32 [B, N], with `include_labels`: 1 taken, 0 shown but not taken;
+    - `timestamps` int64 [B, N], unix seconds: a session begins at that of its first item;
+    - `interaction_types` [B, N], raw;
+    - one input [B, N] for each of `session_context`, raw; a session takes its first item's.
+
+    A model with a `relation` ranks candidates as what one more session shows, in the order given.
+    `rank` then also takes `labels`, `timestamps`, `position` int32 [B, N] (above 0 where an item of
+    the history was one of a shown list), `request_times` int64 [B] and a `candidate_` float32
+    [B, C] for each numeric column; unknown candidates have scores of their own, as in training, and
+    popularity has no say.
+
+    A model with a `trend` adds its terms from a file among the assets, which each request reads
+    anew: whoever replaces it tells the model what is clicked now (`write_trend_file`). Without the
+    file the terms are 0, and popularity decides for a history without one known item; with it, the
+    terms alone do.
 
     An unknown item has the index of the first out-of-vocabulary bucket, 1. A history without one
     known item has zeros for its embedding, and popularity decides:
@@ -49,18 +81,28 @@ class ServingSignatures(tf.Module):
 
     Args:
         model: Any object with `encode(features)` → [B, D] and `candidate_embeddings()` →
-            [vocabulary_size, D].
+            [vocabulary_size, D]. `encode` may give [B, M, D], M interests a query: an item's score
+            is then that of the best one.
         vocabulary: The `Vocabulary` the model was trained with.
         vocabulary_file: Text file of the vocabulary's raw ids, one a line; it becomes an asset.
         max_sessions: Newest sessions of a history that are read. Defaults to 50.
         max_items: Newest items of each session that are read. Defaults to 20.
         next_item: Whether each item is a session of its own, whatever `session_index` says; for
             models trained on `flatten_sessions`. `max_items` is 1 then. Defaults to False.
+        whole_history: Whether all items are one session, whatever `session_index` says; for models
+            trained on `merge_sessions`. Defaults to False.
         include_labels: Whether the signatures take `labels`. Defaults to False.
+        include_times: Whether they take `timestamps`. Defaults to None: if `model.encode` reads
+            `session_times` or `item_times`.
+        interaction_types: The types in the order of training, the first becoming 1. Defaults to
+            None: the signatures take none.
+        session_context: Context features of sessions: to each name its categories in the order of
+            training, or None for a number. Defaults to none.
+        trend_file: The trend table of a model with a `trend`; it becomes an asset.
 
     Raises:
-        ValueError: If the model does not take a history of full size, or embeddings are not
-            finite numbers of the shapes above.
+        ValueError: If the model does not take a history of full size, embeddings are not finite
+            numbers of the shapes above, or categories or names occur twice.
     """
 
     def __init__(
@@ -72,12 +114,18 @@ class ServingSignatures(tf.Module):
         max_sessions: int = 50,
         max_items: int = 20,
         next_item: bool = False,
+        whole_history: bool = False,
         include_labels: bool = False,
+        include_times: bool | None = None,
+        interaction_types: Sequence[str | int] | None = None,
+        session_context: Mapping[str, Sequence[str | int] | None] | None = None,
+        trend_file: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(name="serving_signatures")
         self.max_sessions = max_sessions
         self.max_items = 1 if next_item else max_items
         self.next_item = next_item
+        self.whole_history = whole_history
         self.include_labels = include_labels
         self.num_items = vocabulary.num_items
         self.id_dtype = tf.as_dtype(vocabulary.dtype)
@@ -85,6 +133,50 @@ class ServingSignatures(tf.Module):
         self.padding_id = "" if self.id_dtype == tf.string else -1
         # A function, not an attribute: what a module holds as one is saved with it.
         self._model = lambda: model
+
+        self.categories: dict[str, list[str | int]] = {}
+        self._category_index: dict[str, tf.lookup.StaticHashTable] = {}
+        self.session_context = tuple(session_context or ())
+        for name in self.session_context:
+            if name in (*INPUTS, "session_times", "item_times"):
+                raise ValueError(
+                    "`session_context` may not be called as another input. Received: "
+                    f"`session_context` with {name!r}"
+                )
+        # What a request says of each item of a history.
+        self.item_inputs: dict[str, tf.DType] = {"labels": tf.float32} if include_labels else {}
+        if interaction_types is not None:
+            self._add_categories("interaction_types", interaction_types)
+        for name, values in (session_context or {}).items():
+            if values is None:
+                self.item_inputs[name] = tf.float32
+            else:
+                self._add_categories(name, values)
+        self.include_times = False
+        if include_times or (include_times is None and self._reads_times()):
+            self.include_times = True
+            self.item_inputs["timestamps"] = tf.int64
+
+        relation = getattr(model, "relation", None)
+        self.has_relation = relation is not None
+        self.rank_inputs: dict[str, tf.DType] = {}
+        if relation is not None:
+            per_item = {"labels": tf.float32, "timestamps": tf.int64, "position": tf.int32}
+            self.rank_inputs = {
+                **{name: dtype for name, dtype in per_item.items() if name not in self.item_inputs},
+                "request_times": tf.int64,
+                **{f"{CANDIDATE}{name}": tf.float32 for name in relation.numeric},
+            }
+
+        self.has_trend = getattr(model, "trend", None) is not None
+        if self.has_trend:
+            if self.has_relation:
+                raise ValueError(
+                    "`model` should have a trend or a relation, to be exported. Received: both"
+                )
+            if trend_file is None:
+                raise ValueError("`trend_file` should be given for a model with a trend")
+            self._trend_file = tf.saved_model.Asset(os.fspath(trend_file))
 
         candidates = self._checked_candidates(len(vocabulary))
         count = np.asarray(vocabulary.counts, np.float64)[self._first_item_index :] + 1
@@ -111,7 +203,7 @@ class ServingSignatures(tf.Module):
         item_ids: tf.Tensor,
         session_index: tf.Tensor,
         k: tf.Tensor,
-        labels: tf.Tensor | None = None,
+        **item_inputs: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """The k items with the highest scores, out of all items; exact.
 
@@ -119,7 +211,7 @@ class ServingSignatures(tf.Module):
             item_ids: [B, N] raw ids, oldest first.
             session_index: int32 [B, N].
             k: int32 [B], how many items each row asks for.
-            labels: float32 [B, N] or None.
+            **item_inputs: [B, N], what else the model reads.
 
         Returns:
             `item_ids` [B, K] raw ids and `scores` float32 [B, K], highest first (of equal scores,
@@ -127,12 +219,17 @@ class ServingSignatures(tf.Module):
             Beyond a row's own k, the id is "" or -1 and the score the lowest float32; a row
             whose k is not positive gets nothing else.
         """
-        query, known = self._query(item_ids, session_index, labels)
+        query, known, features = self._query(item_ids, session_index, item_inputs)
         tf.debugging.assert_equal(
             tf.shape(k), tf.shape(known), "`k` should have one number a row of `item_ids`."
         )
         columns = tf.clip_by_value(tf.reduce_max(k), 0, self.num_items)
-        scores, rows = tf.math.top_k(score(query, self._candidates), columns)
+        scores = score(query, self._candidates, interests=self.num_interests is not None)
+        if self.has_trend:
+            terms, told = self._trend_terms(query, features)
+            scores += terms
+            known |= told
+        scores, rows = tf.math.top_k(scores, columns)
         # The vocabulary's order is that of popularity.
         rows = tf.where(known[:, tf.newaxis], rows, tf.range(columns))
         scores = tf.where(known[:, tf.newaxis], scores, self._popularity[:columns])
@@ -148,7 +245,7 @@ class ServingSignatures(tf.Module):
         item_ids: tf.Tensor,
         session_index: tf.Tensor,
         candidate_ids: tf.Tensor,
-        labels: tf.Tensor | None = None,
+        **item_inputs: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """Scores of given candidates, in the order given.
 
@@ -156,13 +253,16 @@ class ServingSignatures(tf.Module):
             item_ids: [B, N] raw ids, oldest first.
             session_index: int32 [B, N].
             candidate_ids: [B, C] raw ids.
-            labels: float32 [B, N] or None.
+            **item_inputs: [B, N], what else the model reads, and what its relation does.
 
         Returns:
             `scores` float32 [B, C] and `known` bool [B, C]. A candidate that is not in the
-            vocabulary (padding included) is not known and has the lowest float32 as its score.
+            vocabulary (padding included) is not known and has the lowest float32 as its score;
+            with a relation only padding has.
         """
-        query, known = self._query(item_ids, session_index, labels)
+        if self.has_relation:
+            return self._rank_shown(item_ids, session_index, candidate_ids, item_inputs)
+        query, known, features = self._query(item_ids, session_index, item_inputs)
         tf.debugging.assert_equal(
             tf.shape(candidate_ids)[0],
             tf.shape(known)[0],
@@ -171,39 +271,99 @@ class ServingSignatures(tf.Module):
         rows = self._row_of_id.lookup(candidate_ids)
         known_candidate = rows >= 0
         rows = tf.maximum(rows, 0)
-        scores = tf.where(
-            known[:, tf.newaxis],
-            score_given(query, tf.gather(self._candidates, rows)),
-            tf.gather(self._popularity, rows),
-        )
+        candidates = tf.gather(self._candidates, rows)
+        scores = score_given(query, candidates, interests=self.num_interests is not None)
+        if self.has_trend:
+            terms, told = self._trend_terms(query, features)
+            scores += tf.gather(terms, rows, batch_dims=1)
+            known |= told
+        scores = tf.where(known[:, tf.newaxis], scores, tf.gather(self._popularity, rows))
         return {"scores": tf.where(known_candidate, scores, NO_SCORE), "known": known_candidate}
+
+    def _rank_shown(
+        self,
+        item_ids: tf.Tensor,
+        session_index: tf.Tensor,
+        candidate_ids: tf.Tensor,
+        inputs: Mapping[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """`rank` of a model with a relation: the candidates are the session after the history."""
+        given = dict(inputs)
+        request_times = given.pop("request_times")
+        columns = {
+            name.removeprefix(CANDIDATE): given.pop(name)
+            for name in tuple(given)
+            if name.startswith(CANDIDATE)
+        }
+        for name, value in {"candidate_ids": candidate_ids, "request_times": request_times}.items():
+            tf.debugging.assert_equal(
+                tf.shape(value)[0],
+                tf.shape(item_ids)[0],
+                f"`{name}` should have as many rows as `item_ids`.",
+            )
+        for name, value in columns.items():
+            tf.debugging.assert_equal(
+                tf.shape(value),
+                tf.shape(candidate_ids),
+                f"`{CANDIDATE}{name}` should have the shape of `candidate_ids`.",
+            )
+        # Unknown items are told apart, too: a number for each distinct id of the batch.
+        raw = tf.concat([item_ids, candidate_ids], axis=1)
+        numbers = tf.reshape(tf.unique(tf.reshape(raw, [-1]), tf.int64).idx + 1, tf.shape(raw))
+        length = tf.shape(item_ids)[1]
+        given["match_ids"] = numbers[:, :length]
+        features = self._history(item_ids, session_index, given)
+        features |= {name: tf.zeros_like(features["labels"]) for name in columns}
+
+        shown = candidate_ids != tf.constant(self.padding_id, self.id_dtype)
+        rows = self._row_of_id.lookup(candidate_ids)
+        indices = tf.where(rows >= 0, rows + self._first_item_index, UNKNOWN_INDEX)
+        places = tf.range(1, tf.shape(candidate_ids)[1] + 1)
+        session = {
+            "item_ids": tf.where(shown, tf.cast(indices, tf.int32), 0),
+            "match_ids": tf.where(shown, numbers[:, length:], 0),
+            "position": tf.where(shown, places, 0),
+            "session_times": request_times,
+            **columns,
+        }
+        slot = tf.reduce_sum(
+            tf.cast(session_mask(item_mask(features["item_ids"])), tf.int32), axis=1
+        )
+        unknown = {2: tf.zeros_like(slot), 3: tf.zeros_like(session["item_ids"])}
+        features = {
+            name: _append(values, slot, session.get(name, unknown[values.shape.rank]))
+            for name, values in features.items()
+        }
+        scores = tf.gather(self._model().score_shown(features), slot, axis=1, batch_dims=1)
+        scores = scores[:, : tf.shape(candidate_ids)[1]]
+        return {"scores": tf.where(shown, scores, NO_SCORE), "known": rows >= 0}
 
     def encode(
         self,
         item_ids: tf.Tensor,
         session_index: tf.Tensor,
-        labels: tf.Tensor | None = None,
+        **item_inputs: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """The embedding of a history, for an index of one's own.
 
         Args:
             item_ids: [B, N] raw ids, oldest first.
             session_index: int32 [B, N].
-            labels: float32 [B, N] or None.
+            **item_inputs: [B, N], what else the model reads.
 
         Returns:
-            `query_embeddings` float32 [B, D]; zeros where no item of the history is known.
+            `query_embeddings` float32 [B, D], of M interests [B, M, D]; zeros where no item of the
+            history is known.
         """
-        return {"query_embeddings": self._query(item_ids, session_index, labels)[0]}
+        return {"query_embeddings": self._query(item_ids, session_index, item_inputs)[0]}
 
     def input_specs(self, signature: str) -> dict[str, tf.TensorSpec]:
         """What a signature takes, by name."""
-        inputs = ["item_ids", "session_index", *SIGNATURES[signature][0]]
-        if self.include_labels:
-            inputs.append("labels")
-        dtypes = {"item_ids": self.id_dtype, "candidate_ids": self.id_dtype, "labels": tf.float32}
+        more = {**self.item_inputs, **(self.rank_inputs if signature == "rank" else {})}
+        inputs = ["item_ids", "session_index", *SIGNATURES[signature][0], *more]
+        dtypes = {"item_ids": self.id_dtype, "candidate_ids": self.id_dtype, **more}
         return {
-            name: tf.TensorSpec([None] * len(INPUTS[name]), dtypes.get(name, tf.int32), name)
+            name: tf.TensorSpec([None] * len(input_shape(name)), dtypes.get(name, tf.int32), name)
             for name in inputs
         }
 
@@ -225,10 +385,7 @@ class ServingSignatures(tf.Module):
 
         The call also makes the variables of a Keras model that has not been called yet.
         """
-        full = tf.fill([1, self.max_sessions, self.max_items], self._first_item_index)
-        features = {"item_ids": full}
-        if self.include_labels:
-            features["labels"] = tf.ones(full.shape)
+        features = self._full_history()
         query = np.asarray(tf.cast(self._model().encode(features), tf.float32))
         candidates = np.asarray(tf.cast(self._model().candidate_embeddings(), tf.float32))
         if candidates.ndim != 2 or len(candidates) != vocabulary_size:
@@ -236,11 +393,12 @@ class ServingSignatures(tf.Module):
                 "`model.candidate_embeddings()` should have the shape [vocabulary_size, D], with "
                 f"vocabulary_size={vocabulary_size}. Received: shape={candidates.shape}"
             )
-        if query.shape != (1, candidates.shape[1]):
+        if query.ndim not in (2, 3) or query.shape != (1, *query.shape[1:-1], candidates.shape[1]):
             raise ValueError(
-                "`model.encode` should return one embedding a row, [B, D], with "
-                f"D={candidates.shape[1]}. Received: shape={query.shape} for B=1"
+                "`model.encode` should return one embedding a row, [B, D], or M interests a row, "
+                f"[B, M, D], with D={candidates.shape[1]}. Received: shape={query.shape} for B=1"
             )
+        self.num_interests = query.shape[1] if query.ndim == 3 else None
         for name, value in {"candidate_embeddings": candidates, "encode": query}.items():
             if not np.isfinite(value).all():
                 raise ValueError(
@@ -249,27 +407,102 @@ class ServingSignatures(tf.Module):
                 )
         return candidates
 
+    def _add_categories(self, name: str, values: Sequence[str | int]) -> None:
+        """An input of raw categories, and the table that numbers them from 1."""
+        kinds = {str if isinstance(value, str) else int for value in values}
+        if len(kinds) != 1 or len(set(values)) != len(values) or isinstance(values, str):
+            raise ValueError(
+                f"`{name}` should be distinct categories, all strings or all integers. Received: "
+                f"`{name}`={values!r}"
+            )
+        dtype = tf.string if kinds == {str} else tf.int64
+        numbers = tf.range(1, len(values) + 1)
+        table = tf.lookup.KeyValueTensorInitializer(tf.constant(values, dtype), numbers)
+        self._category_index[name] = tf.lookup.StaticHashTable(table, default_value=0)
+        self.categories[name] = list(values)
+        self.item_inputs[name] = dtype
+
+    def _full_history(self, times: bool | None = None) -> dict[str, tf.Tensor]:
+        """The features of one history as long as any, as the model gets them."""
+        full = tf.fill([1, self.max_sessions, self.max_items], self._first_item_index)
+        features = {"item_ids": full}
+        if "labels" in self.item_inputs:
+            features["labels"] = tf.ones(full.shape)
+        if "interaction_types" in self.item_inputs:
+            features["interaction_types"] = tf.ones(full.shape, tf.int32)
+        for name in self.session_context:
+            dtype = tf.int32 if name in self.categories else tf.float32
+            features[name] = tf.ones(full.shape[:2], dtype)
+        if self.include_times if times is None else times:
+            features["session_times"] = tf.zeros(full.shape[:2], tf.int64)
+            features["item_times"] = tf.zeros(full.shape, tf.int64)
+        return features
+
+    def _reads_times(self) -> bool:
+        """Whether any operation of the encoder takes a time."""
+        features = self._full_history(times=True)
+        self._model().encode(features)  # a Keras model makes its variables now
+        graph = tf.function(lambda features: self._model().encode(features))
+        function = graph.get_concrete_function(features)
+        by_name = dict(zip(sorted(features), function.inputs, strict=False))  # variables follow
+        graph_def = function.graph.as_graph_def()
+        library = {called.signature.name: called for called in graph_def.library.function}
+        return any(
+            _is_read(by_name[name].op.name, graph_def.node, library)
+            for name in ("session_times", "item_times")
+        )
+
     def _track(self, functions: dict[str, Any]) -> None:
         """Tracks the model's variables; the whole model only if it holds other resources."""
         variables = {id(v): v for function in functions.values() for v in function.graph.variables}
         self._model_variables = sorted(variables.values(), key=lambda variable: variable.name)
         tracked = {id(v.handle) for v in self._model_variables}
-        tracked |= {id(t.resource_handle) for t in (self._row_of_id, self._id_of_row)}
+        tables = (self._row_of_id, self._id_of_row, *self._category_index.values())
+        tracked |= {id(table.resource_handle) for table in tables}
         captured = (c for function in functions.values() for c in function.captured_inputs)
         if any(c.dtype == tf.resource and id(c) not in tracked for c in captured):
             self._whole_model = self._model()
 
     def _query(
-        self, item_ids: tf.Tensor, session_index: tf.Tensor, labels: tf.Tensor | None
+        self, item_ids: tf.Tensor, session_index: tf.Tensor, item_inputs: Mapping[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        """Embeddings [B, D] or [B, M, D], whether a known item stands behind each, the features."""
+        features = self._history(item_ids, session_index, item_inputs)
+        query = tf.cast(self._model().encode(features), tf.float32)
+        known = tf.reduce_any(features["item_ids"] >= self._first_item_index, axis=[1, 2])
+        found = known[:, tf.newaxis]
+        if self.num_interests is not None:
+            query = tf.ensure_shape(query, [None, self.num_interests, None])
+            found = found[:, tf.newaxis]
+        return tf.where(found, query, 0.0), known, features
+
+    def _trend_terms(
+        self, query: tf.Tensor, features: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Embeddings [B, D] and whether a known item stands behind each, [B]."""
-        for name, value in {"session_index": session_index, "labels": labels}.items():
-            if value is not None:
-                tf.debugging.assert_equal(
-                    tf.shape(value),
-                    tf.shape(item_ids),
-                    f"`{name}` should have the shape of `item_ids`.",
-                )
+        """What is clicked now adds to all scores [B, C], and whether that is known at all."""
+        trend = self._model().trend
+        follow = len(trend.follow_half_lives)
+        own = trend.num_features - trend.follow_items * follow
+        table: ServedTrend = read_trend_file(self._trend_file.asset_path, own, follow)
+        item_ids = features["item_ids"]
+        last = last_items(item_ids, features.get("labels"), trend.follow_items)
+        newest = tf.reduce_sum(tf.cast(session_mask(item_mask(item_ids)), tf.int32), axis=1) - 1
+        last = tf.gather(last, tf.maximum(newest, 0), axis=1, batch_dims=1)
+        terms = trend_terms(
+            table, trend.gates(query), last - self._first_item_index, self.num_items
+        )
+        return terms, tf.size(table.item_rows) > 0
+
+    def _history(
+        self, item_ids: tf.Tensor, session_index: tf.Tensor, item_inputs: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """The session batch that the model gets."""
+        for name, value in {"session_index": session_index, **item_inputs}.items():
+            tf.debugging.assert_equal(
+                tf.shape(value),
+                tf.shape(item_ids),
+                f"`{name}` should have the shape of `item_ids`.",
+            )
         rows = self._row_of_id.lookup(item_ids)
         indices = tf.where(rows >= 0, rows + self._first_item_index, UNKNOWN_INDEX)
         if self.id_dtype == tf.string:
@@ -277,16 +510,54 @@ class ServingSignatures(tf.Module):
         if self.next_item:
             places = tf.zeros_like(session_index) + tf.range(tf.shape(session_index)[1])
             session_index = tf.where(session_index >= 0, places, session_index)
-        features = session_features(
+        elif self.whole_history:
+            session_index = tf.minimum(session_index, 0)
+        values = {
+            name: self._category_index[name].lookup(value) if name in self.categories else value
+            for name, value in item_inputs.items()
+        }
+        labels, times = values.get("labels"), values.get("timestamps")
+        of_sessions = {name: values[name] for name in self.session_context}
+        names = ("interaction_types", "match_ids", "position")
+        of_items = {name: values[name] for name in names if name in values}
+        if times is not None:
+            of_sessions["session_times"] = of_items["item_times"] = times
+        return session_features(
             tf.cast(indices, tf.int32),
             session_index,
             labels,
+            of_items=of_items,
+            of_sessions=of_sessions,
             max_sessions=self.max_sessions,
             max_items=self.max_items,
         )
-        query = tf.cast(self._model().encode(features), tf.float32)
-        known = tf.reduce_any(features["item_ids"] >= self._first_item_index, axis=[1, 2])
-        return tf.where(known[:, tf.newaxis], query, 0.0), known
+
+
+def _append(values: tf.Tensor, slot: tf.Tensor, session: tf.Tensor) -> tf.Tensor:
+    """Puts a session [B, C] (or [B]) at `slot` [B] of values [B, S, I] (or [B, S])."""
+    here = tf.equal(tf.range(tf.shape(values)[1] + 1), slot[:, tf.newaxis])
+    if values.shape.rank == 2:
+        values = tf.pad(values, [[0, 0], [0, 1]])
+        return tf.where(here, tf.cast(session, values.dtype)[:, tf.newaxis], values)
+    width, new = tf.shape(values)[2], tf.shape(session)[1]
+    values = tf.pad(values, [[0, 0], [0, 1], [0, tf.maximum(new - width, 0)]])
+    session = tf.pad(tf.cast(session, values.dtype), [[0, 0], [0, tf.maximum(width - new, 0)]])
+    return tf.where(here[..., tf.newaxis], session[:, tf.newaxis], values)
+
+
+def _is_read(name: str, nodes: Any, library: Mapping[str, Any]) -> bool:
+    """Whether a node takes what is called `name`; functions that are called are looked into."""
+    for node in nodes:
+        for place, source in enumerate(node.input):
+            if source.partition(":")[0] != name:
+                continue
+            called = library.get(node.attr["f"].func.name) if "f" in node.attr else None
+            if called is None:
+                return True
+            argument = called.signature.input_arg[place].name
+            if _is_read(argument, called.node_def, library):
+                return True
+    return False
 
 
 def _constant(value: np.ndarray, name: str) -> tf.Variable:

@@ -1,5 +1,7 @@
 """From a request's flat history to the session batch a model takes."""
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 
@@ -8,6 +10,8 @@ def session_features(
     session_index: tf.Tensor,
     labels: tf.Tensor | None = None,
     *,
+    of_items: Mapping[str, tf.Tensor] | None = None,
+    of_sessions: Mapping[str, tf.Tensor] | None = None,
     max_sessions: int = 50,
     max_items: int = 20,
 ) -> dict[str, tf.Tensor]:
@@ -22,12 +26,16 @@ def session_features(
         item_indices: int32 [B, N] vocabulary indices, oldest first; 0 = padding.
         session_index: int [B, N], which session each item belongs to; negative = padding.
         labels: float [B, N], positive where the item was taken, or None.
+        of_items: Further features [B, N] of each item, by name. Defaults to none.
+        of_sessions: Features [B, N] of which a session takes that of its first item, by name
+            (even if that item is not kept). Defaults to none.
         max_sessions: Sessions to keep of each row. Defaults to 50.
         max_items: Items to keep of each session. Defaults to 20.
 
     Returns:
-        `item_ids` int32 [B, S, I] and, if labels were given, `labels` float32 [B, S, I] of 0 and
-        1. S and I are the most that a row of this batch needs, and at least 1.
+        `item_ids` int32 [B, S, I]; if labels were given, `labels` float32 [B, S, I] of 0 and 1;
+        each of `of_items` [B, S, I] and each of `of_sessions` [B, S], 0 at padding. S and I are the
+        most that a row of this batch needs, and at least 1.
 
     Example:
 
@@ -61,8 +69,8 @@ def session_features(
     session_row = tf.gather(row, begin)
     per_row = tf.math.unsorted_segment_sum(tf.ones_like(begin), session_row, batch_size)
     place = tf.range(num_sessions) - tf.gather(tf.cumsum(per_row, exclusive=True), session_row)
-    session_slot = place - tf.maximum(tf.gather(per_row, session_row) - max_sessions, 0)
-    session_slot = tf.gather(session_slot, session)
+    slot = place - tf.maximum(tf.gather(per_row, session_row) - max_sessions, 0)
+    session_slot = tf.gather(slot, session)
 
     kept = (item_slot >= 0) & (session_slot >= 0)
     source = tf.boolean_mask(real, kept)
@@ -74,4 +82,11 @@ def session_features(
     if labels is not None:
         taken = tf.cast(tf.gather_nd(labels, source) > 0, tf.float32)
         features["labels"] = tf.scatter_nd(target, taken, shape)
+    for name, values in (of_items or {}).items():
+        features[name] = tf.scatter_nd(target, tf.gather_nd(values, source), shape)
+    if of_sessions:
+        first = tf.boolean_mask(tf.gather(real, begin), slot >= 0)
+        place = tf.boolean_mask(tf.stack([session_row, slot], axis=1), slot >= 0)
+        for name, values in of_sessions.items():
+            features[name] = tf.scatter_nd(place, tf.gather_nd(values, first), shape[:2])
     return features

@@ -8,7 +8,7 @@ from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.types import Config
 
 # Each bucket of time is e^0.301 = 1.35 times as wide as the one before, as in the authors' code.
-_LOG_BUCKET_WIDTH = 0.301
+LOG_BUCKET_WIDTH = 0.301
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
@@ -151,7 +151,7 @@ class HSTUBlock(keras.layers.Layer):
                 )
             # Unix seconds do not fit a float32: subtracted before the cast.
             passed = tf.cast(times[:, :, tf.newaxis] - times[:, tf.newaxis, :], tf.float32)
-            bucket = tf.cast(tf.math.log(tf.maximum(passed, 1.0)) / _LOG_BUCKET_WIDTH, tf.int32)
+            bucket = tf.cast(tf.math.log(tf.maximum(passed, 1.0)) / LOG_BUCKET_WIDTH, tf.int32)
             bias += look_up(self.time_bias, tf.minimum(bucket, self.num_time_buckets - 1))
         return bias[:, tf.newaxis]
 

@@ -7,6 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.checks import rate
+from tfsessionrec.layers.time_gap_embedding import TimeGapEmbedding
+from tfsessionrec.scoring import unit_length
 from tfsessionrec.types import Config
 
 
@@ -16,8 +19,17 @@ class ItemEmbedding(keras.layers.Layer):
 
     Without side features `E_i = V_i`, a row of a table. With them (or with `mlp_dims`)
     `E_i = MLP(concat(V_i, F_1[i], F_2[i], ...))`. Items of a **history** also carry what the user
-    did with them: `E_i + A[label] + T[interaction type]`. Candidates carry neither (nothing has
-    been done with them yet): `candidates(item_ids)`.
+    did with them, and when: `E_i + A[label] + T[interaction type] + G[time since the item before]`.
+    Candidates carry none of it (nothing has been done with them yet): `candidates(item_ids)`.
+
+    A **new item**, which training has not seen, is known by its features alone: its `V_i` is zeros.
+    Those are the last `num_new_items` rows. `id_dropout` makes the model fit to read such items: in
+    training, each occurrence of an item, in a history or as a candidate, has zeros for its `V_i`
+    with that probability, drawn anew for each.
+
+    With `normalize`, `E_i / |E_i|` takes the place of `E_i`, in a history and as a candidate:
+    popular items then have no longer vectors than others. `SessionRecBackbone` makes its outputs
+    as long, so that scores are cosines: they want a `temperature` well below 1 in the loss.
 
     Args:
         vocabulary_size: Rows of the table: padding (0), out-of-vocabulary buckets, items.
@@ -28,22 +40,35 @@ class ItemEmbedding(keras.layers.Layer):
         feature_dim: Dimension of each category's embedding. Defaults to 16.
         mlp_dims: Hidden widths of the MLP over the concatenation. Defaults to no MLP without side
             features and to `(embedding_dim,)` with them.
-        interaction_embedding: Whether history items carry a vector that says positive or
-            negative. Defaults to True.
+        interaction_embedding: Whether a history item that was shown but not taken is scaled and
+            shifted, `g ⊙ E_i + b`; a positive one is left as it is. Scaled too, because an added
+            vector alone is lost in a mean over the session: all that is left of it then is how
+            many were taken, not which. Defaults to True.
         num_interaction_types: Interaction types (click, cart, ...) beside padding; their vectors
             are added where the batch has `interaction_types`. Defaults to 0: none.
         embeddings_initializer: Initialiser of the item table. Defaults to a normal of 0.02.
+        id_dropout: Probability in [0, 1) of leaving out `V_i` in training. Defaults to 0.
+        num_new_items: How many of the last rows are new items (`Vocabulary.num_new_items`).
+            Defaults to 0.
+        num_item_time_buckets: Buckets of the time since the item before, see `TimeGapEmbedding`;
+            their vectors are added where the batch has `item_times`. Defaults to 0: none.
+        normalize: Whether items are vectors of length 1. Defaults to False.
+        history_dropout: Dropout rate in [0, 1) of the vectors of a history, for encoders without
+            one of their own; candidates are left whole. Defaults to 0.
 
     Call arguments:
         item_ids: Integer tensor of any shape; 0 is padding, whose vector means nothing.
         labels: Float tensor of that shape, 1 positive, 0 shown but not taken. Default: positive.
         interaction_types: Integer tensor of that shape, 0 is padding. Optional.
+        item_times: [..., S, I] int64 tensor, unix seconds of each item. Optional.
+        training: Whether ids and parts of vectors may be dropped.
 
     Returns:
         Float tensor [..., D].
 
     Raises:
-        ValueError: If a size is not positive or a feature has another number of rows.
+        ValueError: If a size or a probability is out of range, or a feature has another number of
+            rows.
 
     Example:
 
@@ -55,7 +80,9 @@ class ItemEmbedding(keras.layers.Layer):
 
     References:
         "Embedding Module" in SessionRec (arXiv 2502.10157, 2025), figure 2. Where the polarity of
-        an interaction enters is not drawn there: the added vector is this package's choice.
+        an interaction enters is not drawn there: scale and shift are this package's choice.
+        Leaving out ids to make a model ready for new items: DropoutNet (Volkovs et al., NIPS 2017).
+        Items and sessions of length 1: NISER (Gupta et al., 2019), section 3.
     """
 
     def __init__(
@@ -68,6 +95,11 @@ class ItemEmbedding(keras.layers.Layer):
         interaction_embedding: bool = True,
         num_interaction_types: int = 0,
         embeddings_initializer: Any = None,
+        id_dropout: float = 0.0,
+        num_new_items: int = 0,
+        num_item_time_buckets: int = 0,
+        normalize: bool = False,
+        history_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -76,6 +108,17 @@ class ItemEmbedding(keras.layers.Layer):
                 raise ValueError(
                     f"`{name}` should be a positive integer. Received: `{name}`={value!r}"
                 )
+        if not 0 <= id_dropout < 1:
+            raise ValueError(
+                f"`id_dropout` should be in [0, 1). Received: `id_dropout`={id_dropout!r}"
+            )
+        if not (
+            isinstance(num_new_items, (int, np.integer)) and 0 <= num_new_items < vocabulary_size
+        ):
+            raise ValueError(
+                "`num_new_items` should be an integer from 0 to below `vocabulary_size`. Received: "
+                f"`num_new_items`={num_new_items!r}"
+            )
         self.vocabulary_size = int(vocabulary_size)
         self.embedding_dim = int(embedding_dim)
         self.feature_dim = feature_dim
@@ -84,6 +127,20 @@ class ItemEmbedding(keras.layers.Layer):
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )
+        self.id_dropout = float(id_dropout)
+        self.num_new_items = int(num_new_items)
+        self.num_item_time_buckets = num_item_time_buckets
+        self.normalize = normalize
+        self.history_dropout = rate("history_dropout", history_dropout)
+        self.dropout_layer = keras.layers.Dropout(self.history_dropout, dtype=self.dtype_policy)
+        self.time_gaps = None
+        if num_item_time_buckets:
+            self.time_gaps = TimeGapEmbedding(
+                num_item_time_buckets,
+                self.embedding_dim,
+                name="time_gaps",
+                dtype=self.dtype_policy,
+            )
         # A saved configuration holds each feature's description; its values are weights.
         self._feature_values: dict[str, np.ndarray] = {}
         self.features: dict[str, Config] = {}
@@ -133,11 +190,19 @@ class ItemEmbedding(keras.layers.Layer):
                 self.mlp.append(build_sublayer(dense, (None, width)))
                 width = units
         if self.interaction_embedding:
-            self.label_table = self._table("label_table", 2, self.embedding_dim)
+            shape = (self.embedding_dim,)
+            self.negative_scale = self.add_weight(
+                name="negative_scale", shape=shape, initializer="ones", trainable=True
+            )
+            self.negative_shift = self.add_weight(
+                name="negative_shift", shape=shape, initializer="zeros", trainable=True
+            )
         if self.num_interaction_types:
             self.interaction_type_table = self._table(
                 "interaction_type_table", self.num_interaction_types + 1, self.embedding_dim
             )
+        if self.time_gaps is not None:
+            build_sublayer(self.time_gaps, None)
         self.built = True
 
     def _table(self, name: str, rows: int, dim: int) -> Any:
@@ -149,58 +214,91 @@ class ItemEmbedding(keras.layers.Layer):
             name=name, shape=(rows, dim), initializer=initializer, trainable=True
         )
 
-    def candidates(self, item_ids: tf.Tensor) -> tf.Tensor:
+    def candidates(self, item_ids: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Embeds items as candidates: [...] int to [..., D] float, without interaction vectors."""
         if not self.built:
             self.build()
-        embedded = self._gather(self.item_table, item_ids)
+        return self._embed(self._gather(self.item_table, item_ids), item_ids, training)
+
+    def candidate_table(self, training: bool | None = None) -> tf.Tensor:
+        """All `vocabulary_size` items as candidates: [V, D] float."""
+        if not self.built:
+            self.build()
+        table = tf.cast(tf.convert_to_tensor(self.item_table), self.compute_dtype)
+        return self._embed(table, tf.range(self.vocabulary_size), training)
+
+    def taught(self, training: bool = False) -> "ItemEmbedding | _TaughtItems":
+        """The candidates of a loss: without new items, and with id dropout where `training`.
+
+        New items are never a positive. As negatives they would only be pushed away, and with them
+        the features that they share with nobody.
+
+        Returns:
+            An object with `vocabulary_size`, `candidates(item_ids)` and `candidate_table()`; this
+            layer itself where that makes no difference.
+        """
+        if not self.num_new_items and not (self.id_dropout and training):
+            return self
+        return _TaughtItems(self, training)
+
+    def _embed(self, vectors: tf.Tensor, item_ids: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """What the ids' vectors [..., D] and the features of the items make, normalised."""
+        embedded = self._combine(vectors, item_ids, training)
+        return unit_length(embedded) if self.normalize else embedded
+
+    def _combine(self, vectors: tf.Tensor, item_ids: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """What the ids' vectors [..., D] and the features of the items make."""
+        kept = None
+        if self.num_new_items:
+            kept = tf.less(item_ids, self.vocabulary_size - self.num_new_items)
+        if self.id_dropout and training:
+            drawn = tf.random.uniform(tf.shape(item_ids)) >= self.id_dropout
+            kept = drawn if kept is None else kept & drawn
+        if kept is not None:
+            vectors *= tf.cast(kept, vectors.dtype)[..., tf.newaxis]
         if not self.mlp:
-            return embedded
-        parts = [embedded]
+            return vectors
+        parts = [vectors]
         for name, feature in self.features.items():
             values = tf.gather(self.feature_tables[name], item_ids)
             if not feature["num_categories"]:
-                values = tf.cast(values, embedded.dtype)
+                values = tf.cast(values, self.compute_dtype)
                 parts.append(values if len(feature["shape"]) > 1 else values[..., tf.newaxis])
                 continue
-            vectors = self._gather(self.category_tables[name], values)
+            categories = self._gather(self.category_tables[name], values)
             if len(feature["shape"]) > 1:
-                weights = tf.cast(values > 0, vectors.dtype)[..., tf.newaxis]
-                vectors = tf.math.divide_no_nan(
-                    tf.reduce_sum(vectors * weights, -2), tf.reduce_sum(weights, -2)
+                weights = tf.cast(values > 0, categories.dtype)[..., tf.newaxis]
+                categories = tf.math.divide_no_nan(
+                    tf.reduce_sum(categories * weights, -2), tf.reduce_sum(weights, -2)
                 )
-            parts.append(vectors)
+            parts.append(categories)
         hidden = tf.concat(parts, axis=-1)
         for dense in self.mlp:
             hidden = dense(hidden)
         return hidden
-
-    def candidate_table(self) -> tf.Tensor:
-        """All `vocabulary_size` items as candidates: [V, D] float."""
-        if not self.built:
-            self.build()
-        if not self.mlp:
-            return tf.cast(tf.convert_to_tensor(self.item_table), self.compute_dtype)
-        return self.candidates(tf.range(self.vocabulary_size))
 
     def call(
         self,
         item_ids: tf.Tensor,
         labels: tf.Tensor | None = None,
         interaction_types: tf.Tensor | None = None,
+        item_times: tf.Tensor | None = None,
+        training: bool | None = None,
     ) -> tf.Tensor:
-        embedded = self.candidates(item_ids)
+        embedded = self.candidates(item_ids, training)
         if self.interaction_embedding:
-            # Two rows: a blend costs less than a gather, and its gradient much less.
-            table = tf.cast(tf.convert_to_tensor(self.label_table), embedded.dtype)
-            if labels is None:
-                embedded += table[1]
-            else:
-                positive = tf.cast(labels, embedded.dtype)[..., tf.newaxis]
-                embedded += positive * table[1] + (1 - positive) * table[0]
+            labels = tf.ones_like(embedded[..., 0]) if labels is None else labels
+            negative = 1 - tf.cast(labels, embedded.dtype)[..., tf.newaxis]
+            scale, shift = (
+                tf.cast(tf.convert_to_tensor(vector), embedded.dtype)
+                for vector in (self.negative_scale, self.negative_shift)
+            )
+            embedded += negative * (embedded * (scale - 1) + shift)
         if self.num_interaction_types and interaction_types is not None:
             embedded += self._gather(self.interaction_type_table, interaction_types)
-        return embedded
+        if self.time_gaps is not None and item_times is not None:
+            embedded += self.time_gaps(item_times, item_ids)
+        return self.dropout_layer(embedded, training=training)
 
     def _gather(self, table: Any, indices: tf.Tensor) -> tf.Tensor:
         return tf.cast(tf.gather(table, indices), self.compute_dtype)
@@ -219,8 +317,28 @@ class ItemEmbedding(keras.layers.Layer):
             interaction_embedding=self.interaction_embedding,
             num_interaction_types=self.num_interaction_types,
             embeddings_initializer=keras.initializers.serialize(self.embeddings_initializer),
+            id_dropout=self.id_dropout,
+            num_new_items=self.num_new_items,
+            num_item_time_buckets=self.num_item_time_buckets,
+            normalize=self.normalize,
+            history_dropout=self.history_dropout,
         )
         return config
+
+
+class _TaughtItems:
+    """Candidates as `ItemEmbedding.taught` describes them."""
+
+    def __init__(self, items: ItemEmbedding, training: bool) -> None:
+        self.vocabulary_size = items.vocabulary_size - items.num_new_items
+        self._items = items
+        self._training = training
+
+    def candidates(self, item_ids: tf.Tensor) -> tf.Tensor:
+        return self._items.candidates(item_ids, self._training)
+
+    def candidate_table(self) -> tf.Tensor:
+        return self._items.candidate_table(self._training)[: self.vocabulary_size]
 
 
 def _describe(name: str, values: np.ndarray, vocabulary_size: int) -> Config:

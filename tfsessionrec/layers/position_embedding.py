@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.types import Config
 
 
@@ -42,11 +43,7 @@ class PositionEmbedding(keras.layers.Layer):
         self, max_length: int = 256, embeddings_initializer: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(max_length, int) or max_length < 1:
-            raise ValueError(
-                f"`max_length` should be a positive integer. Received: `max_length`={max_length!r}"
-            )
-        self.max_length = max_length
+        self.max_length = positive_integer("max_length", max_length)
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.checks import positive_integer, rate
 from tfsessionrec.types import Config
 
 
@@ -57,28 +58,17 @@ class TransformerBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(num_heads, int) or num_heads < 1:
-            raise ValueError(
-                f"`num_heads` should be a positive integer. Received: `num_heads`={num_heads!r}"
-            )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` should be in [0, 1). Received: `dropout`={dropout!r}")
         if feed_forward not in ("relu", "gated"):
             raise ValueError(
                 '`feed_forward` should be "relu" or "gated". Received: '
                 f"`feed_forward`={feed_forward!r}"
             )
-        if not 0 <= stochastic_depth < 1:
-            raise ValueError(
-                "`stochastic_depth` should be in [0, 1). Received: "
-                f"`stochastic_depth`={stochastic_depth!r}"
-            )
-        self.num_heads = num_heads
+        self.num_heads = positive_integer("num_heads", num_heads)
         self.intermediate_dim = intermediate_dim
-        self.dropout = dropout
+        self.dropout = rate("dropout", dropout)
         self.causal = causal
         self.feed_forward = feed_forward
-        self.stochastic_depth = stochastic_depth
+        self.stochastic_depth = rate("stochastic_depth", stochastic_depth)
 
     def build(self, input_shape: Any) -> None:
         dim = int(input_shape[-1])

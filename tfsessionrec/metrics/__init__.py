@@ -1,5 +1,6 @@
 """Ranking metrics: Keras metrics over scored lists, and NumPy functions of ranks."""
 
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.metrics.hit_rate_at_k import HitRateAtK
 from tfsessionrec.metrics.mrr_at_k import MRRAtK
 from tfsessionrec.metrics.ndcg_at_k import NDCGAtK
@@ -11,7 +12,6 @@ from tfsessionrec.metrics.ranking_metrics import (
     mrr,
     ndcg,
     pair_auc,
-    positive_integer,
     recall,
 )
 from tfsessionrec.metrics.recall_at_k import RecallAtK

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
-from tfsessionrec.metrics.ranking_metrics import positive_integer
+from tfsessionrec.checks import positive_integer
 
 
 class RankingMetric(keras.metrics.Metric):

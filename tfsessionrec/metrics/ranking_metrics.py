@@ -9,35 +9,12 @@ List metrics (`first_taken_rank`, `pair_auc`) are functions of the scores of the
 query was shown.
 """
 
-import operator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-
-def positive_integer(name: str, value: Any) -> int:
-    """Returns `value` as an int.
-
-    Args:
-        name: What the argument is called, for the message.
-        value: Anything.
-
-    Raises:
-        ValueError: If `value` is not a positive integer.
-
-    Example:
-
-    >>> positive_integer("k", 20)
-    20
-    """
-    try:
-        number = 0 if isinstance(value, bool | np.bool_) else operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ValueError(f"`{name}` should be a positive integer. Received: `{name}`={value!r}")
-    return number
+from tfsessionrec.checks import positive_integer
 
 
 def _hits(ranks: ArrayLike, k: int) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.float64]]:

@@ -1,9 +1,10 @@
-"""Optimisers whose step does not grow with the catalogue."""
+"""Optimisers whose step does not grow with the catalogue, and a learning rate for them."""
 
 from tfsessionrec.backend import require_legacy_keras
 
 require_legacy_keras("tfsessionrec.optimizers")
 
+from tfsessionrec.optimizers.cooldown import Cooldown  # noqa: E402
 from tfsessionrec.optimizers.lazy_adam import LazyAdam  # noqa: E402
 
-__all__ = ["LazyAdam"]
+__all__ = ["Cooldown", "LazyAdam"]

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfsessionrec.backend import keras
+from tfsessionrec.layers.candidate_terms import CandidateTerms
 from tfsessionrec.losses import (
     bpr_max_loss,
     catalogue_softmax_loss,
@@ -27,7 +28,7 @@ from tfsessionrec.sampling import (
     popularity_table,
     uniform_candidates,
 )
-from tfsessionrec.scoring import score
+from tfsessionrec.scoring import score, score_pairs
 from tfsessionrec.tasks.reduction import global_mean
 from tfsessionrec.types import Config
 
@@ -84,13 +85,16 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
         score_regularization: lambda of `"bpr_max"`. Defaults to 1.
         popularity_power: Power of the shares that `"popularity"` draws by. Defaults to 1.
         metrics: TFRS factorised metrics, updated on each (position, positive). Slow: rather use
-            `tfsessionrec.evaluation`.
+            `tfsessionrec.evaluation`. Not for interests, which they do not take.
 
     Call arguments:
-        query_embeddings: [B, S - 1, D] float tensor, what each position says of the session after.
+        query_embeddings: [B, S - 1, D] float tensor, what each position says of the session after;
+            or [B, S - 1, N, D] of its interests, of which the best one scores a candidate.
         target: `tfsessionrec.losses.next_session.NextSession` of those positions.
         items: What embeds candidates: an `ItemEmbedding`, or an object with its `candidates`,
             `candidate_table` and `vocabulary_size`.
+        terms: Terms of the candidates' scores at each position's request, as `TrendFeatures` makes
+            them: of B (S - 1) requests, by row. Defaults to none.
         static_shapes: Keeps positions without a target, with weight 0, instead of dropping them.
             Needed under XLA, which wants fixed shapes.
 
@@ -98,7 +102,8 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
         Scalar float32: the mean, 0 without any positive.
 
     Raises:
-        ValueError: If an argument is out of range, or `loss` and `negatives` do not go together.
+        ValueError: If an argument is out of range, or `loss` and `negatives`, or interests and
+            `metrics` do not go together.
 
     Example:
 
@@ -200,8 +205,9 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
         items: Candidates,
         static_shapes: bool = False,
         compute_metrics: bool = True,
+        terms: CandidateTerms | None = None,
     ) -> tf.Tensor:
-        loss = self.loss_sum(query_embeddings, target, items, static_shapes, compute_metrics)
+        loss = self.loss_sum(query_embeddings, target, items, static_shapes, compute_metrics, terms)
         mean = global_mean(loss)
         if compute_metrics:
             self.loss_mean.update_state(loss.mean, sample_weight=loss.count)
@@ -214,10 +220,12 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
         items: Candidates,
         static_shapes: bool = False,
         compute_metrics: bool = False,
+        terms: CandidateTerms | None = None,
     ) -> LossSum:
         """The loss before its reduction, as a `LossSum`."""
-        dim, width = query_embeddings.shape[-1], tf.shape(target.item_ids)[-1]
-        queries = tf.cast(tf.reshape(query_embeddings, [-1, dim]), tf.float32) / self.temperature
+        interests, width = query_embeddings.shape.rank == 4, tf.shape(target.item_ids)[-1]
+        queries = tf.reshape(query_embeddings, [-1, *query_embeddings.shape[2:]])
+        queries = tf.cast(queries, tf.float32) / self.temperature
         ids = tf.reshape(target.item_ids, [-1, width])
         positive = tf.reshape(target.positive, [-1, width])
         if not static_shapes:
@@ -226,6 +234,10 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
             queries = tf.boolean_mask(queries, has_target)
             ids = tf.boolean_mask(ids, has_target)
             positive = tf.boolean_mask(positive, has_target)
+            if terms is not None:
+                terms = terms.select(has_target)
+        if terms is not None:
+            terms = terms._replace(gates=terms.gates / self.temperature)
         ids = tf.where(positive, ids, -1)
 
         # (position, positive) pairs, by position
@@ -237,18 +249,37 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
             weights = tf.boolean_mask(weights, weights)
         pair_ids = tf.maximum(pair_ids, 0)
         if compute_metrics:
+            if interests and self.factorized_metrics:
+                raise ValueError(
+                    "`metrics` should be None for queries of several interests: TFRS's factorised "
+                    "metrics take [queries, dim] only. Received: `query_embeddings` with shape "
+                    f"{tuple(query_embeddings.shape)}; see `tfsessionrec.evaluation`"
+                )
             for metric in self.factorized_metrics:
                 metric.update_state(
                     tf.gather(queries, pair_rows), items.candidates(pair_ids), sample_weight=weights
                 )
         if self.negatives == "full":
             first = self.first_item_index
-            return catalogue_softmax_loss(queries, items.candidate_table()[first:], ids - first)
+            table = items.candidate_table()[first:]
+            if terms is None:
+                return catalogue_softmax_loss(queries, table, ids - first)
+            every = tf.range(first, items.vocabulary_size)
+            return catalogue_softmax_loss(
+                queries,
+                table,
+                ids - first,
+                gates=terms.gates,
+                features=lambda rows: terms.gather(rows).features(every),
+            )
         sampled = self._sample(pair_ids, weights, items.vocabulary_size)
-        negative_logits = score(queries, items.candidates(sampled.ids))
-        positive_logits = tf.reduce_sum(
-            tf.gather(queries, pair_rows) * tf.cast(items.candidates(pair_ids), tf.float32), axis=-1
+        negative_logits = score(queries, items.candidates(sampled.ids), interests)
+        positive_logits = score_pairs(
+            tf.gather(queries, pair_rows), items.candidates(pair_ids), interests
         )
+        if terms is not None:
+            negative_logits += terms(sampled.ids)
+            positive_logits += terms.gather(pair_rows)(pair_ids[:, tf.newaxis])[:, 0]
         log_count, log_count_of = sampled.log_expected_count, sampled.log_expected_count_of
         if self.loss_name == "softmax":
             negative_logits -= log_count

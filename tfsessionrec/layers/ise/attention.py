@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.layers.ise.base import ItemSessionEncoder
 from tfsessionrec.types import Config
 
@@ -43,11 +44,7 @@ class AttentionISE(ItemSessionEncoder):
 
     def __init__(self, hidden_dim: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if hidden_dim is not None and (not isinstance(hidden_dim, int) or hidden_dim < 1):
-            raise ValueError(
-                f"`hidden_dim` should be a positive integer. Received: `hidden_dim`={hidden_dim!r}"
-            )
-        self.hidden_dim = hidden_dim
+        self.hidden_dim = None if hidden_dim is None else positive_integer("hidden_dim", hidden_dim)
 
     def build(self, input_shape: Any) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy

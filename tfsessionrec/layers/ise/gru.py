@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.checks import positive_integer, rate
 from tfsessionrec.layers.ise.flat import FlatISE
 from tfsessionrec.masking import last_real
 from tfsessionrec.types import Config
@@ -47,14 +48,8 @@ class GRUISE(FlatISE):
 
     def __init__(self, num_layers: int = 1, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(num_layers, int) or num_layers < 1:
-            raise ValueError(
-                f"`num_layers` should be a positive integer. Received: `num_layers`={num_layers!r}"
-            )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` should be in [0, 1). Received: `dropout`={dropout!r}")
-        self.num_layers = num_layers
-        self.dropout = dropout
+        self.num_layers = positive_integer("num_layers", num_layers)
+        self.dropout = rate("dropout", dropout)
 
     def build(self, input_shape: Any) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.checks import positive_integer, rate
 from tfsessionrec.layers.ise.flat import FlatISE
 from tfsessionrec.masking import last_real
 from tfsessionrec.types import Config
@@ -54,16 +55,9 @@ class NARMISE(FlatISE):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if hidden_dim is not None and (not isinstance(hidden_dim, int) or hidden_dim < 1):
-            raise ValueError(
-                f"`hidden_dim` should be a positive integer. Received: `hidden_dim`={hidden_dim!r}"
-            )
-        for name, rate in (("input_dropout", input_dropout), ("output_dropout", output_dropout)):
-            if not 0 <= rate < 1:
-                raise ValueError(f"`{name}` should be in [0, 1). Received: `{name}`={rate!r}")
-        self.hidden_dim = hidden_dim
-        self.input_dropout = input_dropout
-        self.output_dropout = output_dropout
+        self.hidden_dim = None if hidden_dim is None else positive_integer("hidden_dim", hidden_dim)
+        self.input_dropout = rate("input_dropout", input_dropout)
+        self.output_dropout = rate("output_dropout", output_dropout)
 
     def build(self, input_shape: Any) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.layers.ise.flat import FlatISE
 from tfsessionrec.masking import last_real
 from tfsessionrec.types import Config
@@ -51,11 +52,7 @@ class SRGNNISE(FlatISE):
 
     def __init__(self, num_steps: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(num_steps, int) or num_steps < 1:
-            raise ValueError(
-                f"`num_steps` should be a positive integer. Received: `num_steps`={num_steps!r}"
-            )
-        self.num_steps = num_steps
+        self.num_steps = positive_integer("num_steps", num_steps)
 
     def build(self, input_shape: Any) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.layers.ise.flat import FlatISE
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.layers.transformer_block import TransformerBlock
@@ -58,11 +59,7 @@ class TransformerISE(FlatISE):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(num_layers, int) or num_layers < 1:
-            raise ValueError(
-                f"`num_layers` should be a positive integer. Received: `num_layers`={num_layers!r}"
-            )
-        self.num_layers = num_layers
+        self.num_layers = positive_integer("num_layers", num_layers)
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
         self.dropout = dropout

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.checks import positive_integer, rate
 from tfsessionrec.layers.sse.base import SessionSequenceEncoder
 from tfsessionrec.types import Config
 
@@ -16,11 +17,13 @@ class GRUSSE(SessionSequenceEncoder):
     `z, r = sigmoid(W x_t + U h_{t-1} + b)`, `c = tanh(W_c x_t + b_c + r ⊙ (U_c h_{t-1} + d_c))`,
     `h_t = z ⊙ h_{t-1} + (1 - z) ⊙ c`; the outputs of a layer are the inputs of the next, dropout
     on the sessions and on the outputs of each layer. The arguments of `keras.layers.GRU` are
-    those that cuDNN takes.
+    those that cuDNN takes. With `scale_inputs`, `x_t = sqrt(D) S_t`, as SASRec scales its inputs.
 
     Args:
         num_layers: GRU layers, each of width D. Defaults to 1.
         dropout: Dropout rate in [0, 1). Defaults to 0.2.
+        scale_inputs: Whether the sessions are multiplied by sqrt(D): item tables start small, and
+            small inputs hardly move the gates. Defaults to False.
 
     Call arguments:
         session_embeddings: [B, S, D] float tensor, oldest first, padding last.
@@ -44,16 +47,17 @@ class GRUSSE(SessionSequenceEncoder):
         first version, and cuDNN.
     """
 
-    def __init__(self, num_layers: int = 1, dropout: float = 0.2, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_layers: int = 1,
+        dropout: float = 0.2,
+        scale_inputs: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(num_layers, int) or num_layers < 1:
-            raise ValueError(
-                f"`num_layers` should be a positive integer. Received: `num_layers`={num_layers!r}"
-            )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` should be in [0, 1). Received: `dropout`={dropout!r}")
-        self.num_layers = num_layers
-        self.dropout = dropout
+        self.num_layers = positive_integer("num_layers", num_layers)
+        self.dropout = rate("dropout", dropout)
+        self.scale_inputs = scale_inputs
 
     def build(self, input_shape: Any) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy
@@ -74,12 +78,17 @@ class GRUSSE(SessionSequenceEncoder):
         session_times: tf.Tensor | None,
         training: bool | None,
     ) -> tf.Tensor:
-        hidden = self.layer_dropout(session_embeddings, training=training)
+        hidden = session_embeddings
+        if self.scale_inputs:
+            hidden *= tf.cast(hidden.shape[-1] ** 0.5, hidden.dtype)
+        hidden = self.layer_dropout(hidden, training=training)
         for layer in self.recurrent_layers:
             hidden = self.layer_dropout(layer(hidden, training=training), training=training)
         return hidden
 
     def get_config(self) -> Config:
         config = super().get_config()
-        config.update(num_layers=self.num_layers, dropout=self.dropout)
+        config.update(
+            num_layers=self.num_layers, dropout=self.dropout, scale_inputs=self.scale_inputs
+        )
         return config

@@ -4,15 +4,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.backend import keras
 from tfsessionrec.layers.hstu_block import HSTUBlock
-from tfsessionrec.layers.position_embedding import PositionEmbedding
-from tfsessionrec.layers.sse.base import SessionSequenceEncoder
+from tfsessionrec.layers.sse.stacked import StackedSSE
 from tfsessionrec.types import Config
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
-class HSTUSSE(SessionSequenceEncoder):
+class HSTUSSE(StackedSSE):
     """Pointwise aggregated attention over the sessions, with position and time bias, as in HSTU.
 
     `H_0 = Dropout(sqrt(D) S + P)`, `H_l = HSTUBlock(H_{l-1}, times)`, `O = LN(H_L)`. The block's
@@ -62,62 +61,25 @@ class HSTUSSE(SessionSequenceEncoder):
         num_time_buckets: int = 64,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if not isinstance(num_layers, int) or num_layers < 1:
-            raise ValueError(
-                f"`num_layers` should be a positive integer. Received: `num_layers`={num_layers!r}"
-            )
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.dropout = dropout
-        self.max_length = max_length
+        super().__init__(num_layers, num_heads, dropout, max_length, **kwargs)
         self.num_time_buckets = num_time_buckets
 
-    def build(self, input_shape: Any) -> None:
-        shape, policy = (None, None, int(input_shape[-1])), self.dtype_policy
-        self.position_embedding = PositionEmbedding(
-            self.max_length, name="position_embedding", dtype=policy
+    def make_block(self, index: int, **kwargs: Any) -> HSTUBlock:
+        return HSTUBlock(
+            self.num_heads, self.dropout, self.max_length, self.num_time_buckets, **kwargs
         )
-        self.blocks = [
-            HSTUBlock(
-                self.num_heads,
-                self.dropout,
-                self.max_length,
-                self.num_time_buckets,
-                name=f"block_{index}",
-                dtype=policy,
-            )
-            for index in range(self.num_layers)
-        ]
-        self.input_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
-        self.output_norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, name="output_norm", dtype=policy
-        )
-        for layer in (self.position_embedding, *self.blocks, self.output_norm):
-            build_sublayer(layer, shape)
-        self.built = True
 
-    def encode(
+    def apply_block(
         self,
-        session_embeddings: tf.Tensor,
+        block: Any,
+        hidden: tf.Tensor,
         padding_mask: tf.Tensor,
         session_times: tf.Tensor | None,
         training: bool | None,
     ) -> tf.Tensor:
-        scale = tf.cast(session_embeddings.shape[-1] ** 0.5, session_embeddings.dtype)
-        hidden = self.position_embedding(session_embeddings * scale)
-        hidden = self.input_dropout(hidden, training=training)
-        for block in self.blocks:
-            hidden = block(hidden, session_times, training=training)
-        return self.output_norm(hidden)
+        return block(hidden, session_times, training=training)
 
     def get_config(self) -> Config:
         config = super().get_config()
-        config.update(
-            num_layers=self.num_layers,
-            num_heads=self.num_heads,
-            dropout=self.dropout,
-            max_length=self.max_length,
-            num_time_buckets=self.num_time_buckets,
-        )
+        config.update(num_time_buckets=self.num_time_buckets)
         return config

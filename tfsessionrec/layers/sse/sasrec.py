@@ -4,15 +4,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.layers.position_embedding import PositionEmbedding
-from tfsessionrec.layers.sse.base import SessionSequenceEncoder
+from tfsessionrec.backend import keras
+from tfsessionrec.layers.sse.stacked import StackedSSE
 from tfsessionrec.layers.transformer_block import TransformerBlock
 from tfsessionrec.types import Config
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
-class SASRecSSE(SessionSequenceEncoder):
+class SASRecSSE(StackedSSE):
     """Causal self-attention over the sessions, as in SASRec.
 
     `H_0 = Dropout(sqrt(D) S + P)`, `H_l = TransformerBlock(H_{l-1})`, `O = LN(H_L)`: pre-norm
@@ -61,66 +60,35 @@ class SASRecSSE(SessionSequenceEncoder):
         stochastic_depth: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if not isinstance(num_layers, int) or num_layers < 1:
-            raise ValueError(
-                f"`num_layers` should be a positive integer. Received: `num_layers`={num_layers!r}"
-            )
-        self.num_layers = num_layers
-        self.num_heads = num_heads
+        super().__init__(num_layers, num_heads, dropout, max_length, **kwargs)
         self.intermediate_dim = intermediate_dim
-        self.dropout = dropout
-        self.max_length = max_length
         self.feed_forward = feed_forward
         self.stochastic_depth = stochastic_depth
 
-    def build(self, input_shape: Any) -> None:
-        shape, policy = (None, None, int(input_shape[-1])), self.dtype_policy
-        self.position_embedding = PositionEmbedding(
-            self.max_length, name="position_embedding", dtype=policy
+    def make_block(self, index: int, **kwargs: Any) -> TransformerBlock:
+        return TransformerBlock(
+            self.num_heads,
+            self.intermediate_dim,
+            self.dropout,
+            feed_forward=self.feed_forward,
+            stochastic_depth=self.stochastic_depth * (index + 1) / self.num_layers,
+            **kwargs,
         )
-        self.input_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
-        self.blocks = [
-            TransformerBlock(
-                self.num_heads,
-                self.intermediate_dim,
-                self.dropout,
-                feed_forward=self.feed_forward,
-                stochastic_depth=self.stochastic_depth * (index + 1) / self.num_layers,
-                name=f"block_{index}",
-                dtype=policy,
-            )
-            for index in range(self.num_layers)
-        ]
-        self.output_norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, name="output_norm", dtype=policy
-        )
-        for layer in (self.position_embedding, *self.blocks, self.output_norm):
-            build_sublayer(layer, shape)
-        self.built = True
 
-    def encode(
+    def apply_block(
         self,
-        session_embeddings: tf.Tensor,
+        block: Any,
+        hidden: tf.Tensor,
         padding_mask: tf.Tensor,
         session_times: tf.Tensor | None,
         training: bool | None,
     ) -> tf.Tensor:
-        scale = tf.cast(session_embeddings.shape[-1] ** 0.5, session_embeddings.dtype)
-        hidden = self.position_embedding(session_embeddings * scale)
-        hidden = self.input_dropout(hidden, training=training)
-        for block in self.blocks:
-            hidden = block(hidden, padding_mask, training=training)
-        return self.output_norm(hidden)
+        return block(hidden, padding_mask, training=training)
 
     def get_config(self) -> Config:
         config = super().get_config()
         config.update(
-            num_layers=self.num_layers,
-            num_heads=self.num_heads,
             intermediate_dim=self.intermediate_dim,
-            dropout=self.dropout,
-            max_length=self.max_length,
             feed_forward=self.feed_forward,
             stochastic_depth=self.stochastic_depth,
         )

@@ -1,0 +1,45 @@
+"""Checks of arguments that many layers and functions take."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+
+def positive_integer(name: str, value: Any) -> int:
+    """Returns `value` as an int.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: Anything.
+
+    Raises:
+        ValueError: If `value` is not a positive integer.
+
+    Example:
+
+    >>> positive_integer("k", 20)
+    20
+    """
+    try:
+        number = 0 if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"`{name}` should be a positive integer. Received: `{name}`={value!r}")
+    return number
+
+
+def rate(name: str, value: float) -> float:
+    """Returns `value`, a rate of dropout.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: A number.
+
+    Raises:
+        ValueError: If `value` is not in [0, 1).
+    """
+    if not 0 <= value < 1:
+        raise ValueError(f"`{name}` should be in [0, 1). Received: `{name}`={value!r}")
+    return value

@@ -1,0 +1,160 @@
+"""From a catalogue to the side features of a vocabulary's items."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from tfsessionrec.data.ids import clean_ids
+from tfsessionrec.data.read_events import EventSource, check_column, collect_events, scan_events
+from tfsessionrec.data.vocabulary import Vocabulary
+
+
+def item_features(
+    frame: EventSource,
+    vocabulary: Vocabulary,
+    *,
+    item: str = "item_id",
+    categorical: Sequence[str] = (),
+    multi_hot: Sequence[str] = (),
+    dense: Sequence[str] = (),
+    multi_hot_separator: str = "|",
+) -> dict[str, np.ndarray]:
+    """Turns a catalogue, one row an item, into the `features` of `layers.ItemEmbedding`.
+
+    Categories are numbered by their sorted values, those of the whole catalogue. Dense numbers are
+    standardised, `(x - mean) / std` over the vocabulary's items that are not new, so that new ones
+    change nothing. Padding, out-of-vocabulary buckets and items that the catalogue lacks have no
+    feature: theirs are missing.
+
+    Args:
+        frame: The catalogue: anything that `read_events` takes.
+        vocabulary: Gives each item its row.
+        item: Column of item ids. Defaults to `"item_id"`.
+        categorical: Columns of one category an item: text, whole numbers or booleans. Defaults to
+            none.
+        multi_hot: Columns of several: lists, or text with `multi_hot_separator` between them.
+            Defaults to none.
+        dense: Columns of numbers. Defaults to none.
+        multi_hot_separator: Defaults to `"|"`.
+
+    Returns:
+        One array a column, by its name, with V = `len(vocabulary)` rows: int32 [V] for a
+        categorical one (0 is missing), int32 [V, M] for a multi-hot one (padded with 0), float32
+        [V, 2] for a dense one: the number, 0 where it is missing, and 1 where it is missing.
+
+    Raises:
+        FileNotFoundError: If `frame` names a file that does not exist.
+        ValueError: If a column is missing, is named twice or is of another kind, or an item has
+            two rows.
+
+    Example:
+
+    >>> import polars as pl
+    >>> from tfsessionrec.data import Vocabulary, item_features
+    >>> catalogue = pl.DataFrame({"item_id": ["tea", "rum"], "kind": ["hot", "cold"]})
+    >>> item_features(catalogue, Vocabulary(["tea", "rum"]), categorical=["kind"])
+    {'kind': array([0, 0, 2, 1], dtype=int32)}
+    """
+    lazy = scan_events(frame, argument="frame")
+    names = lazy.collect_schema().names()
+    check_column(names, item, "item")
+    columns: list[str] = []
+    for argument, value in (
+        ("categorical", categorical),
+        ("multi_hot", multi_hot),
+        ("dense", dense),
+    ):
+        if isinstance(value, str):
+            raise ValueError(
+                f"`{argument}` should be a list of columns. Received: `{argument}`={value!r}"
+            )
+        for name in value:
+            check_column(names, name, argument)
+            if name in columns:
+                raise ValueError(f"A column should be one feature. Received: {name!r} twice")
+            columns.append(name)
+    table = collect_events(lazy.select(*dict.fromkeys((item, *columns))), "frame")
+    ids = clean_ids(table[item], "item")
+    twice = ids.is_duplicated()
+    if twice.any():
+        raise ValueError(
+            f"`frame` should have one row an item. Received: {ids.filter(twice)[0]!r} again"
+        )
+    # The row of the catalogue that each index of the vocabulary has, or none.
+    index = vocabulary.lookup(ids)
+    row = np.full(len(vocabulary), -1)
+    known = index >= vocabulary.first_item_index
+    row[index[known]] = np.flatnonzero(known)
+
+    features = {name: _categorical(table[name])[row] for name in categorical}
+    for name in multi_hot:
+        features[name] = _multi_hot(table[name], multi_hot_separator)[row]
+    for name in dense:
+        features[name] = _dense(table[name], row, len(vocabulary) - vocabulary.num_new_items)
+    return features
+
+
+# The encoders of categories end in one row of nothing, which index -1 takes.
+
+
+def _categorical(values: pl.Series) -> np.ndarray:
+    return np.append(_numbered(values, "categorical"), np.int32(0))
+
+
+def _multi_hot(values: pl.Series, separator: str) -> np.ndarray:
+    if values.dtype == pl.String:
+        values = values.str.split(separator)
+    elif isinstance(values.dtype, pl.Array):
+        values = values.arr.to_list()
+    elif not isinstance(values.dtype, pl.List):
+        raise ValueError(
+            "`multi_hot` should name columns of lists or of text. Received: column "
+            f"{values.name!r} of {values.dtype}"
+        )
+    flat = pl.DataFrame({"row": np.arange(len(values)), values.name: values}).explode(values.name)
+    flat = flat.with_columns(index=pl.Series(_numbered(flat[values.name], "multi_hot")))
+    flat = flat.filter(pl.col("index") > 0).unique(["row", "index"], maintain_order=True)
+    rows = flat["row"].to_numpy()
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    bags = np.zeros((len(values) + 1, max(1, place.max(initial=0) + 1)), np.int32)
+    bags[rows, place] = flat["index"].to_numpy()
+    return bags
+
+
+def _numbered(values: pl.Series, argument: str) -> np.ndarray:
+    """1, 2, ... by sorted value; 0 for a missing one and for ""."""
+    if not (
+        values.dtype.is_integer()
+        or values.dtype in (pl.Boolean, pl.String, pl.Null)
+        or isinstance(values.dtype, (pl.Categorical, pl.Enum))
+    ):
+        raise ValueError(
+            f"`{argument}` should name columns of text or whole numbers. Received: column "
+            f"{values.name!r} of {values.dtype}"
+        )
+    text = values.cast(pl.String) if not values.dtype.is_integer() else values
+    if text.dtype == pl.String:
+        text = text.set(text == "", None)
+    return text.rank("dense").fill_null(0).to_numpy().astype(np.int32)
+
+
+def _dense(values: pl.Series, row: np.ndarray, num_taught: int) -> np.ndarray:
+    if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
+        raise ValueError(
+            f"`dense` should name columns of numbers. Received: column {values.name!r} of "
+            f"{values.dtype}"
+        )
+    numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    if np.isinf(numbers).any():
+        raise ValueError(
+            f"`dense` should name columns of finite numbers. Received: infinity in column "
+            f"{values.name!r}"
+        )
+    numbers = np.append(numbers, np.nan)[row]
+    taught = numbers[:num_taught]
+    taught = taught[~np.isnan(taught)]
+    mean, std = (taught.mean(), taught.std()) if len(taught) else (0.0, 0.0)
+    missing = np.isnan(numbers)
+    scaled = np.where(missing, 0.0, (numbers - mean) / (std or 1.0))
+    return np.stack([scaled, missing], axis=1).astype(np.float32)

@@ -1,0 +1,63 @@
+"""A learning rate that is constant, then falls to zero."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfsessionrec.backend import keras
+from tfsessionrec.checks import positive_integer
+
+
+@keras.utils.register_keras_serializable(package="tfsessionrec")
+class Cooldown(keras.optimizers.schedules.LearningRateSchedule):
+    """Constant learning rate with a linear fall to zero over the last steps.
+
+    `lr(t) = learning_rate * min(1, (total_steps - t) / (share * total_steps))`, not below 0.
+
+    Args:
+        learning_rate: The constant rate.
+        total_steps: Steps of the whole training.
+        share: Last share of the steps, in (0, 1], in which the rate falls. Defaults to 0.3.
+
+    Call arguments:
+        step: Integer scalar, from 0.
+
+    Returns:
+        Float32 scalar.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> schedule = Cooldown(0.1, total_steps=10, share=0.5)
+    >>> [round(float(schedule(step)), 2) for step in (0, 5, 6, 9, 10, 11)]
+    [0.1, 0.1, 0.08, 0.02, 0.0, 0.0]
+
+    References:
+        "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations" (Hägele et al.,
+        2024), section 3.
+    """
+
+    def __init__(self, learning_rate: float, total_steps: int, share: float = 0.3) -> None:
+        super().__init__()
+        if not learning_rate > 0:
+            raise ValueError(
+                f"`learning_rate` should be positive. Received: `learning_rate`={learning_rate!r}"
+            )
+        if not 0 < share <= 1:
+            raise ValueError(f"`share` should be in (0, 1]. Received: `share`={share!r}")
+        self.learning_rate = float(learning_rate)
+        self.total_steps = positive_integer("total_steps", total_steps)
+        self.share = float(share)
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        left = tf.cast(self.total_steps - tf.cast(step, tf.int64), tf.float32)
+        return self.learning_rate * tf.clip_by_value(left / (self.share * self.total_steps), 0, 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "learning_rate": self.learning_rate,
+            "total_steps": self.total_steps,
+            "share": self.share,
+        }
