@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from tfsessionrec.cli.protocols import expand_targets, queries
+from tfsessionrec.cli.protocols import queries
 from tfsessionrec.data import Sessions, Vocabulary, sessionize
 
 SESSIONS = {
@@ -30,12 +30,18 @@ def sessions() -> Sessions:
 
 
 def asked(
-    protocol: str, sessions: Sessions, *, next_item: bool, max_sessions: int = 50
+    protocol: str,
+    sessions: Sessions,
+    *,
+    next_item: bool,
+    max_sessions: int = 50,
+    whole_history: bool = False,
 ) -> list[tuple[list[list[str]], set[str]]]:
     """(sessions of the history, targets) of every query, as evaluation reads the batches."""
     vocabulary = Vocabulary(["a", "b", "c", "d", "e", "f"])
     training = {
         "next_item": next_item,
+        "whole_history": whole_history,
         "max_sessions": max_sessions,
         "max_items": 1 if next_item else 20,
     }
@@ -92,6 +98,29 @@ def test_next_item_with_cut_histories_asks_everything(sessions: Sessions, longes
     assert cut == sorted([(history[-longest:], item) for history, item in whole], key=str)
 
 
+def test_rest_of_session(sessions: Sessions) -> None:
+    expected = [
+        ([["a"]], {"b"}),
+        ([["a", "b"], ["c"], ["d"]], {"e", "f"}),
+        ([["a", "b"], ["c"], ["d", "e"]], {"f"}),
+        ([["b"]], {"c"}),
+        ([["a"], ["b", "a"]], {"c"}),
+    ]
+    assert asked("rest_of_session", sessions, next_item=False) == sorted(expected, key=str)
+    # The same questions to a next-item model: what was not taken is no item of its history.
+    flat = [([[item] for visit in history for item in visit], rest) for history, rest in expected]
+    flat[4] = ([["a"], ["b"]], {"c"})
+    assert asked("rest_of_session", sessions, next_item=True) == sorted(flat, key=str)
+
+
+@pytest.mark.parametrize("protocol", ["next_item", "rest_of_session", "next_session"])
+def test_the_whole_history_as_one_session(sessions: Sessions, protocol: str) -> None:
+    one = asked(protocol, sessions, next_item=False, max_sessions=1, whole_history=True)
+    items = asked(protocol, sessions, next_item=True)
+    merged = [([[item for (item,) in history]], targets) for history, targets in items]
+    assert one == sorted(merged, key=str)
+
+
 @pytest.mark.parametrize("next_item", [False, True])
 def test_next_session(sessions: Sessions, next_item: bool) -> None:
     history = [["a"], ["b"]] if next_item else [["a", "b"]]
@@ -105,10 +134,15 @@ def test_next_session(sessions: Sessions, next_item: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("next_item", [False, True])
-def test_ranking_shows_everything_that_was_shown(sessions: Sessions, next_item: bool) -> None:
+@pytest.mark.parametrize("read", ["sessions", "items", "whole"])
+def test_ranking_shows_everything_that_was_shown(sessions: Sessions, read: str) -> None:
     vocabulary = Vocabulary(["a", "b", "c", "d", "e", "f"])
-    training = {"next_item": next_item, "max_sessions": 50, "max_items": 1}
+    training = {
+        "next_item": read == "items",
+        "whole_history": read == "whole",
+        "max_sessions": 1 if read == "whole" else 50,
+        "max_items": 2 if read == "whole" else 1,
+    }
     (batch,) = queries("ranking", sessions, vocabulary, training)
     target = batch["is_target"].numpy()
     shown = [
@@ -116,6 +150,8 @@ def test_ranking_shows_everything_that_was_shown(sessions: Sessions, next_item: 
         for items, labels in zip(batch["item_ids"].numpy()[target], batch["labels"].numpy()[target])
     ]
     assert shown == [(["c"], [1]), (["d", "e", "f"], [1, 1, 1]), (["b", "a", "c"], [1, 0, 1])]
+    if read == "whole":
+        assert (batch["item_ids"].numpy()[:, 0] > 0).sum(1).max() == 2
 
 
 def test_ranking_may_ask_for_first_sessions(sessions: Sessions) -> None:
@@ -128,30 +164,11 @@ def test_ranking_may_ask_for_first_sessions(sessions: Sessions) -> None:
 
 def test_only_targets_are_asked_for(sessions: Sessions) -> None:
     last = sessions.events.with_columns(is_target=pl.col("session_index") == 2)
-    for protocol in ("next_item", "next_session"):
+    for protocol in ("next_item", "rest_of_session", "next_session"):
         for next_item in (False, True):
             for history, targets in asked(protocol, Sessions(last), next_item=next_item):
                 assert {item for visit in history for item in visit} >= {"a", "b", "c"}
                 assert targets <= {"d", "e", "f"}
-
-
-def test_expand_targets_keeps_the_newest(sessions: Sessions) -> None:
-    rows = expand_targets(sessions, max_sessions=1).events
-    assert rows.select("user_id", "session_index", "item_id", "is_target").rows() == [
-        (0, 0, "a", False),
-        (0, 0, "b", False),
-        (0, 1, "c", True),
-        (1, 0, "c", False),
-        (1, 1, "d", True),
-        (1, 1, "e", True),
-        (1, 1, "f", True),
-        (2, 0, "a", False),
-        (2, 1, "b", True),
-        (2, 1, "a", True),
-        (2, 1, "c", True),
-    ]
-    with pytest.raises(ValueError, match="after something else of the same user"):
-        expand_targets(sessions.filter_users(["bob"]), max_sessions=1)
 
 
 def test_unknown_protocol(sessions: Sessions) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tfsessionrec.cli.main import main
 from tfsessionrec.cli.model_directory import ModelDirectory, build_model
 from tfsessionrec.cli.train import training_dataset
-from tfsessionrec.optimizers import LazyAdam
+from tfsessionrec.optimizers import Cooldown, LazyAdam
 
 Train = Callable[..., int]
 
@@ -69,7 +69,9 @@ def test_a_directory_is_not_overwritten_unasked(
 def test_resume_takes_up_weights_and_optimizer(trained: pathlib.Path) -> None:
     directory = ModelDirectory(trained)
     model = build_model(directory.settings(), directory.vocabulary())
-    model.compile(optimizer=LazyAdam(0.5, beta_2=0.98))
+    cooldown = directory.settings().training["cooldown"]
+    rate = Cooldown(0.5, 10, cooldown) if cooldown else 0.5
+    model.compile(optimizer=LazyAdam(rate, beta_2=0.98))
     assert len(directory.restore(model)) == 3
     for restored, loaded in zip(model.trainable_variables, weights(trained), strict=True):
         np.testing.assert_array_equal(restored, loaded)

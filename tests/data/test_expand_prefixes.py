@@ -108,3 +108,55 @@ def test_against_plain_python(events: list[tuple]) -> None:
         rows = expand_prefixes(sessions).events.group_by("user_id", "session_index").agg("item_id")
         rows = rows.sort("user_id", "session_index").group_by("user_id", maintain_order=True)
         assert rows.agg("item_id")["item_id"].to_list() == expected
+
+
+def test_the_rest_of_the_session(sessions: Sessions, show: Show) -> None:
+    # the same prefixes as for the next item, and all that was shown from there on
+    assert show(expand_prefixes(sessions, target="rest"), True) == [
+        "0 0: a",
+        "0 1: b *",
+        "1 0: a b",
+        "1 1: c-",
+        "1 2: d e- f *",
+        "2 0: a b",
+        "2 1: c- d e-",
+        "2 2: f *",
+    ]
+
+
+def test_the_rest_of_an_anonymous_session(table: Table, show: Show) -> None:
+    log = table("""
+        session  item_id  timestamp
+        s        a        1
+        s        b        2
+        s        a        3
+        t        c        4
+    """)
+    assert show(expand_prefixes(sessionize(log, session="session"), target="rest"), True) == [
+        "0 0: a",
+        "0 1: b a *",
+        "1 0: a b",
+        "1 1: a *",
+    ]
+
+
+@pytest.mark.parametrize("target", ["next", "rest"])
+def test_the_newest_sessions_of_a_history(sessions: Sessions, show: Show, target: str) -> None:
+    rest = "d e- f" if target == "rest" else "d"
+    assert show(expand_prefixes(sessions, target, max_sessions=1), True) == [
+        "0 0: a",
+        "0 1: b *",
+        "1 0: c-",
+        f"1 1: {rest} *",
+        "2 0: c- d e-",
+        "2 1: f *",
+    ]
+    whole = expand_prefixes(sessions, target)
+    assert show(expand_prefixes(sessions, target, max_sessions=2)) == show(whole)
+
+
+def test_bad_arguments(sessions: Sessions) -> None:
+    with pytest.raises(ValueError, match=r"`target` should be 'next' or 'rest'. .*'all'"):
+        expand_prefixes(sessions, target="all")
+    with pytest.raises(ValueError, match=r"`max_sessions` should be a positive integer. .*=0"):
+        expand_prefixes(sessions, max_sessions=0)

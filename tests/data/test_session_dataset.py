@@ -149,6 +149,62 @@ def test_context_columns(sessions, vocabulary):
     assert batch["price"][0].tolist() == [[2.5, 9, 0, 0], [9, 0, 0, 0], [0, 2.5, 9, 4]]
 
 
+def test_item_times(sessions, vocabulary):
+    (batch,) = batches(session_dataset(sessions, vocabulary, item_times=True, max_items=3))
+    assert batch["item_times"].dtype == np.int64
+    assert batch["item_times"].tolist() == [
+        [[10, 11, 0], [20, 0, 0], [31, 32, 33]],
+        [[12, 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[40, 41, 0], [50, 0, 0], [0, 0, 0]],
+    ]
+
+
+def test_session_context_is_the_first_row_of_each_session(sessions, vocabulary):
+    # The first row of a3, jam at no price, is cut off.
+    (batch,) = batches(
+        session_dataset(sessions, vocabulary, session_context=["price"], max_items=2)
+    )
+    assert batch["price"].dtype == np.float64
+    assert batch["price"].tolist() == [[2.5, 9, 0], [2.5, 0, 0], [4, 7, 0]]
+    (batch,) = batches(
+        session_dataset(
+            sessions,
+            vocabulary,
+            session_context={"interaction_type": ["cart", "click"], "price": None},
+        )
+    )
+    assert batch["interaction_type"].dtype == np.int32
+    assert batch["interaction_type"].tolist() == [[2, 1, 2], [1, 0, 0], [2, 2, 0]]
+    assert batch["price"].tolist() == [[2.5, 9, 0], [2.5, 0, 0], [4, 7, 0]]
+    # a history without the last session, and static shapes
+    (batch,) = batches(
+        session_dataset(
+            sessions,
+            vocabulary,
+            session_context={"interaction_type": ["click"]},
+            targets="last",
+            max_sessions=3,
+            static_shapes=True,
+        )
+    )
+    assert batch["interaction_type"].tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 0]]
+
+
+def test_bad_session_context(sessions, vocabulary):
+    for value, message in (
+        ("price", "`session_context` should be a sequence of column names"),
+        (["colour"], "`session_context` names no column of the sessions"),
+        (["session_times"], "`session_context` may not be called as a key of the batch"),
+        (["interaction_type"], "`session_context` columns should be numeric"),
+        ({"interaction_type": ["a", "a"]}, "should be a sequence of distinct categories"),
+        ({"interaction_type": "abc"}, "should be a sequence of distinct categories"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            session_dataset(sessions, vocabulary, session_context=value)
+    with pytest.raises(ValueError, match=r"should not share a column. Received: 'price'"):
+        session_dataset(sessions, vocabulary, context=["price"], session_context=["price"])
+
+
 def test_min_sessions(sessions, vocabulary):
     (batch,) = batches(session_dataset(sessions, vocabulary, min_sessions=2, max_sessions=1))
     assert batch["item_ids"][:, 0, 0].tolist() == [JAM, OOV]  # bob is left out

@@ -239,3 +239,38 @@ def test_load_another_file(tmp_path: pathlib.Path, change: dict) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ValueError, match=r"`path` should be a file that `Vocabulary.save` wrote"):
         Vocabulary.load(path)
+
+
+def test_extend_appends_what_is_new(tmp_path: pathlib.Path) -> None:
+    vocabulary = Vocabulary([30, 10, 20], counts=[1, 5, 0], num_oov_indices=2)
+    longer = vocabulary.extend([20, 7, 30, 5, 7])
+    assert longer.ids.tolist() == [10, 30, 20, 7, 5]
+    assert longer.counts.tolist() == [0, 0, 0, 5, 1, 0, 0, 0]
+    assert (longer.num_new_items, longer.num_oov_indices, vocabulary.num_new_items) == (2, 2, 0)
+    ids = [10, 20, 30]
+    assert longer.lookup(ids).tolist() == vocabulary.lookup(ids).tolist()
+    again = longer.extend([99, 5])
+    assert again.ids.tolist() == [10, 30, 20, 7, 5, 99]
+    assert again.num_new_items == 3
+    longer.save(tmp_path / "v.json")
+    loaded = Vocabulary.load(tmp_path / "v.json")
+    assert loaded.num_new_items == 2
+    assert loaded.ids.tolist() == longer.ids.tolist()
+    # files of before there were new items
+    content = json.loads((tmp_path / "v.json").read_text())
+    del content["num_new_items"]
+    (tmp_path / "v.json").write_text(json.dumps(content))
+    assert Vocabulary.load(tmp_path / "v.json").num_new_items == 0
+
+
+def test_extend_refuses() -> None:
+    vocabulary = Vocabulary(["a", "b"])
+    with pytest.raises(ValueError, match=r"should hold ids of type string. Received: Int64"):
+        vocabulary.extend([1])
+    with pytest.raises(ValueError, match="`ids` should have no missing ids"):
+        vocabulary.extend(["c", None])
+    assert vocabulary.extend([]).ids.tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match=r"`num_new_items` should be .*`num_new_items`=1 of 2 ids"):
+        Vocabulary(["a", "b"], counts=[0, 1], num_new_items=1)
+    with pytest.raises(ValueError, match=r"`num_new_items` should be .*`num_new_items`=2 of 2 ids"):
+        Vocabulary(["a", "b"], num_new_items=2)

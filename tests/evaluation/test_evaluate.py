@@ -68,7 +68,9 @@ def random_batch(rows=30, sessions=5, items=4, seed=0, target_ids=False):
     return {name: tf.constant(value) for name, value in batch.items()}
 
 
-def oracle(table, batches, ks, filter_seen, first=FIRST):
+def oracle(
+    table, batches, ks, filter_seen, first=FIRST, scores_of=lambda query, table: table @ query
+):
     """Every query written out: (targets, seen, scores), then a sort with ties against us."""
     queries, skipped = [], 0
 
@@ -78,7 +80,7 @@ def oracle(table, batches, ks, filter_seen, first=FIRST):
         if targets:
             seen = {item for session in history for item in session if item > 0}
             query = sum((table[i] for session in history for i in session), 0 * table[0])
-            queries.append((targets, seen, table @ query))
+            queries.append((targets, seen, scores_of(query, table)))
         elif any(item > 0 for item in positives):
             skipped += 1
 
@@ -142,6 +144,55 @@ def test_oracle(target_ids, filter_seen, block_size, model_class):
     assert report.num_skipped == skipped
     assert report.options["filter_seen"] is filter_seen
     assert report["hit_rate@500"] == (1.0 if not filter_seen else expected["hit_rate@500"])
+
+
+class Interests(Toy):
+    """Queries of two interests: the toy's own, and its opposite, the first dimension doubled."""
+
+    other = tf.constant([-2.0, -1.0, -1.0])
+
+    def __call__(self, features, training=False):
+        queries = super().__call__(features, training)
+        return tf.stack([queries, queries * self.other], axis=2)
+
+    def encode(self, features):
+        queries = super().encode(features)
+        return tf.stack([queries, queries * self.other], axis=1)
+
+
+@pytest.mark.parametrize("block_size", [1, 2**22])
+@pytest.mark.parametrize("filter_seen", [False, True])
+@pytest.mark.parametrize("target_ids", [False, True])
+def test_oracle_of_interests(target_ids, filter_seen, block_size):
+    batches = [random_batch(30, 5, 4, seed=1, target_ids=target_ids)]
+    model = Interests()
+    other = model.other.numpy()
+
+    def best(queries, table):
+        return np.maximum(table @ queries, table @ (queries * other))
+
+    expected, num_queries, _ = oracle(
+        model.table.numpy(), batches, (1, 5), filter_seen, scores_of=best
+    )
+    report = evaluate(
+        model,
+        batches,
+        (1, 5),
+        filter_seen=filter_seen,
+        first_item_index=FIRST,
+        block_size=block_size,
+    )
+    assert report.metrics == pytest.approx(expected, rel=1e-9)
+    assert report.num_queries == num_queries
+    # with the mean of the interests another list would come out
+    mean, _, _ = oracle(
+        model.table.numpy(),
+        batches,
+        (1, 5),
+        filter_seen,
+        scores_of=lambda queries, table: table @ (queries * (1 + other)) / 2,
+    )
+    assert abs(mean["recall@5"] - expected["recall@5"]) > 0.01
 
 
 @pytest.mark.parametrize("absent", ["labels", "is_target"])
@@ -359,6 +410,10 @@ def test_bad_models():
     with pytest.raises(ValueError, match=r"`model\(features\)` should have the shape \(30, 5, 4\)"):
         evaluate(broken, batch)
     with pytest.raises(ValueError, match=r"`model.encode\(features\)` should have the shape"):
+        evaluate(broken, [random_batch(target_ids=True)])
+    broken = Toy()
+    broken.encode = lambda features: tf.ones([30, 2, 2, 3])
+    with pytest.raises(ValueError, match=r"\(30, 3\).*or one axis more.*\(30, 2, 2, 3\)"):
         evaluate(broken, [random_batch(target_ids=True)])
     broken.candidate_embeddings = lambda: tf.ones([SIZE])
     with pytest.raises(ValueError, match=r"should have the shape \[vocabulary_size, D\]"):

@@ -111,6 +111,24 @@ def test_oracle(seed, monkeypatch):
     assert report["auc"] == pytest.approx(right / pairs)
 
 
+def test_interests_rank_by_the_best():
+    class Interests(tf.Module):
+        def __call__(self, features, training=False):
+            # [B, S, 2, 2]: one interest for each dimension
+            return tf.eye(2, batch_shape=tf.shape(features["item_ids"])[:2])
+
+        def candidate_embeddings(self):
+            # padding, and items of the scores max(3, -5), max(2, 2): the mean ranks 2 first
+            return tf.constant([[0.0, 0.0], [3.0, -5.0], [2.0, 2.0]])
+
+    batch = {"item_ids": [[[1, 0], [2, 1]]], "labels": [[[1, 0], [0, 1]]]}
+    assert evaluate_ranking(Interests(), [batch])["mrr"] == 1.0
+    # an empty history knows nothing: all tie
+    batch = {"item_ids": [[[2, 1], [2, 1]]], "labels": [[[0, 1], [0, 1]]]}
+    report = evaluate_ranking(Interests(), [batch], empty_history=True)
+    assert report["mrr"] == (1 / 2 + 1) / 2
+
+
 @pytest.mark.parametrize(
     "dataset",
     [

@@ -72,6 +72,18 @@ def test_any_block_size(seed, num_candidates, num_targets, block_size):
     np.testing.assert_array_equal(ranks, expected)
 
 
+@pytest.mark.parametrize("block_size", [1, 700, 2**22])
+@pytest.mark.parametrize("num_interests", [1, 3])
+def test_oracle_of_interests(num_interests, block_size):
+    queries, candidates, targets, removed = example(50, 4, num_queries=37 * num_interests)
+    queries = queries.reshape(37, num_interests, 3)
+    ranks = rank_targets(
+        queries, candidates, targets[:37], removed=slices(removed[:37]), block_size=block_size
+    )
+    scores = np.stack([query @ candidates.T for query in queries]).max(axis=1)
+    np.testing.assert_array_equal(ranks, sorted_ranks(scores, targets[:37], removed[:37]))
+
+
 def test_hand_derived():
     candidates = np.array([[5], [3], [3], [1], [3]], np.float32)
     query = np.ones((1, 1), np.float32)

@@ -57,9 +57,8 @@ def query(model: Any, vocabulary: Vocabulary, history: History) -> np.ndarray:
     item_ids = np.zeros((1, MAX_SESSIONS, MAX_ITEMS), np.int32)
     for s, session in enumerate(sessions_of(*history)):
         item_ids[0, s, : len(session)] = vocabulary.lookup(session)
-    if not (item_ids >= vocabulary.first_item_index).any():
-        return np.zeros(model.candidate_embeddings().shape[1], np.float32)
-    return np.asarray(model.encode({"item_ids": tf.constant(item_ids)}))[0]
+    known = (item_ids >= vocabulary.first_item_index).any()
+    return np.asarray(model.encode({"item_ids": tf.constant(item_ids)}))[0] * known
 
 
 def scores(model: Any, vocabulary: Vocabulary, history: History) -> np.ndarray:
@@ -69,7 +68,7 @@ def scores(model: Any, vocabulary: Vocabulary, history: History) -> np.ndarray:
         counts = vocabulary.counts[vocabulary.first_item_index :] + 1.0
         return np.log(counts / counts.sum())
     candidates = np.asarray(model.candidate_embeddings())[vocabulary.first_item_index :]
-    return candidates @ embedding
+    return (candidates @ np.atleast_2d(embedding).T).max(axis=1)  # of its interests, if several
 
 
 def recommendations(

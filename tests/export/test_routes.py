@@ -22,7 +22,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import tfsessionrec
 from tfsessionrec.data import Vocabulary
-from tfsessionrec.export import export_saved_model
+from tfsessionrec.export import export_saved_model, write_trend_file
 
 # Route 1: the TensorFlow C API, in a process without Python.
 
@@ -140,10 +140,11 @@ def test_c_api(
 
 
 @pytest.mark.parametrize(
-    ("name", "limits"),
+    ("name", "limits", "num_interests"),
     [
-        ("sessionrec-sasrec", {"max_sessions": 4, "max_items": 3}),
-        ("sasrec", {"max_sessions": 4, "next_item": True}),
+        ("sessionrec-sasrec", {"max_sessions": 4, "max_items": 3}, 1),
+        ("sessionrec-sasrec", {"max_sessions": 4, "max_items": 3}, 4),
+        ("sasrec", {"max_sessions": 4, "next_item": True}, 1),
     ],
 )
 def test_c_api_with_models_of_this_package(
@@ -152,10 +153,15 @@ def test_c_api_with_models_of_this_package(
     toy: Any,
     name: str,
     limits: dict[str, Any],
+    num_interests: int,
 ) -> None:
     vocabulary = Vocabulary([f"item {n}" for n in range(30)], range(30, 0, -1))
     model = tfsessionrec.models.build(
-        name, vocabulary_size=len(vocabulary), embedding_dim=8, num_heads=1
+        name,
+        vocabulary_size=len(vocabulary),
+        embedding_dim=8,
+        num_heads=1,
+        num_interests=num_interests,
     )
     model.compile(optimizer="adam")
     batch = {"item_ids": np.random.default_rng(0).integers(2, 32, [8, 3, 1], np.int32)}
@@ -166,6 +172,7 @@ def test_c_api_with_models_of_this_package(
     request = {**toy.pad(histories), "k": np.full(8, 100)}
     answer = ask_capi(capi_runner, export, tmp_path, "recommend", **request)
     queries = ask_capi(capi_runner, export, tmp_path, "encode", **toy.pad(histories))
+    assert queries["query_embeddings"].shape == ((8, 8) if num_interests == 1 else (8, 4, 8))
     for row, (ids, session_index) in enumerate(histories):
         if "next_item" in limits:
             session_index = list(range(len(ids)))
@@ -182,6 +189,87 @@ def test_c_api_with_models_of_this_package(
             rtol=1e-4,
             atol=1e-5,
         )
+
+
+def test_c_api_reads_the_trend_anew(tmp_path: pathlib.Path, capi_runner: pathlib.Path) -> None:
+    vocabulary = Vocabulary([f"item {n}" for n in range(9)], range(9, 0, -1))
+    trend = {"half_lives": [50], "follow_half_lives": [80], "refresh": 10}
+    model = tfsessionrec.models.build(
+        "sasrec", vocabulary_size=len(vocabulary), embedding_dim=4, num_heads=1, trend=trend
+    )
+    model.build()
+    model.trend.gate.bias.assign([1.0, 2.0, 3.0])
+    export = export_saved_model(model, tmp_path / "1", vocabulary, next_item=True)
+    indices = np.array([[[5], [3]]])
+    features = {"item_ids": indices, "request_times": np.full((1, 2), 1000)}
+    seen = []
+    for seed in (1, 2):
+        random = np.random.default_rng(seed)
+        times, sessions = np.sort(random.integers(0, 1200, 80)), random.integers(0, 9, 80)
+        model.trend.set_events(random.integers(2, 11, 80), times, sessions)
+        write_trend_file(export / "assets" / "trend.pb", model.trend.table(1000))
+        answer = ask_capi(
+            capi_runner,
+            export,
+            tmp_path,
+            "rank",
+            item_ids=np.array([["item 3", "item 1"]], object),
+            session_index=np.array([[0, 1]]),
+            candidate_ids=vocabulary.ids[np.newaxis],
+        )
+        query = model.encode(features)
+        terms = model.candidate_terms(query, features)(tf.range(2, 11))
+        wanted = tf.matmul(query, model.candidate_embeddings()[2:], transpose_b=True) + terms
+        np.testing.assert_allclose(answer["scores"], wanted, atol=5e-3)
+        seen.append(answer["scores"])
+    assert np.abs(seen[0] - seen[1]).max() > 0.1
+
+
+def test_c_api_with_all_that_a_model_reads(
+    tmp_path: pathlib.Path, capi_runner: pathlib.Path
+) -> None:
+    vocabulary = Vocabulary([f"item {n}" for n in range(30)], range(30, 0, -1))
+    model = tfsessionrec.models.build(
+        "sessionrec-hstu",
+        vocabulary_size=len(vocabulary),
+        embedding_dim=8,
+        num_interaction_types=2,
+        num_item_time_buckets=64,
+        session_context={"device": 3, "basket": None},
+    )
+    model.build()
+    # At their start the tables are too small to be told from rounding.
+    model.set_weights([20 * w if w.ndim < 3 else w for w in model.get_weights()])
+    export = export_saved_model(
+        model,
+        tmp_path / "1",
+        vocabulary,
+        interaction_types=["cart", "click"],
+        session_context={"device": ["phone", "desk", "watch"], "basket": None},
+    )
+    request = {
+        "item_ids": np.array([["item 3", "item 8", "item 1", ""]], object),
+        "session_index": np.array([[0, 0, 1, -1]]),
+        "timestamps": np.array([[1_700_000_000, 1_700_000_030, 1_700_086_400, 0]]),
+        "interaction_types": np.array([["click", "cart", "click", ""]], object),
+        "device": np.array([["desk", "phone", "watch", ""]], object),
+        "basket": np.array([[0.5, 9.0, -1.5, 0.0]]),
+    }
+    a, b, c = vocabulary.lookup(["item 3", "item 8", "item 1"])
+    features = {
+        "item_ids": [[[a, b], [c, 0]]],
+        "session_times": [[1_700_000_000, 1_700_086_400]],
+        "item_times": [[[1_700_000_000, 1_700_000_030], [1_700_086_400, 0]]],
+        "interaction_types": [[[2, 1], [2, 0]]],
+        "device": [[2, 3]],
+        "basket": [[0.5, -1.5]],
+    }
+    expected = model.encode({name: tf.constant(value) for name, value in features.items()})
+    answer = ask_capi(capi_runner, export, tmp_path, "encode", **request)
+    np.testing.assert_allclose(answer["query_embeddings"], expected, rtol=1e-4, atol=1e-5)
+    later = {**request, "timestamps": request["timestamps"] * np.array([[1, 1, 2, 1]])}
+    answer = ask_capi(capi_runner, export, tmp_path, "encode", **later)
+    assert np.abs(answer["query_embeddings"] - expected).max() > 1e-3
 
 
 # Route 2: a session of TensorFlow 1, in a process that never imports this package.

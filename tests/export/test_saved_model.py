@@ -87,6 +87,49 @@ def test_signature_json(export: pathlib.Path, vocabulary: Vocabulary) -> None:
     }
 
 
+def test_interests(tmp_path: pathlib.Path, toy: Any, names: Vocabulary) -> None:
+    model = toy.Model(names)
+    one = model.encode
+    # The second interest is the first without its first dimension, the other way round.
+    other = tf.constant([0.0, -1.0, -1.0, -1.0, -1.0, -1.0])
+    model.encode = lambda features: tf.stack([one(features), one(features) * other], axis=1)
+    export = export_saved_model(
+        model, tmp_path / "1", names, max_sessions=toy.MAX_SESSIONS, max_items=toy.MAX_ITEMS
+    )
+    description = json.loads((export / "signature.json").read_text())
+    assert description["signatures"]["encode"]["outputs"] == {
+        "query_embeddings": {"dtype": "float32", "shape": ["B", "M", "D"]}
+    }
+    assert {key: description["dimensions"][key] for key in "MD"} == {"M": 2, "D": 6}
+    info = meta_graph(export).signature_def["encode"].outputs["query_embeddings"]
+    assert [dim.size for dim in info.tensor_shape.dim] == [-1, 2, 6]
+
+    signatures = tf.saved_model.load(str(export)).signatures
+    histories = toy.mixed_histories(names.ids.tolist(), "never seen")
+    asked = names.ids[[5, 0, 7]].tolist()
+    both_win = set()
+    for extra in (0, 9):  # padding changes nothing
+        request = {
+            name: tf.constant(value, tf.string if name == "item_ids" else tf.int32)
+            for name, value in toy.pad(histories, extra).items()
+        }
+        top = signatures["recommend"](**request, k=tf.fill([8], 9))
+        ranked = signatures["rank"](**request, candidate_ids=tf.constant([asked] * 8))["scores"]
+        queries = signatures["encode"](**request)["query_embeddings"].numpy()
+        for row, history in enumerate(histories):
+            ids, scores = toy.recommendations(model, names, history, 9)
+            assert [item.decode() for item in top["item_ids"][row].numpy()] == ids
+            np.testing.assert_allclose(top["scores"][row], scores, rtol=1e-5, atol=1e-6)
+            expected = toy.scores(model, names, history)[[5, 0, 7]]
+            np.testing.assert_allclose(ranked[row], expected, rtol=1e-5, atol=1e-6)
+            query = toy.query(model, names, history)
+            np.testing.assert_allclose(queries[row], query, rtol=1e-5, atol=1e-6)
+            both_win |= set((model.candidate_embeddings()[2:] @ query.T).numpy().argmax(axis=1))
+    assert both_win == {0, 1}
+    assert not queries[1].any()  # an empty history
+    assert top["item_ids"][1][0].numpy().decode() == names.ids[0]
+
+
 def test_vocabulary_is_an_asset(export: pathlib.Path, vocabulary: Vocabulary) -> None:
     assert [file.name for file in (export / "assets").iterdir()] == ["vocabulary.txt"]
     lines = (export / "assets" / "vocabulary.txt").read_bytes().decode().split("\n")
@@ -493,7 +536,8 @@ def test_candidates_that_do_not_fit(
 @pytest.mark.parametrize(
     ("encode", "message"),
     [
-        (lambda features: tf.zeros([1, 2, 6]), r"a row, \[B, D\], with D=6.*shape=\(1, 2, 6\)"),
+        (lambda features: tf.zeros([1, 2, 2, 6]), r"with D=6. Received: shape=\(1, 2, 2, 6\)"),
+        (lambda features: tf.zeros([1, 2, 7]), r"a row, \[B, M, D\], with D=6.*shape=\(1, 2, 7\)"),
         (lambda features: tf.zeros([1, 7]), r"with D=6. Received: shape=\(1, 7\)"),
         (lambda features: tf.fill([1, 6], np.inf), "`model.encode` should return finite numbers"),
     ],

@@ -67,43 +67,6 @@ def test_equals_oracle(layer, batch):
     np.testing.assert_allclose(result, sasrec_oracle(layer, sessions, mask), atol=2e-5)
 
 
-def test_harness(batch, check_layer):
-    sessions, mask = batch
-    check_layer(
-        lambda: SASRecSSE(num_layers=1, dropout=0.0),
-        {"session_embeddings": tf.constant(sessions), "padding_mask": tf.constant(mask)},
-    )
-
-
-def test_padding_changes_nothing(layer, batch):
-    sessions, mask = batch
-    wider = np.pad(sessions, [(0, 0), (0, 4), (0, 0)], constant_values=np.float32(100))
-    result = layer(wider, padding_mask=np.pad(mask, [(0, 0), (0, 4)])).numpy()
-    expected = layer(sessions, padding_mask=mask).numpy()
-    np.testing.assert_allclose(result[:, :5], expected, atol=1e-5)
-    assert np.all(result[:, 5:] == 0)
-    assert np.all(expected[~mask] == 0)
-
-
-def test_future_does_not_reach_the_past(layer, batch):
-    sessions, _ = batch
-    before = layer(sessions).numpy()
-    for t in range(1, 5):
-        changed = sessions.copy()
-        changed[:, t:] *= -2
-        after = layer(changed).numpy()
-        np.testing.assert_allclose(after[:, :t], before[:, :t], atol=1e-5)
-        assert np.all(np.abs(after[:, t] - before[:, t]).max(-1) > 1e-3)
-
-
-def test_rows_are_independent(layer, batch):
-    sessions, mask = batch
-    whole = layer(sessions, padding_mask=mask).numpy()
-    for b in range(3):
-        alone = layer(sessions[b : b + 1], padding_mask=mask[b : b + 1]).numpy()[0]
-        np.testing.assert_allclose(alone, whole[b], atol=1e-5)
-
-
 def test_order_matters(layer, batch):
     sessions, _ = batch
     backwards = sessions[:, ::-1].copy()

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfsessionrec import layers
 from tfsessionrec.backend import keras
-from tfsessionrec.layers import GRUSSE, HSTUSSE, HSTUBlock, IdentitySSE
+from tfsessionrec.layers import (
+    GRUSSE,
+    HSTUSSE,
+    MLPSSE,
+    HSTUBlock,
+    IdentitySSE,
+    SASRecSSE,
+    SessionSequenceEncoder,
+)
 
 ENCODERS = {
     "hstu": functools.partial(HSTUSSE, num_layers=2, num_heads=2, max_length=4),
@@ -155,57 +164,45 @@ def test_identity_is_the_input_without_its_padding(batch):
     np.testing.assert_array_equal(result, sessions * mask[..., None])
 
 
-@pytest.mark.parametrize(
-    ("make", "timed"),
-    [
-        (functools.partial(HSTUSSE, num_heads=4, dropout=0.0), True),
-        (functools.partial(HSTUSSE, num_layers=1, dropout=0.0, num_time_buckets=0), False),
-        (functools.partial(GRUSSE, num_layers=2, dropout=0.0), False),
-        (IdentitySSE, False),
-    ],
-)
-def test_harness(batch, check_layer, make, timed):
+HARNESS = {
+    "hstu": functools.partial(HSTUSSE, num_heads=4, dropout=0.0, max_length=4),
+    "hstu without times": functools.partial(HSTUSSE, num_layers=1, num_time_buckets=0),
+    "sasrec": functools.partial(SASRecSSE, num_layers=1, intermediate_dim=12),
+    "esasrec": functools.partial(SASRecSSE, feed_forward="gated", stochastic_depth=0.0001),
+    "gru": functools.partial(GRUSSE, num_layers=2, dropout=0.0),
+    "mlp": functools.partial(MLPSSE, hidden_dims=(12, 4), dropout=0.0),
+    "linear": functools.partial(MLPSSE, hidden_dims=()),
+    "identity": IdentitySSE,
+}
+
+
+@pytest.mark.parametrize("name", HARNESS)
+def test_harness(batch, check_layer, name):
     sessions, mask, times = batch
     inputs = {"session_embeddings": tf.constant(sessions), "padding_mask": tf.constant(mask)}
-    if timed:
+    if name == "hstu":
         inputs["session_times"] = tf.constant(times)
-    check_layer(make, inputs)
+    check_layer(HARNESS[name], inputs)
 
 
-def test_padding_changes_nothing(layer, batch):
-    sessions, mask, times = batch
-    expected = layer(sessions, padding_mask=mask, session_times=times).numpy()
-    wider = np.where(mask[..., None], sessions, np.float32(-50))
-    wider = np.pad(wider, [(0, 0), (0, 4), (0, 0)], constant_values=np.float32(100))
-    result = layer(
-        wider,
-        padding_mask=np.pad(mask, [(0, 0), (0, 4)]),
-        session_times=np.pad(times, [(0, 0), (0, 4)], constant_values=2_000_000_000),
-    ).numpy()
-    np.testing.assert_allclose(result[:, :6], expected, atol=1e-5)
-    assert np.all(result[:, 6:] == 0)
-    assert np.all(expected[~mask] == 0)
+def test_every_encoder_is_here():
+    made = {type(make()) for make in HARNESS.values()}
+    exported = {getattr(layers, name) for name in layers.__all__}
+    encoders = {layer for layer in exported if issubclass(layer, SessionSequenceEncoder)}
+    assert made == encoders - {SessionSequenceEncoder}
 
 
-def test_future_does_not_reach_the_past(layer, batch):
-    sessions, _, times = batch
-    before = layer(sessions, session_times=times).numpy()
-    for t in range(1, 6):
-        changed, later = sessions.copy(), times.copy()
-        changed[:, t:] *= -2
-        later[:, t:] += 10_000_000
-        after = layer(changed, session_times=later).numpy()
-        np.testing.assert_allclose(after[:, :t], before[:, :t], atol=1e-5)
-        assert np.all(np.abs(after[:, t] - before[:, t]).max(-1) > 1e-3)
-
-
-def test_rows_are_independent(layer, batch):
-    sessions, mask, times = batch
-    whole = layer(sessions, padding_mask=mask, session_times=times).numpy()
-    for b in range(3):
-        row = slice(b, b + 1)
-        alone = layer(sessions[row], padding_mask=mask[row], session_times=times[row]).numpy()
-        np.testing.assert_allclose(alone[0], whole[b], atol=1e-5)
+@pytest.mark.parametrize("hidden_dims", [(), (12,), (12, 4)])
+def test_mlp_equals_oracle(batch, hidden_dims):
+    sessions, mask, _ = batch
+    layer = randomised(lambda: MLPSSE(hidden_dims), sessions)
+    weights = layer.get_weights()
+    *hidden, (kernel, bias) = zip(weights[::2], weights[1::2], strict=True)
+    x = sessions
+    for inner, offset in hidden:
+        x = np.maximum(x @ inner + offset, 0)
+    expected = (x @ kernel + bias) * mask[..., None]
+    np.testing.assert_allclose(layer(sessions, padding_mask=mask), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["hstu", "gru"])
@@ -278,7 +275,7 @@ def test_gradients_of_the_bias_tables_are_dense(hstu, batch):
     assert all(isinstance(gradient, tf.Tensor) for gradient in tables)
 
 
-@pytest.mark.parametrize("make", [HSTUSSE, GRUSSE])
+@pytest.mark.parametrize("make", [HSTUSSE, GRUSSE, MLPSSE])
 def test_dropout_only_in_training(make, batch):
     layer, sessions = make(dropout=0.5), batch[0]
     np.testing.assert_array_equal(layer(sessions), layer(sessions, training=False))
@@ -297,6 +294,8 @@ def test_dropout_only_in_training(make, batch):
             lambda: HSTUSSE(num_time_buckets=-1),
             "`num_time_buckets` should be a non-negative integer. .*=-1",
         ),
+        (lambda: MLPSSE(hidden_dims=(4, 0)), "`hidden_dims` should be a positive integer. .*=0"),
+        (lambda: MLPSSE(dropout=1), r"`dropout` should be in \[0, 1\). .*=1"),
         (lambda: GRUSSE(num_layers=1.5), "`num_layers` should be a positive integer. .*=1.5"),
         (lambda: GRUSSE(dropout=-0.1), r"`dropout` should be in \[0, 1\). .*=-0.1"),
     ],
@@ -307,13 +306,13 @@ def test_bad_arguments(make, message):
 
 
 def test_unknown_arguments_are_refused():
-    for make in (HSTUSSE, GRUSSE, IdentitySSE):
+    for make in (HSTUSSE, GRUSSE, MLPSSE, IdentitySSE):
         with pytest.raises((TypeError, ValueError), match="temperature"):
             make(temperature=1.0)
 
 
 def test_wrong_ranks():
-    for make in (HSTUSSE, GRUSSE, IdentitySSE):
+    for make in (HSTUSSE, GRUSSE, MLPSSE, IdentitySSE):
         with pytest.raises(ValueError, match="`session_embeddings` should have the shape"):
             make()(tf.zeros([2, 4]))
     with pytest.raises(ValueError, match=r"`session_times` should have the shape .* \(2,\)"):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
-from tfsessionrec.layers import SASRecSSE, TransformerBlock
+from tfsessionrec.layers import HSTUBlock, PositionEmbedding, SASRecSSE, TransformerBlock
 
 
 @pytest.fixture
@@ -37,11 +37,22 @@ def test_gate_and_value_start_within_the_limits_of_a_layer_of_their_own():
     assert np.abs(kernel).max() == pytest.approx(np.sqrt(6 / (64 + 256)), rel=1e-2)
 
 
-def test_harness(sessions, check_layer):
-    check_layer(
-        lambda: SASRecSSE(num_layers=1, dropout=0.0, feed_forward="gated", stochastic_depth=0.0001),
-        {"session_embeddings": tf.constant(sessions)},
-    )
+BLOCKS = {
+    "causal": (TransformerBlock, True),
+    "bidirectional": (lambda: TransformerBlock(num_heads=4, causal=False), False),
+    "gated": (lambda: TransformerBlock(intermediate_dim=12, feed_forward="gated"), True),
+    "hstu": (lambda: HSTUBlock(num_time_buckets=0, max_length=3), True),
+    "positions": (lambda: PositionEmbedding(max_length=3), True),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_harness(sessions, check_layer, name):
+    make, causal = BLOCKS[name]
+    inputs = {"inputs": tf.constant(sessions)}
+    if name in ("causal", "bidirectional"):
+        inputs["padding_mask"] = tf.constant(np.arange(5) < np.array([5, 3, 1])[:, None])
+    check_layer(make, inputs, causal=causal)
 
 
 def test_stochastic_depth_skips_branches_of_whole_rows(sessions):

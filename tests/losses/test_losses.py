@@ -57,6 +57,48 @@ def test_catalogue_softmax_and_gradient(block_elements, jit_compile):
     np.testing.assert_allclose(by_candidate, expected_candidate, atol=2e-5)
 
 
+@pytest.mark.parametrize("num_interests", [1, 3])
+@pytest.mark.parametrize("block_elements", [1, 30, 10_000])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_catalogue_softmax_of_interests(num_interests, block_elements, jit_compile):
+    rng = np.random.default_rng(3)
+    queries = tf.constant(rng.normal(size=(7, num_interests, 4)), tf.float32)
+    candidates = tf.constant(rng.normal(size=(11, 4)), tf.float32)
+    positives = np.array([[3, -1], [-1, -1], [0, 10], [5, 6], [-1, 2], [1, 2], [-1, -1]], np.int32)
+
+    def naive(queries, candidates):
+        scores = tf.reduce_max(tf.einsum("qnd,cd->qnc", queries, candidates), axis=1)
+        total = 0.0
+        for q, row in enumerate(positives):
+            own = [p for p in row if p >= 0]
+            for positive in own:
+                kept = [positive] + [c for c in range(11) if c not in own]
+                total += tf.reduce_logsumexp(tf.gather(scores[q], kept)) - scores[q, positive]
+        return total
+
+    @tf.function(jit_compile=jit_compile)
+    def ours(queries, candidates):
+        with tf.GradientTape() as tape:
+            tape.watch([queries, candidates])
+            loss = catalogue_softmax_loss(
+                queries, candidates, tf.constant(positives), block_elements, least_queries=1
+            )
+            total = 3.0 * loss.total
+        return loss, *tape.gradient(total, [queries, candidates])
+
+    loss, *gradients = ours(queries, candidates)
+    with tf.GradientTape() as tape:
+        tape.watch([queries, candidates])
+        expected = naive(queries, candidates)
+    assert float(loss.total) == pytest.approx(float(expected), rel=1e-5)
+    assert float(loss.count) == 8
+    for one, other in zip(gradients, tape.gradient(expected, [queries, candidates])):
+        np.testing.assert_allclose(one, 3 * other, atol=2e-5)
+    if num_interests == 1:
+        plain = catalogue_softmax_loss(queries[:, 0], candidates, tf.constant(positives))
+        assert float(plain.total) == pytest.approx(float(loss.total), rel=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(0, 1), (3, 1), (0, 2)])
 def test_catalogue_softmax_of_no_pair(shape):
     queries = tf.Variable(tf.ones([shape[0], 4]))

@@ -126,7 +126,7 @@ def test_every_weight_trains():
 def test_negatives_of_the_history_change_the_answer():
     model = make()
     model(BATCH)
-    model.backbone.items.label_table.assign(np.random.default_rng(0).normal(size=(2, 8)))
+    model.backbone.items.negative_scale.assign(np.random.default_rng(0).normal(size=8))
     other = {**BATCH, "labels": 1 - BATCH["labels"]}
     assert np.abs(model.encode(BATCH) - model.encode(other)).max() > 1e-3
 
@@ -166,7 +166,7 @@ def test_one_item_a_session_is_next_item():
     losses = []
     for b, t in np.ndindex(2, 3):
         if item_ids[b, t + 1]:
-            scores = table @ outputs[b, t]
+            scores = table @ outputs[b, t] / model.retrieval_task.temperature
             losses.append(np.log(np.exp(scores).sum()) - scores[item_ids[b, t + 1] - 2])
     assert float(model.compute_loss({"item_ids": item_ids})) == pytest.approx(
         np.mean(losses), rel=1e-5

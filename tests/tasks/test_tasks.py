@@ -111,6 +111,67 @@ def test_loss_equals_oracle(parts, negatives, temperature, static_shapes):
     assert float(task.loss_mean.result()) == pytest.approx(expected, rel=2e-5)
 
 
+OBJECTIVES = [(negatives, "softmax") for negatives in NEGATIVES] + [
+    (negatives, loss) for loss in ("gbce", "bpr_max") for negatives in NEGATIVES[:-1]
+]
+
+
+@pytest.mark.parametrize(("negatives", "loss"), OBJECTIVES)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_interests_equal_one_query_an_item(parts, negatives, loss, jit_compile):
+    """Scores of interests are a plain query's where each item stands in a dimension of its own.
+
+    Such a query holds the best score of each item: the naive formula, and its gradient by autodiff.
+    """
+    _, target, items = parts
+    table = items.candidate_table()
+    queries = tf.random.stateless_normal([2, 3, 4, 4], (5, 6))
+    task = NextSessionRetrieval(
+        negatives, 5, temperature=0.5, candidate_sampling_probability=SHARES, loss=loss
+    )
+    if negatives != "full":
+        pairs = tf.constant([item for _, _, item in PAIRS])
+        sampled = task._sample(pairs, tf.ones([len(PAIRS)], tf.bool), VOCABULARY)
+        task._sample = lambda *_: sampled
+
+    class Dimensions:
+        vocabulary_size = VOCABULARY
+
+        def candidates(self, item_ids):
+            return tf.one_hot(item_ids, VOCABULARY)
+
+        def candidate_table(self):
+            return tf.eye(VOCABULARY)
+
+    def run(reduce, queries):
+        with tf.GradientTape() as tape:
+            tape.watch(queries)
+            if reduce is None:
+                result = task(queries, target, items, static_shapes=jit_compile)
+            else:
+                best = reduce(tf.einsum("btnd,cd->btnc", queries, table), axis=2)
+                result = task(best, target, Dimensions())
+        return result, tape.gradient(result, queries)
+
+    interests = tf.function(lambda x: run(None, x), jit_compile=jit_compile)(queries)
+    expected = run(tf.reduce_max, queries)
+    mean = run(tf.reduce_mean, queries)
+    assert np.abs(expected[1]).max() > 1e-2
+    for one, other in zip(interests, expected):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    assert abs(float(mean[0]) - float(interests[0])) > 1e-2
+
+
+def test_interests_and_factorised_metrics_do_not_go_together(parts):
+    queries, target, items = parts
+    metric = tfrs.metrics.FactorizedTopK(
+        tfrs.layers.factorized_top_k.BruteForce(k=3).index(items.candidate_table()), ks=(3,)
+    )
+    task = NextSessionRetrieval("full", metrics=metric)
+    with pytest.raises(ValueError, match=r"`metrics` should be None for queries of several.*2, 4"):
+        task(tf.stack([queries, -queries], axis=2), target, items)
+
+
 def gbce_of_pair(positive, negatives, counts, rate, beta):
     """-(beta log sigmoid(s_p) + sum log(1 - sigmoid(s_n))) / (1 + N), counts relative to rate."""
     s, n = positive - np.log(counts[0] / rate), negatives - np.log(counts[1] / rate)
@@ -254,11 +315,7 @@ def test_own_positives_are_in_nobodys_denominator(parts):
     assert float(both.total) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("negatives", "loss"),
-    [(negatives, "softmax") for negatives in NEGATIVES]
-    + [(negatives, loss) for loss in ("gbce", "bpr_max") for negatives in NEGATIVES[:-1]],
-)
+@pytest.mark.parametrize(("negatives", "loss"), OBJECTIVES)
 @pytest.mark.parametrize("static_shapes", [False, True])
 def test_batch_without_a_positive(parts, negatives, loss, static_shapes):
     queries, _, items = parts

@@ -1,0 +1,254 @@
+"""The frozen configurations, the logs made for them, and the document of their results."""
+
+import importlib
+import json
+import pathlib
+import shlex
+import types
+
+import numpy as np
+import polars as pl
+import pytest
+
+import tfsessionrec as sr
+from tfsessionrec.cli.main import make_parser
+from tfsessionrec.cli.train import _options
+
+BENCHMARKS = pathlib.Path(__file__).resolve().parents[2] / "benchmarks"
+CONFIGS = sorted((BENCHMARKS / "configs").glob("*/*.json"))
+
+
+@pytest.fixture(autouse=True)
+def scripts_import_their_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def script(name: str) -> types.ModuleType:
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_configuration_names_what_exists(file: pathlib.Path) -> None:
+    trial, suite = script("trial").Trial.load(file), script("results").SUITES[file.parent.name]
+    assert {trial.table, *trial.also} <= set(suite.tables)
+    assert len(set(trial.seeds)) == len(trial.seeds)
+    train, *evaluate = (
+        make_parser().parse_args(shlex.split(command)) for command in trial.commands(trial.seeds[0])
+    )
+    assert train.seed == trial.seeds[0]
+    assert {asked.model for asked in evaluate} == {train.output}
+    options = _options(train.set or ())
+    if train.embedding_dim:
+        options["embedding_dim"] = train.embedding_dim
+    if options.get("negatives") in ("popularity", "mixed", "in_batch"):
+        options["candidate_sampling_probability"] = np.full(10, 0.1)
+    sr.models.build(train.model, vocabulary_size=10, **options)
+
+
+def test_every_suite_has_configurations_of_each_of_its_tables() -> None:
+    trial, results = script("trial"), script("results")
+    assert {file.parent.name for file in CONFIGS} <= set(results.SUITES)
+    for name, suite in results.SUITES.items():
+        trials = trial.trials(name)
+        for table in suite.tables.values():
+            assert not trials or table.example in {None, *(one.name for one in trials)}
+
+
+def write(folder: pathlib.Path, name: str, **changes: object) -> pathlib.Path:
+    content = {
+        "title": "A title",
+        "events": "log.csv",
+        "train": "--session s --model sasrec",
+        "evaluate": ["--protocol next_item --k 20"],
+        "seeds": [0, 1],
+        **changes,
+    }
+    file = folder / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    return file
+
+
+def test_what_a_configuration_lacks_or_has_too_much_is_said(tmp_path: pathlib.Path) -> None:
+    load = script("trial").Trial.load
+    with pytest.raises(ValueError, match=r"is no configuration.*epochs"):
+        load(write(tmp_path, "more", epochs=3))
+    with pytest.raises(ValueError, match=r"is no configuration.*title"):
+        load(write(tmp_path, "less", title=None))
+    with pytest.raises(ValueError, match="`seeds` should be a list"):
+        load(write(tmp_path, "seeds", seeds=3))
+
+
+def test_globo_is_cut_by_hours_in_the_order_of_the_file() -> None:
+    clicks = [  # hour, session, article
+        (0, 1, "a"),
+        (71, 1, "b"),
+        (72, 9, "a"),  # the first session of the test: c is unseen, two clicks are left
+        (72, 9, "c"),
+        (73, 9, "b"),
+        (72, 5, "a"),  # the second: one click is left of two, so none
+        (72, 5, "c"),
+        (80, 2, "b"),  # the third is not asked for any more
+        (80, 2, "a"),
+    ]
+    events = pl.DataFrame(clicks, ["hour", "session_id", "click_article_id"], orient="row")
+    globo = script("prepare_globo")
+    train, test = globo.split(events, first_test_hour=72, num_sessions=2)
+    assert train["click_article_id"].to_list() == ["a", "b"]
+    assert test["session_id"].to_list() == [9, 9]
+    assert test["click_article_id"].to_list() == ["a", "b"]
+    assert globo.counts(test) == (1, 1)
+
+
+def test_another_log_than_globo_is_refused(tmp_path: pathlib.Path) -> None:
+    events = {"hour": [0, 72, 72], "session_id": [1, 2, 2], "click_article_id": ["a", "a", "a"]}
+    pl.DataFrame(events).write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(ValueError, match=r"should give \(19291, 36573\).*Received: \(1, 1\)"):
+        script("prepare_globo").prepare(tmp_path / "log.parquet", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_logs_with_and_without_what_was_shown_have_the_same_candidates() -> None:
+    events = pl.DataFrame(
+        {
+            "user_id": ["u", "u", "u"],
+            "action_type": ["clickout item", "other", "clickout item"],
+            "reference": ["b", "z", "c"],
+            "timestamp": [10, 15, 20],
+            "impressions": ["a|b", None, "c|b|d"],
+        }
+    )
+    shown, taken = script("prepare_trivago").split(events)
+    rows = shown.filter(pl.col("user_id") == "u").select("item_id", "label", "timestamp").rows()
+    assert rows == [("a", 0, 10), ("b", 1, 10), ("c", 1, 20), ("b", 0, 20), ("d", 0, 20)]
+    assert taken.filter(pl.col("user_id") == "u")["item_id"].to_list() == ["b", "c"]
+
+    def train(log: pl.DataFrame) -> sr.data.Sessions:
+        sessions = sr.data.sessionize(log, user="user_id", session="session_id", label="label")
+        return sr.data.leave_last_session_out(sessions)[0]
+
+    ids = [
+        set(sr.data.Vocabulary.from_sessions(train(log)).raw([2, 3, 4, 5]).tolist())
+        for log in (shown, taken)
+    ]
+    assert ids == [{"a", "b", "c", "d"}] * 2
+
+
+def test_logs_with_and_without_what_was_shown_ask_for_the_same_sessions() -> None:
+    rows = pl.DataFrame(
+        [  # u: the last session took nothing; v: took something once; w: has one session
+            ("u", "1", "a", 1, 0),
+            ("u", "2", "a", 2, 1),
+            ("u", "3", "b", 3, 1),
+            ("u", "4", "a", 4, 0),
+            ("v", "5", "a", 1, 0),
+            ("v", "6", "b", 2, 1),
+            ("w", "7", "b", 1, 1),
+        ],
+        ["user_id", "session_id", "item_id", "timestamp", "label"],
+        orient="row",
+    )
+    shown, taken = script("prepare_trivago").with_and_without(
+        rows.cast({"label": pl.Int8}),
+    )
+    users = pl.col("user_id") != "everything"
+    assert shown.filter(users)["session_id"].to_list() == ["1", "2", "3", "7"]
+    assert taken.filter(users)["session_id"].to_list() == ["2", "3", "7"]
+
+
+def test_recent_counts_know_the_window_and_nothing_later() -> None:
+    times = np.array([0.0, 10, 10, 20, 30])
+    items = np.array([0, 1, -1, 1, 2])
+    counts = [
+        counts.tolist()
+        for counts in script("recent_popularity").window_counts(
+            times, items, 3, at=np.array([0.0, 10, 20, 30, 31]), window=20
+        )
+    ]
+    # [t - 20, t): the click at t itself is no more known than later ones, that at t - 20 is.
+    assert counts == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 2, 0], [0, 1, 1]]
+
+
+def test_ranks_of_several_targets_have_ties_against_them() -> None:
+    rank = script("recent_popularity").target_ranks
+    scores = np.array([5, 3, 3, 0, 4])
+    assert rank(scores, np.array([1])).tolist() == [4]  # after 5, 4 and the other 3
+    assert rank(scores, np.array([1, 2])).tolist() == [3, 4]  # targets do not hide each other
+    assert rank(scores, np.array([3, 0])).tolist() == [1, 5]
+
+
+def test_recent_popularity_of_a_log_by_hand() -> None:
+    """Two users with two sessions: for each, what was clicked in the hour before the last one."""
+    hour = 3600
+    log = pl.DataFrame(
+        [  # user, session, item, time
+            ("u", 1, "a", 0),
+            ("u", 1, "b", 1),
+            ("v", 2, "b", 2),
+            ("x", 3, "c", hour),
+            ("u", 4, "c", hour + 10),  # asked for: c was clicked within the hour, a and b before
+            ("v", 5, "a", 2 * hour + 20),  # asked for: nothing was clicked within the hour
+        ],
+        ["u", "s", "item_id", "timestamp"],
+        orient="row",
+    )
+    sessions = sr.data.sessionize(log, user="u", session="s")
+    result = script("recent_popularity").measure(sessions, hours=[1, 3], stale_hours=[1])
+    assert (result["queries"], result["candidates"]) == (2, 3)
+    # One hour: c on rank 1; a among three ties, the last. Three hours before v's session the counts
+    # are a 1, b 2, c 2: a is the last again.
+    assert result["hours"]["1"]["mrr@20"] == pytest.approx((1 + 1 / 3) / 2)
+    # Three hours before u's session: a 1, b 2, c 1: c is the last.
+    assert result["hours"]["3"]["mrr@20"] == pytest.approx((1 / 3 + 1 / 3) / 2)
+    # Before u's click on b: a. Before v's: a and b once. So c and a have the ranks 3 and 2.
+    assert result["stale hours"]["1"]["mrr@20"] == pytest.approx((1 / 3 + 1 / 2) / 2)
+
+
+def made_run(trial: types.ModuleType, config: object, seed: int, recall: float) -> None:
+    report = {
+        "metrics": {"hit_rate@20": recall, "mrr@20": 0.5, "ndcg@20": 0.25},
+        "baselines": {"popularity": {"hit_rate@20": 0.125, "mrr@20": 0.0, "ndcg@20": 0.0}},
+        "num_queries": 12345,
+        "num_candidates": 100,
+        "seconds": 7.0,
+    }
+    epochs = [{"loss": 1.0, "seconds": 20.0}, {"loss": 0.5, "seconds": 22.0 + seed}]
+    steps = [
+        {"seconds": 50.0, "peak_gb": 0.5, "report": {"epochs": epochs, "parameters": 4321}},
+        {"seconds": 9.0, "peak_gb": 1.5 + seed, "report": report},
+    ]
+    file = config.report_file(seed)  # type: ignore[attr-defined]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    commands = config.commands(seed)  # type: ignore[attr-defined]
+    file.write_text(json.dumps({"commands": commands, "steps": steps}))
+
+
+def test_the_document_is_made_of_what_was_run(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, results = script("trial"), script("results")
+    for name in ("CONFIGS", "RUNS"):
+        monkeypatch.setattr(trial, name, tmp_path / name.lower())
+    monkeypatch.setattr(results, "RUNS", tmp_path / "runs")
+    folder = tmp_path / "configs" / "yoochoose"
+    sasrec, gru4rec, _ = (
+        trial.Trial.load(write(folder, name, title=f"`{name}`"))
+        for name in ("sasrec", "gru4rec", "not-run")
+    )
+    made_run(trial, sasrec, 0, 0.7)
+    made_run(trial, sasrec, 1, 0.72)
+    made_run(trial, gru4rec, 0, 0.75)
+    document = results.render()
+    assert "12,345 queries, all 100 training items" in document
+    lines = document.splitlines()
+    best = lines.index("| `gru4rec` | 1 | 0.7500 | 0.5000 | 0.2500 | 42 | 7 | 1.5 | 4,321 |")
+    assert lines[best + 1] == (  # sqrt(2 * 0.01²) = 0.0141; (42 + 43) / 2
+        "| `sasrec` | 2 | 0.7100 ± 0.0141 | 0.5000 ± 0.0000 | 0.2500 ± 0.0000 | 42 | 7 | 2.5 "
+        "| 4,321 |"
+    )
+    assert lines[best + 2].startswith("| popularity |  | 0.1250 | 0.0000 |")
+    assert "tfsessionrec train --events log.csv --session s --model sasrec --seed 0" in document
+    assert "not-run" not in document
+    # Another configuration under the same name is not what was run.
+    write(folder, "gru4rec", train="--session s --model gru4rec --epochs 9")
+    assert "gru4rec" not in results.render()

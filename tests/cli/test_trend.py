@@ -1,0 +1,108 @@
+"""Candidates that know the time, from the command line."""
+
+import json
+import pathlib
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tfsessionrec.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def news(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Sessions of two clicks, both on one of the two items of their ten minutes."""
+    random = np.random.default_rng(0)
+    visits = np.repeat(np.arange(1000), 2)
+    times = visits * 30 + np.tile([0, 10], 1000)
+    items = visits * 30 // 600 * 7 % 40 + random.integers(0, 2, 2000)
+    path = tmp_path_factory.mktemp("news") / "news.csv"
+    pl.DataFrame({"visit": visits, "item_id": items, "timestamp": times}).write_csv(path)
+    return path
+
+
+def report(model: pathlib.Path, log: pathlib.Path, *more: str) -> dict[str, float]:
+    file = model.parent / "report.json"
+    arguments = ["--protocol", "next_item", "--k", "2", "--targets", "after=24000"]
+    words = ["--model", f"{model}", "--events", f"{log}", *arguments, "--json", f"{file}", *more]
+    assert not main(["evaluate", *words])
+    return json.loads(file.read_text())["metrics"]
+
+
+@pytest.fixture(scope="module")
+def trained(news: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("trained") / "model"
+    options = ["--session", "visit", "--holdout", "after=24000", "--embedding-dim", "8"]
+    trend = json.dumps({"half_lives": [120], "follow_half_lives": [300], "refresh": 10})
+    more = ["--set", f"trend={trend}", "--epochs", "10", "--learning-rate", "0.01"]
+    words = ["--events", f"{news}", "--model", "gru4rec", "--output", f"{path}", *options, *more]
+    assert not main(["train", *words])
+    return path
+
+
+def test_what_happens_until_a_request_is_known(
+    news: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """With the log up to each request the model follows it; with yesterday's alone it does not."""
+    known = report(trained, news)["hit_rate@2"]
+    assert known > 0.7
+    old = tmp_path / "old.csv"
+    pl.read_csv(news).filter(pl.col("timestamp") < 24000).write_csv(old)
+    assert report(trained, news, "--trend-events", f"{old}")["hit_rate@2"] < known - 0.2
+
+
+def test_trend_alone_takes_its_defaults(
+    news: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model"
+    words = f"--session visit --model sessionrec-gru --objective rest_of_session --output {path}"
+    more = "--embedding-dim 4 --epochs 1 --trend"
+    assert not main(["train", "--events", f"{news}", *words.split(), *more.split()])
+    options = json.loads((path / "config.json").read_text())["options"]
+    assert options["trend"]["follow_items"] == 2
+    assert not main(
+        ["evaluate", "--model", f"{path}", "--events", f"{news}", "--protocol", "rest_of_session"]
+    )
+
+
+def test_an_export_is_told_what_is_clicked_now(
+    news: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    export, early = tmp_path / "1", tmp_path / "early.csv"
+    pl.read_csv(news).filter(pl.col("timestamp") < 9000).write_csv(early)
+    words = ["--model", f"{trained}", "--output", f"{export}", "--trend-events", f"{early}"]
+    assert not main(["export", *words])
+    first = (export / "assets" / "trend.pb").read_bytes()
+    file = tmp_path / "report.json"
+    words = ["--model", f"{trained}", "--export", f"{export}", "--events", f"{news}"]
+    assert not main(["trend", *words, "--json", f"{file}"])
+    told = json.loads(file.read_text())
+    assert told["time"] == 29990
+    assert told["items"] > 0
+    assert told["pairs"] > 0
+    assert (export / "assets" / "trend.pb").read_bytes() != first
+
+
+def test_a_model_without_a_trend_is_told_nothing(
+    news: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model"
+    words = f"--session visit --model gru4rec --embedding-dim 4 --epochs 1 --output {path}"
+    assert not main(["train", "--events", f"{news}", *words.split()])
+    words = f"--model {path} --export {tmp_path} --events {news}"
+    assert main(["trend", *words.split()]) == 2
+    assert "trained without --trend" in capsys.readouterr().err
+
+
+def test_learning_starts_at_a_time(news: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Earlier sessions are not read, but their items stay in the catalogue."""
+    sizes = []
+    for since in ([], ["--since", "15000"]):
+        path, file = tmp_path / f"model{len(since)}", tmp_path / "report.json"
+        words = f"--session visit --model gru4rec --embedding-dim 4 --epochs 1 --output {path}"
+        given = ["--events", f"{news}", *words.split(), "--json", f"{file}", *since]
+        assert not main(["train", *given])
+        report = json.loads(file.read_text())
+        sizes.append((report["sessions"], report["vocabulary_size"]))
+    assert sizes == [(1000, sizes[0][1]), (500, sizes[0][1])]

@@ -1,0 +1,87 @@
+"""When a session is asked for, and what had happened by then."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tfsessionrec.data import Vocabulary, interaction_log, session_dataset, sessionize
+
+LOG = pl.DataFrame(
+    {
+        "user": ["ann", "ann", "ann", "ann", "bob", "cat", "cat"],
+        "visit": [1, 1, 2, 3, 4, 5, 6],
+        "item_id": ["a", "b", "a", "c", "b", "a", "b"],
+        "timestamp": [10.0, 20.9, 30.0, 50.0, 60.0, 70.0, 90.0],
+        "label": [1, 0, 1, 1, 1, 1, 1],
+    }
+)
+SESSIONS = sessionize(LOG, user="user", session="visit", label="label")
+VOCABULARY = Vocabulary.from_sessions(SESSIONS)
+
+
+def asked(**options):
+    (batch,) = session_dataset(SESSIONS, VOCABULARY, **options)
+    return batch["request_times"].numpy().tolist()
+
+
+def test_when_the_next_session_begins():
+    # The newest session of a user has none after it: its own last interaction.
+    assert asked(request_times="next_start") == [[30, 50, 50], [60, 0, 0], [90, 90, 0]]
+
+
+def test_at_the_last_interaction():
+    assert asked(request_times="last_interaction") == [[20, 30, 50], [60, 0, 0], [70, 90, 0]]
+
+
+def test_a_held_out_session_is_asked_for_when_it_begins():
+    """bob has no history: his only session is held out, and asked for at its start."""
+    held = {"targets": "last"}
+    assert asked(request_times="next_start", **held) == [[30, 50], [60, 0], [90, 0]]
+    assert asked(request_times="last_interaction", **held) == [[20, 30], [60, 0], [70, 0]]
+
+
+def test_only_if_asked_for():
+    (batch,) = session_dataset(SESSIONS, VOCABULARY)
+    assert "request_times" not in batch
+
+
+def test_what_was_taken_and_when():
+    log = {name: column.tolist() for name, column in interaction_log(SESSIONS, VOCABULARY).items()}
+    a, b, c = VOCABULARY.lookup(np.array(["a", "b", "c"], object)).tolist()
+    assert log == {
+        "item_ids": [a, a, c, b, a, b],
+        "times": [10, 30, 50, 60, 70, 90],
+        "session_ids": [0, 1, 2, 3, 4, 5],
+    }
+
+
+def test_a_window_keeps_batches_close_in_time():
+    """Each epoch holds every row once; a batch's rows lie within the window and its neighbours."""
+    times = np.random.default_rng(0).permutation(1000) * 10
+    log = pl.DataFrame({"user": times, "visit": times, "item_id": times, "timestamp": times})
+    many = sessionize(log, user="user", session="visit")
+    dataset = session_dataset(
+        many, Vocabulary.from_sessions(many), batch_size=50, seed=0, shuffle_window=100
+    )
+    orders = []
+    for _ in range(2):
+        epoch = [batch["session_times"].numpy()[:, 0] for batch in dataset]
+        assert sorted(np.concatenate(epoch)) == sorted(times)
+        assert max(np.ptp(batch) for batch in epoch) <= 500 + 2 * 100
+        orders.append(np.concatenate(epoch).tolist())
+    assert orders[0] != orders[1]
+    assert orders[0] != sorted(times)
+    plain = session_dataset(many, Vocabulary.from_sessions(many), batch_size=50, seed=0)
+    assert min(np.ptp(batch["session_times"]) for batch in plain) > 5000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"request_times": "now"}, "`request_times` should be None"),
+        ({"shuffle_window": -1}, "`shuffle_window` should be a number of seconds"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        session_dataset(SESSIONS, VOCABULARY, **arguments)

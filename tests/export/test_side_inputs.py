@@ -1,0 +1,211 @@
+"""What a model reads beside items goes into the signatures, and nothing else does."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfsessionrec
+from tfsessionrec.data import Vocabulary
+from tfsessionrec.export import export_saved_model, load_saved_model
+from tfsessionrec.export.session_features import session_features
+
+VOCABULARY = Vocabulary([f"item {n}" for n in range(30)], range(30, 0, -1))
+TYPES = ["cart", "click"]
+DEVICES = [7, 3, 11]
+LIMITS = {"max_sessions": 3, "max_items": 2}
+CONTEXT = {"device": DEVICES, "basket": None}
+
+
+def make(name: str = "sessionrec-hstu", **options: Any) -> Any:
+    tf.keras.utils.set_random_seed(0)
+    model = tfsessionrec.models.build(
+        name, vocabulary_size=len(VOCABULARY), embedding_dim=8, **options
+    )
+    model.build()
+    # At their start the tables are too small to be told from rounding.
+    model.set_weights([20 * w if w.ndim < 3 else w for w in model.get_weights()])
+    return model
+
+
+def everything() -> Any:
+    return make(
+        num_interaction_types=2,
+        num_item_time_buckets=64,
+        session_context={"device": 3, "basket": None},
+    )
+
+
+REQUEST: dict[str, Any] = {
+    "item_ids": [["item 4", "item 9", "item 2", "never", "item 2"], ["item 7"] + [""] * 4],
+    "session_index": [[0, 0, 0, 1, 1], [0, -1, -1, -1, -1]],
+    "timestamps": [
+        [1_700_000_000 + t for t in (0, 9, 40, 90_000, 90_030)],
+        [1_700_000_000] + [0] * 4,
+    ],
+    "interaction_types": [["click", "cart", "view", "cart", "click"], ["cart"] + [""] * 4],
+    "device": [[3, 7, 7, 11, 3], [99, 0, 0, 0, 0]],
+    "basket": [[1.5, 0.0, 0.0, -2.0, 0.0], [0.5, 0.0, 0.0, 0.0, 0.0]],
+}
+# The same by hand: max_items cuts off the first item, whose time and context are the session's.
+FEATURES = {
+    "item_ids": [[[*VOCABULARY.lookup(["item 9", "item 2"])], [1, VOCABULARY.lookup("item 2")]],
+                 [[VOCABULARY.lookup("item 7"), 0], [0, 0]]],
+    "session_times": [[1_700_000_000, 1_700_090_000], [1_700_000_000, 0]],
+    "item_times": [[[1_700_000_009, 1_700_000_040], [1_700_090_000, 1_700_090_030]],
+                   [[1_700_000_000, 0], [0, 0]]],
+    "interaction_types": [[[1, 0], [1, 2]], [[1, 0], [0, 0]]],
+    "device": [[2, 3], [0, 0]],
+    "basket": [[1.5, -2.0], [0.5, 0.0]],
+}  # fmt: skip
+
+
+def live() -> dict[str, tf.Tensor]:
+    return {name: tf.constant(value) for name, value in FEATURES.items()}
+
+
+def test_session_features_by_hand() -> None:
+    got = session_features(
+        tf.constant([[4, 5, 6, 7, 8]]),
+        tf.constant([[-1, 0, 0, 0, 5]]),
+        of_items={"type": tf.constant([[9, 1, 2, 3, 4]])},
+        of_sessions={"time": tf.constant([[90, 10, 20, 30, 40]], tf.int64)},
+        max_items=2,
+    )
+    assert got["item_ids"].numpy().tolist() == [[[6, 7], [8, 0]]]
+    assert got["type"].numpy().tolist() == [[[2, 3], [4, 0]]]
+    assert got["time"].numpy().tolist() == [[10, 40]]
+    cut = session_features(
+        tf.constant([[4, 5, 6]]),
+        tf.constant([[0, 1, 2]]),
+        of_sessions={"time": tf.constant([[10, 20, 30]])},
+        max_sessions=2,
+    )
+    assert cut["time"].numpy().tolist() == [[20, 30]]
+    empty = session_features(
+        tf.zeros([2, 3], tf.int32),
+        tf.fill([2, 3], -1),
+        of_sessions={"time": tf.ones([2, 3])},
+    )
+    assert empty["time"].numpy().tolist() == [[0], [0]]
+
+
+def test_everything_equals_the_live_model(tmp_path: pathlib.Path) -> None:
+    model = everything()
+    path = export_saved_model(
+        model,
+        tmp_path / "1",
+        VOCABULARY,
+        interaction_types=TYPES,
+        session_context=CONTEXT,
+        **LIMITS,
+    )
+    signatures = tf.saved_model.load(str(path)).signatures
+    specs = signatures["encode"].structured_input_signature[1]
+    assert {name: spec.dtype.name for name, spec in specs.items()} == {
+        "item_ids": "string",
+        "session_index": "int32",
+        "timestamps": "int64",
+        "interaction_types": "string",
+        "device": "int64",
+        "basket": "float32",
+    }
+
+    def encode(**changes: Any) -> np.ndarray:
+        request = {**REQUEST, **changes}
+        given = {name: tf.constant(request[name], spec.dtype) for name, spec in specs.items()}
+        return signatures["encode"](**given)["query_embeddings"].numpy()
+
+    expected = model.encode(live()).numpy()
+    np.testing.assert_allclose(encode(), expected, rtol=1e-4, atol=1e-5)
+    # each input has its say
+    for name, value in REQUEST.items():
+        if name not in ("item_ids", "session_index"):
+            other = [[v[0]] * 5 for v in value]
+            assert np.abs(encode(**{name: other})[0] - expected[0]).max() > 1e-3, name
+
+    description = json.loads((path / "signature.json").read_text())
+    assert description["signatures"]["recommend"]["inputs"]["device"] == {
+        "dtype": "int64",
+        "shape": ["B", "N"],
+    }
+    assert set(description["inputs"]) == {*specs, "k", "candidate_ids"}
+    assert description["categories"] == {"interaction_types": TYPES, "device": DEVICES}
+
+    recommender = load_saved_model(path)
+    further = {name: REQUEST[name][0] for name in recommender.item_inputs}
+    assert set(further) == {"timestamps", "interaction_types", "device", "basket"}
+    ids, index = REQUEST["item_ids"][0], REQUEST["session_index"][0]
+    answer = recommender.recommend(ids, index, k=30, **further)
+    scores = model.candidate_embeddings().numpy()[2:] @ expected[0]
+    by_item = dict(answer)
+    np.testing.assert_allclose([by_item[item] for item in VOCABULARY.ids], scores, rtol=1e-3)
+    with pytest.raises(ValueError, match=r"should come with what the export takes .*'basket'"):
+        recommender.recommend(ids, index)
+    with pytest.raises(ValueError, match=r"`timestamps` should hold values of type int64"):
+        recommender.recommend(ids, index, **{**further, "timestamps": ["now"] * 5})
+    with pytest.raises(ValueError, match="`device` should have one number an item"):
+        recommender.recommend(ids, index, **{**further, "device": [3]})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reads"),
+    [
+        ("sessionrec-hstu", {}, True),
+        ("hstu", {}, True),
+        ("sessionrec-hstu", {"num_time_buckets": 0}, False),
+        ("sessionrec-sasrec", {}, False),
+        ("gru4rec", {"num_item_time_buckets": 8}, True),
+    ],
+)
+def test_times_where_the_model_reads_them(
+    tmp_path: pathlib.Path, name: str, options: dict[str, Any], reads: bool
+) -> None:
+    model = make(name, **options)
+    next_item = tfsessionrec.models.recipe(name).next_item
+    path = export_saved_model(model, tmp_path / "1", VOCABULARY, next_item=next_item, **LIMITS)
+    recommender = load_saved_model(path)
+    assert recommender.item_inputs == ({"timestamps": "int64"} if reads else {})
+    ids, times = ["item 3", "item 1", "item 8"], [0, 50, 700_000]
+    given = {"timestamps": times} if reads else {}
+    answer = dict(recommender.recommend(ids, [0, 1, 1], k=30, **given))
+    a, b, c = VOCABULARY.lookup(ids)
+    sessions = [[[a], [b], [c]]] if next_item else [[[a, 0], [b, c]]]
+    item_times = [[[0], [50], [700_000]]] if next_item else [[[0, 0], [50, 700_000]]]
+    features = {
+        "item_ids": tf.constant(sessions),
+        "item_times": tf.constant(item_times, tf.int64),
+        "session_times": tf.constant([[0, 50, 700_000] if next_item else [0, 50]], tf.int64),
+    }
+    scores = model.candidate_embeddings().numpy()[2:] @ model.encode(features).numpy()[0]
+    got = [answer[item] for item in VOCABULARY.ids]
+    np.testing.assert_allclose(got, scores, rtol=1e-3, atol=1e-4)
+    if reads:
+        other = dict(recommender.recommend(ids, [0, 1, 1], k=30, timestamps=[0, 7, 50]))
+        assert np.abs([other[i] - answer[i] for i in VOCABULARY.ids]).max() > 1e-4
+
+
+def test_times_can_be_left_out(tmp_path: pathlib.Path) -> None:
+    path = export_saved_model(make(), tmp_path / "1", VOCABULARY, include_times=False, **LIMITS)
+    assert load_saved_model(path).item_inputs == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"interaction_types": ["a", "a"]}, "`interaction_types` should be distinct categories"),
+        ({"interaction_types": ["a", 1]}, "all strings or all integers"),
+        ({"interaction_types": []}, "`interaction_types` should be distinct categories"),
+        ({"session_context": {"device": []}}, "`device` should be distinct categories"),
+        ({"session_context": {"labels": None}}, "may not be called as another input. .*'labels'"),
+        ({}, "should have the context feature 'device'"),
+    ],
+)
+def test_bad_arguments(tmp_path: pathlib.Path, options: dict[str, Any], message: str) -> None:
+    model = make("stamp", session_context={"device": 3})
+    with pytest.raises(ValueError, match=message):
+        export_saved_model(model, tmp_path / "1", VOCABULARY, **LIMITS, **options)
+    assert not (tmp_path / "1").exists()

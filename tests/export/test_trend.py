@@ -1,0 +1,159 @@
+"""A served model is told what is clicked now, without a new export."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfsessionrec as sr
+from tfsessionrec.data import Vocabulary
+from tfsessionrec.export import export_saved_model, write_trend_file
+from tfsessionrec.layers import TrendFeatures
+
+IDS = [f"item {number}" for number in range(9)]
+NOW = 1000
+
+
+@pytest.fixture(scope="module")
+def vocabulary() -> Vocabulary:
+    return Vocabulary(IDS, range(9, 0, -1))
+
+
+@pytest.fixture(scope="module")
+def model(vocabulary: Vocabulary) -> sr.models.SessionRec:
+    """A model with a trend that has something to say."""
+    tf.keras.utils.set_random_seed(0)
+    trend = {
+        "half_lives": [50, 300],
+        "age_half_lives": [200],
+        "follow_half_lives": [80],
+        "follow_items": 2,
+        "refresh": 10,
+    }
+    model = sr.models.build(
+        "sasrec", vocabulary_size=len(vocabulary), embedding_dim=4, num_heads=1, trend=trend
+    )
+    model.build()
+    random = np.random.default_rng(1)
+    model.trend.gate.set_weights([random.normal(size=(4, 5)), random.normal(size=5)])
+    tell(model, seed=1)
+    return model
+
+
+def tell(model: sr.models.SessionRec, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    times = np.sort(random.integers(0, 1200, 80))
+    # The last items of the vocabulary have no events.
+    model.trend.set_events(random.integers(0, 8, 80), times, random.integers(0, 20, 80))
+
+
+class Served:
+    """The signatures of an export, of which nothing but the files is known."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.loaded = tf.saved_model.load(path)
+
+    def ask(self, signature: str, history: list[str], **more: tf.Tensor) -> dict[str, np.ndarray]:
+        places = tf.range(len(history))[tf.newaxis]
+        given = {"item_ids": tf.constant([history]), "session_index": places, **more}
+        answer = self.loaded.signatures[signature](**given)
+        return {name: value.numpy()[0] for name, value in answer.items()}
+
+    def recommend(self, history: list[str], k: int) -> tuple[list[str], np.ndarray]:
+        answer = self.ask("recommend", history, k=tf.constant([k]))
+        return [item.decode() for item in answer["item_ids"]], answer["scores"]
+
+    def rank(self, history: list[str], candidates: list[str]) -> np.ndarray:
+        return self.ask("rank", history, candidate_ids=tf.constant([candidates]))["scores"]
+
+
+def expected(model: sr.models.SessionRec, history: list[str], vocabulary: Vocabulary) -> np.ndarray:
+    """Scores of all items by the live model, asked at NOW."""
+    indices = vocabulary.lookup(np.array(history, object))[None, :, None]
+    features = {"item_ids": indices, "request_times": np.full(indices.shape[:2], NOW)}
+    query = model.encode(features)
+    terms = model.candidate_terms(query, features)
+    return (query @ tf.transpose(model.candidate_embeddings()) + terms(tf.range(11))).numpy()[0, 2:]
+
+
+def test_the_table_is_the_features(model: sr.models.SessionRec) -> None:
+    table = model.trend.table(NOW + 7)  # in the tick of NOW
+    dense = model.trend.features([NOW], [[0, 0]], tf.range(11)).numpy()[0]
+    own = np.zeros((3, 11))
+    own[:, table.item_ids] = table.values.T
+    np.testing.assert_allclose(own, dense[:3], atol=1e-3)
+    assert 0 < len(table.item_ids) < 9
+    for leader in range(2, 8):
+        dense = model.trend.features([NOW], [[leader, 0]], tf.range(11)).numpy()[0, 3]
+        follow = np.zeros(11)
+        pairs = table.leaders == leader
+        follow[table.followers[pairs]] = table.follow_values[pairs, 0]
+        np.testing.assert_allclose(follow, dense, atol=2e-3)
+    assert (np.diff(table.leaders) >= 0).all()
+
+
+def test_only_the_newest_followers_are_in_the_table() -> None:
+    layer = TrendFeatures(
+        6, half_lives=[], age_half_lives=[], follow_half_lives=[1e9], follow_events=2, refresh=1
+    )
+    layer.set_events([2, 3, 2, 4, 2, 4, 2, 5], range(8), [0, 0, 1, 1, 2, 2, 3, 3])
+    table = layer.table(7)
+    assert table.leaders.tolist() == [2]
+    assert table.followers.tolist() == [4]
+    np.testing.assert_allclose(table.follow_values, [[np.log(21)]], rtol=1e-5)
+
+
+def test_served_scores_are_the_live_ones_and_change_with_the_file(
+    model: sr.models.SessionRec, vocabulary: Vocabulary, tmp_path: pathlib.Path
+) -> None:
+    path = export_saved_model(
+        model, tmp_path / "1", vocabulary, next_item=True, trend_time=NOW, max_sessions=5
+    )
+    served = Served(path)
+    histories = [["item 3", "item 1"], ["item 5"], ["item 0", "item 8", "item 2"]]
+
+    def check() -> None:
+        for history in histories:
+            wanted = expected(model, history, vocabulary)
+            np.testing.assert_allclose(served.rank(history, IDS), wanted, atol=5e-3)
+            ids, scores = served.recommend(history, 9)
+            np.testing.assert_allclose(scores, np.sort(wanted)[::-1], atol=5e-3)
+            np.testing.assert_allclose(scores, wanted[[IDS.index(item) for item in ids]], atol=5e-3)
+
+    tell(model, seed=1)
+    check()
+    before = served.rank(histories[0], IDS)
+    # Somebody replaces the table; nothing is loaded anew.
+    tell(model, seed=2)
+    file = path / "assets" / "trend.pb"
+    write_trend_file(file, model.trend.table(NOW))
+    check()
+    assert np.abs(served.rank(histories[0], IDS) - before).max() > 0.1
+    # Without the file nothing is known of the time.
+    file.unlink()
+    model.trend.set_events([], [], [])
+    check()
+    tell(model, seed=1)
+
+
+def test_strangers_get_what_is_clicked_now(
+    model: sr.models.SessionRec, vocabulary: Vocabulary, tmp_path: pathlib.Path
+) -> None:
+    """Without a known item the terms decide, and without a table popularity."""
+    model.trend.gate.set_weights([np.zeros((4, 5)), np.ones(5)])
+    model.trend.set_events([9, 9, 8], [990, 991, 992], [0, 1, 2])
+    path = export_saved_model(model, tmp_path / "1", vocabulary, next_item=True, trend_time=NOW)
+    served = Served(path)
+    assert served.recommend(["never seen"], 2)[0] == [IDS[7], IDS[6]]
+    (path / "assets" / "trend.pb").unlink()
+    assert served.recommend(["never seen"], 2)[0] == [IDS[0], IDS[1]]
+
+
+def test_an_export_without_a_moment_begins_neutral(
+    model: sr.models.SessionRec, vocabulary: Vocabulary, tmp_path: pathlib.Path
+) -> None:
+    path = export_saved_model(model, tmp_path / "1", vocabulary, next_item=True)
+    model.trend.set_events([], [], [])
+    wanted = expected(model, ["item 3"], vocabulary)
+    np.testing.assert_allclose(Served(path).rank(["item 3"], IDS), wanted, rtol=1e-4, atol=1e-5)
