@@ -1,0 +1,148 @@
+"""Popularity of the moment on the Globo log: what a count of recent clicks finds.
+
+    python benchmarks/recent_popularity.py --events globo_clicks_hours_000_095.parquet --json FILE
+
+Protocol: users with at least two sessions; the set of articles in a user's last session is asked
+for, and every article of the other sessions is ranked, ties against the targets. A candidate's
+score is its number of clicks in a window before the start of the target session: everyone's clicks
+that came before, and none that came later. The articles of the user's own history stay in. For
+comparison the same window before the end of the user's session before: how fast counts age.
+"""
+
+import argparse
+import json
+import pathlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+import tfsessionrec as sr
+from tfsessionrec.metrics import hit_rate, mrr, ndcg, recall
+
+K = (20, 100)
+HOURS = (0.25, 1.0, 6.0, 24.0)
+STALE_HOURS = (1.0,)
+
+
+def window_counts(
+    times: np.ndarray, items: np.ndarray, num_items: int, at: np.ndarray, window: float
+) -> Iterator[np.ndarray]:
+    """How often each item was clicked in `[t - window, t)`, for each t of `at` in turn.
+
+    Args:
+        times: [N], ascending.
+        items: [N], indices; below 0 are not counted.
+        num_items: Number of items.
+        at: [Q], ascending.
+        window: How far to look back, in the unit of the times.
+
+    Yields:
+        [num_items] int64, one array that is changed in place.
+    """
+    counts = np.zeros(num_items + 1, np.int64)  # the last is of those not counted
+    items = np.where(items < 0, num_items, items)
+    # Each click enters once and leaves once.
+    enter = np.searchsorted(times, at, side="left")
+    leave = np.searchsorted(times, at - window, side="left")
+    entered = left = 0
+    for upper, lower in zip(enter, leave, strict=True):
+        np.add.at(counts, items[entered:upper], 1)
+        np.subtract.at(counts, items[left:lower], 1)
+        entered, left = upper, lower
+        yield counts[:num_items]
+
+
+def target_ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Ranks of the targets, from 1: ties go against them; one target never hides another."""
+    own = np.sort(scores[targets])[::-1]
+    not_below = (scores >= own[:, None]).sum(axis=1)
+    targets_not_below = (own >= own[:, None]).sum(axis=1)
+    return not_below - targets_not_below + np.arange(len(own)) + 1
+
+
+def measure(
+    sessions: sr.data.Sessions, hours: Sequence[float], stale_hours: Sequence[float] = ()
+) -> dict[str, Any]:
+    """The metrics of each window, and the number of questions.
+
+    Args:
+        sessions: The log.
+        hours: Windows before the session that is asked for.
+        stale_hours: Windows before the last click of the same user's session before: what was
+            popular when the history ended.
+    """
+    train, test = sr.data.leave_last_session_out(sessions)
+    vocabulary = sr.data.Vocabulary.from_sessions(train)
+
+    def known(ids: pl.Series) -> np.ndarray:
+        return np.maximum(vocabulary.lookup(ids.to_numpy()) - vocabulary.first_item_index, -1)
+
+    clicks = sessions.events.sort("timestamp", maintain_order=True)
+    times, items = clicks["timestamp"].to_numpy(), known(clicks["item_id"])
+    questions = (
+        test.events.with_columns(item=known(test.events["item_id"]))
+        .group_by("user_id", maintain_order=True)
+        .agg(
+            start=pl.col("timestamp").filter("is_target").first(),
+            end=pl.col("timestamp").filter(~pl.col("is_target")).last(),
+            targets=pl.col("item").filter(pl.col("is_target") & (pl.col("item") >= 0)).unique(),
+        )
+        .filter(pl.col("targets").list.len() > 0)
+    )
+
+    def metrics_at(moment: str, window: float) -> dict[str, float]:
+        asked = questions.sort(moment)
+        at, targets = asked[moment].to_numpy(), asked["targets"].to_list()
+        counts = window_counts(times, items, vocabulary.num_items, at, window * 3600)
+        ranks = np.zeros((len(targets), max(map(len, targets))), np.int64)
+        for row, (scores, wanted) in enumerate(zip(counts, targets, strict=True)):
+            ranks[row, : len(wanted)] = target_ranks(scores, np.asarray(wanted))
+        return {
+            f"{metric.__name__}@{k}": float(metric(ranks, k).mean())
+            for metric in (recall, hit_rate, ndcg, mrr)
+            for k in K
+        }
+
+    return {
+        "queries": len(questions),
+        "candidates": vocabulary.num_items,
+        "hours": {f"{window:g}": metrics_at("start", window) for window in hours},
+        "stale hours": {f"{window:g}": metrics_at("end", window) for window in stale_hours},
+    }
+
+
+def measure_file(events: pathlib.Path, hours: Sequence[float]) -> dict[str, Any]:
+    """`measure` on the Globo log."""
+    sessions = sr.data.sessionize(
+        sr.data.read_events(events),
+        user="user_id",
+        session="session_id",
+        item="click_article_id",
+        time="click_timestamp",
+        time_unit="ms",
+    )
+    begin = time.perf_counter()
+    result = measure(sessions, hours, STALE_HOURS)
+    return {**result, "seconds": time.perf_counter() - begin}
+
+
+def main() -> None:
+    """Prints the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--events", type=pathlib.Path, required=True)
+    parser.add_argument("--hours", type=float, nargs="*", default=HOURS, help="windows")
+    parser.add_argument("--json", type=pathlib.Path)
+    arguments = parser.parse_args()
+    result = measure_file(arguments.events, arguments.hours)
+    print(json.dumps(result, indent=1))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()
