@@ -126,7 +126,19 @@ def measure_file(events: pathlib.Path, hours: Sequence[float]) -> dict[str, Any]
     )
     begin = time.perf_counter()
     result = measure(sessions, hours, STALE_HOURS)
-    return {**result, "seconds": time.perf_counter() - begin}
+    return {**result, "rows": rows(result), "seconds": time.perf_counter() - begin}
+
+
+def rows(result: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The metrics of each window by the words that a table has for it."""
+    found = {}
+    moments = {"hours": "the session", "stale hours": "the user's last click"}
+    for key, moment in moments.items():
+        for window, metrics in result[key].items():
+            hours = float(window)
+            length = f"{hours:g} hours" if hours > 1 else f"{60 * hours:g} minutes"
+            found[f"clicks of the {length} before {moment}"] = metrics
+    return found
 
 
 def main() -> None:

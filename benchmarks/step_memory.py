@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from peers import worker
+from section import command, write_section
 from train_throughput import say, table
 
 # Of the growth of the matrix of all scores; what is measured moves by some 50 MB by itself.
@@ -163,6 +164,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=pathlib.Path, help="write the whole report here")
+    parser.add_argument("--section", action="store_true", help="write the section of RESULTS.md")
     inner = parser.add_argument_group("one cell (the script calls itself with these)")
     inner.add_argument("--worker", choices=("full", "plain", "sampled"), dest="loss")
     inner.add_argument("--catalogue", type=int)
@@ -226,9 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text)
     if arguments.json:
         report = {
-            "command": " ".join(
-                ["python", "benchmarks/step_memory.py", *(sys.argv[1:] if argv is None else argv)]
-            ),
+            "command": command("step_memory", argv),
             "text": text,
             "full": full,
             "plain": plain,
@@ -237,6 +237,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             "time_ratio": slowdown,
         }
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    if arguments.section:
+        title = "A step as the catalogue grows"
+        write_section("step_memory", title, command("step_memory", argv), text)
     return int(growth > MEMORY_LIMIT or slowdown > TIME_LIMIT)
 
 

@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from peers import worker
+from section import command, write_section
 
 HERE = pathlib.Path(__file__).resolve().parent
 PEER_REQUIREMENTS = ("torch==2.13.0", "RecTools[torch]==0.19.0")
@@ -352,6 +353,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--peer-venv", type=pathlib.Path, default=HERE / ".venv-rectools")
     parser.add_argument("--json", type=pathlib.Path, help="write the whole report here")
+    parser.add_argument("--section", action="store_true", help="write the section of RESULTS.md")
     return parser.parse_args(argv)
 
 
@@ -411,13 +413,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         for loss, variants in rounds.items()
     }
     report = {
-        "command": " ".join(
-            ["python", "benchmarks/train_throughput.py", *(sys.argv[1:] if argv is None else argv)]
-        ),
+        "command": command("train_throughput", argv),
         "settings": {
             key: value
             for key, value in vars(arguments).items()
-            if key not in {"events_train", "peer_venv", "json"}
+            if key not in {"events_train", "peer_venv", "json", "section"}
         },
         "log": arguments.events_train.name,
         "sessions": len(sessions),
@@ -437,6 +437,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(render(report))
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    if arguments.section:
+        write_section(
+            "train_throughput",
+            "Training speed",
+            report["command"],
+            "Target positions a second beside RecTools' SASRec (PyTorch), at equal sizes and in "
+            "turns; what the systems are, and where they differ, stands in `benchmarks/README.md`.",
+            render(report),
+        )
     busy = report["cores_busy_elsewhere"]
     if busy > BUSY_LIMIT:
         say(

@@ -61,7 +61,9 @@ def main() -> None:
     parser.add_argument("--events", type=pathlib.Path, required=True)
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
-    result = mean_reciprocal_ranks(arguments.events)
+    result: dict[str, object] = {**mean_reciprocal_ranks(arguments.events)}
+    touched = {"model, then as displayed: mrr": result["touched last first"]}
+    result["rows"] = {"hotels the running session touched last first": touched}
     print(json.dumps(result, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps(result) + "\n")

@@ -1,9 +1,9 @@
-"""The frozen configurations, the logs made for them, and the document of their results."""
+"""The frozen configurations, and the logs made for them."""
 
 import importlib
-import json
 import pathlib
 import shlex
+import shutil
 import types
 
 import numpy as np
@@ -11,11 +11,16 @@ import polars as pl
 import pytest
 
 import tfsessionrec as sr
+from tfsessionrec.cli.benchmark.document import render
+from tfsessionrec.cli.benchmark.suite import Suite, load_suites
+from tfsessionrec.cli.benchmark.trial import Folders, Trial
 from tfsessionrec.cli.main import make_parser
 from tfsessionrec.cli.train import _options
 
 BENCHMARKS = pathlib.Path(__file__).resolve().parents[2] / "benchmarks"
-CONFIGS = sorted((BENCHMARKS / "configs").glob("*/*.json"))
+CONFIGS = BENCHMARKS / "configs"
+SUITES = load_suites(CONFIGS)
+TRIALS = [trial for suite in SUITES for trial in suite.trials]
 
 
 @pytest.fixture(autouse=True)
@@ -27,10 +32,8 @@ def script(name: str) -> types.ModuleType:
     return importlib.import_module(name)
 
 
-@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: f"{file.parent.name}/{file.stem}")
-def test_a_configuration_names_what_exists(file: pathlib.Path) -> None:
-    trial, suite = script("trial").Trial.load(file), script("results").SUITES[file.parent.name]
-    assert {trial.table, *trial.also} <= set(suite.tables)
+@pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: f"{trial.suite}/{trial.name}")
+def test_a_configuration_names_what_exists(trial: Trial) -> None:
     assert len(set(trial.seeds)) == len(trial.seeds)
     train, *evaluate = (
         make_parser().parse_args(shlex.split(command)) for command in trial.commands(trial.seeds[0])
@@ -45,38 +48,20 @@ def test_a_configuration_names_what_exists(file: pathlib.Path) -> None:
     sr.models.build(train.model, vocabulary_size=10, **options)
 
 
-def test_every_suite_has_configurations_of_each_of_its_tables() -> None:
-    trial, results = script("trial"), script("results")
-    assert {file.parent.name for file in CONFIGS} <= set(results.SUITES)
-    for name, suite in results.SUITES.items():
-        trials = trial.trials(name)
-        for table in suite.tables.values():
-            assert not trials or table.example in {None, *(one.name for one in trials)}
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+def test_a_suite_cites_configurations_that_it_has(suite: Suite) -> None:
+    names = {trial.name for trial in suite.trials}
+    for table in suite.tables.values():
+        cited = {name for pair in table.compare for name in pair}
+        assert cited | ({table.example} - {None}) <= names
+        table.about.format(num_queries=1, num_candidates=1)
+        assert table.metric is None or table.metric in suite.metrics.values()
 
 
-def write(folder: pathlib.Path, name: str, **changes: object) -> pathlib.Path:
-    content = {
-        "title": "A title",
-        "events": "log.csv",
-        "train": "--session s --model sasrec",
-        "evaluate": ["--protocol next_item --k 20"],
-        "seeds": [0, 1],
-        **changes,
-    }
-    file = folder / f"{name}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
-    return file
-
-
-def test_what_a_configuration_lacks_or_has_too_much_is_said(tmp_path: pathlib.Path) -> None:
-    load = script("trial").Trial.load
-    with pytest.raises(ValueError, match=r"is no configuration.*epochs"):
-        load(write(tmp_path, "more", epochs=3))
-    with pytest.raises(ValueError, match=r"is no configuration.*title"):
-        load(write(tmp_path, "less", title=None))
-    with pytest.raises(ValueError, match="`seeds` should be a list"):
-        load(write(tmp_path, "seeds", seeds=3))
+def test_the_document_is_what_the_results_say(tmp_path: pathlib.Path) -> None:
+    shutil.copytree(BENCHMARKS / "results", tmp_path / "results")
+    document = render(SUITES, Folders(tmp_path))
+    assert document == (BENCHMARKS / "RESULTS.md").read_text(encoding="utf-8")
 
 
 def test_globo_is_cut_by_hours_in_the_order_of_the_file() -> None:
@@ -202,53 +187,3 @@ def test_recent_popularity_of_a_log_by_hand() -> None:
     assert result["hours"]["3"]["mrr@20"] == pytest.approx((1 / 3 + 1 / 3) / 2)
     # Before u's click on b: a. Before v's: a and b once. So c and a have the ranks 3 and 2.
     assert result["stale hours"]["1"]["mrr@20"] == pytest.approx((1 / 3 + 1 / 2) / 2)
-
-
-def made_run(trial: types.ModuleType, config: object, seed: int, recall: float) -> None:
-    report = {
-        "metrics": {"hit_rate@20": recall, "mrr@20": 0.5, "ndcg@20": 0.25},
-        "baselines": {"popularity": {"hit_rate@20": 0.125, "mrr@20": 0.0, "ndcg@20": 0.0}},
-        "num_queries": 12345,
-        "num_candidates": 100,
-        "seconds": 7.0,
-    }
-    epochs = [{"loss": 1.0, "seconds": 20.0}, {"loss": 0.5, "seconds": 22.0 + seed}]
-    steps = [
-        {"seconds": 50.0, "peak_gb": 0.5, "report": {"epochs": epochs, "parameters": 4321}},
-        {"seconds": 9.0, "peak_gb": 1.5 + seed, "report": report},
-    ]
-    file = config.report_file(seed)  # type: ignore[attr-defined]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    commands = config.commands(seed)  # type: ignore[attr-defined]
-    file.write_text(json.dumps({"commands": commands, "steps": steps}))
-
-
-def test_the_document_is_made_of_what_was_run(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trial, results = script("trial"), script("results")
-    for name in ("CONFIGS", "RUNS"):
-        monkeypatch.setattr(trial, name, tmp_path / name.lower())
-    monkeypatch.setattr(results, "RUNS", tmp_path / "runs")
-    folder = tmp_path / "configs" / "yoochoose"
-    sasrec, gru4rec, _ = (
-        trial.Trial.load(write(folder, name, title=f"`{name}`"))
-        for name in ("sasrec", "gru4rec", "not-run")
-    )
-    made_run(trial, sasrec, 0, 0.7)
-    made_run(trial, sasrec, 1, 0.72)
-    made_run(trial, gru4rec, 0, 0.75)
-    document = results.render()
-    assert "12,345 queries, all 100 training items" in document
-    lines = document.splitlines()
-    best = lines.index("| `gru4rec` | 1 | 0.7500 | 0.5000 | 0.2500 | 42 | 7 | 1.5 | 4,321 |")
-    assert lines[best + 1] == (  # sqrt(2 * 0.01²) = 0.0141; (42 + 43) / 2
-        "| `sasrec` | 2 | 0.7100 ± 0.0141 | 0.5000 ± 0.0000 | 0.2500 ± 0.0000 | 42 | 7 | 2.5 "
-        "| 4,321 |"
-    )
-    assert lines[best + 2].startswith("| popularity |  | 0.1250 | 0.0000 |")
-    assert "tfsessionrec train --events log.csv --session s --model sasrec --seed 0" in document
-    assert "not-run" not in document
-    # Another configuration under the same name is not what was run.
-    write(folder, "gru4rec", train="--session s --model gru4rec --epochs 9")
-    assert "gru4rec" not in results.render()

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 
 import tfsessionrec
-from tfsessionrec.cli import demo, evaluate, export, recommend, simulate, train, trend
+from tfsessionrec.cli import benchmark, demo, evaluate, export, recommend, simulate, train, trend
 
-COMMANDS = (demo, simulate, train, evaluate, export, recommend, trend)
+COMMANDS = (demo, simulate, train, evaluate, export, recommend, trend, benchmark)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,167 @@
+"""The document of the results: a table of all suites, then each with its tables and picture."""
+
+import statistics
+from collections.abc import Iterable, Mapping
+
+from tfsessionrec.cli.benchmark.picture import draw
+from tfsessionrec.cli.benchmark.row import COST, Row, rows_of
+from tfsessionrec.cli.benchmark.suite import Suite, Table
+from tfsessionrec.cli.benchmark.trial import Folders
+
+NEAR = 0.02  # of the best: what counts as nearly as good
+ABOUT = (
+    "Written by `tfsessionrec benchmark --data FOLDER`, which runs the configurations under "
+    "`benchmarks/configs/` on 2 CPU cores; a row is one of them, and the commands above a table "
+    "are those of one of its rows and seeds. Metrics are means over the seeds, ± their standard "
+    "deviation. *fit s* are the seconds of all epochs and *evaluation s* those of the evaluation, "
+    "both means over the seeds; *peak GB* is the largest resident size of any process. Times are "
+    "of one shared machine on which other things ran: compare them with each other only, and "
+    "small differences not at all. Sections at the end are written by the scripts they name."
+)
+
+
+def write_document(suites: Iterable[Suite], folders: Folders) -> None:
+    """Writes the document and its pictures from what has been measured."""
+    folders.results.mkdir(parents=True, exist_ok=True)
+    text = render(suites, folders)
+    part = folders.document.with_name(f".{folders.document.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(folders.document)
+
+
+def render(suites: Iterable[Suite], folders: Folders) -> str:
+    """The document; draws the pictures that it shows."""
+    sections, choice = [], []
+    for suite in suites:
+        rows = rows_of(suite.trials, folders)
+        if not rows:
+            continue
+        sections += _section(suite, rows, folders)
+        first = next(iter(suite.tables))
+        own = [row for row in rows.values() if row.trial.title_in(first)]
+        if own:
+            choice.append(_choice(suite, own))
+    lines = ["# Results", "", ABOUT, ""]
+    if choice:
+        lines += [
+            "## Which system for which log",
+            "",
+            f"*Nearly as good*: the row that trains fastest among those within {NEAR:.0%} of the "
+            "best.",
+            "",
+            *markdown(["log", "metric", "best", "nearly as good, fastest to train"], choice),
+        ]
+    lines += sections
+    for file in sorted(folders.results.glob("*.md")):
+        lines += [file.read_text(encoding="utf-8").strip(), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def markdown(header: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines] + [""]
+
+
+def _choice(suite: Suite, rows: list[Row]) -> list[str]:
+    """The line of a suite in the table of all."""
+    head, metric = next(iter(suite.metrics.items()))
+
+    def words(row: Row) -> str:
+        seconds = row.cost("fit_seconds")
+        return f"{row.trial.title}: {row.mean(metric):.4f} in {seconds:,.0f} s"
+
+    best = max(rows, key=lambda row: row.mean(metric))
+    near = [row for row in rows if row.mean(metric) >= (1 - NEAR) * best.mean(metric)]
+    fastest = min(near, key=lambda row: row.cost("fit_seconds"))
+    return [suite.log, head, words(best), words(fastest) if fastest is not best else "the same"]
+
+
+def _section(suite: Suite, rows: Mapping[str, Row], folders: Folders) -> list[str]:
+    lines = [f"## {suite.title}", ""]
+    if suite.files:
+        lines += ["```sh", *dict.fromkeys(suite.files.values()), "```", ""]
+    cited: set[str] = set()
+    for number, (name, table) in enumerate(suite.tables.items()):
+        own = [(title, row) for row in rows.values() if (title := row.trial.title_in(name))]
+        if not own:
+            continue
+        if table.by_title:
+            own.sort(key=lambda one: one[0])
+        else:
+            first = next(iter(suite.metrics.values()))
+            own.sort(key=lambda one: -one[1].mean(first))
+        extra = _extra(suite, table, dict(own), rows, folders)
+        lines += _table(suite, table, own, extra, rows, cited)
+        if number == 0:
+            file = folders.results / f"{suite.name}.png"
+            draw(file, suite, own, extra)
+            path = file.relative_to(folders.output).as_posix()
+            lines += [f"![{suite.title}: quality, and what it costs]({path})", ""]
+    return lines
+
+
+def _extra(
+    suite: Suite,
+    table: Table,
+    own: Mapping[str, Row],
+    rows: Mapping[str, Row],
+    folders: Folders,
+) -> dict[str, Mapping[str, float]]:
+    """Rows of a table that no configuration stands behind."""
+    shown = rows.get(table.example or "") or next(iter(own.values()))
+    metrics = suite.metrics.values()
+    found: dict[str, Mapping[str, float]] = {
+        title: values
+        for title, name in table.baselines.items()
+        if (values := shown.baseline(name, metrics))
+    }
+    return {**found, **suite.rows(table, folders)}
+
+
+def _table(
+    suite: Suite,
+    table: Table,
+    own: list[tuple[str, Row]],
+    extra: Mapping[str, Mapping[str, float]],
+    rows: Mapping[str, Row],
+    cited: set[str],
+) -> list[str]:
+    shown = rows.get(table.example or "") or own[0][1]
+    lines = []
+    if table.about:
+        counts = {name: shown.first[name] for name in ("num_queries", "num_candidates")}
+        lines += [table.about.format(**counts), ""]
+    if shown.trial.name not in cited:  # a row's commands stand once in a section
+        commands = shown.trial.commands(shown.trial.seeds[0])
+        lines += ["```sh", *(f"tfsessionrec {command}" for command in commands), "```", ""]
+    cited.add(shown.trial.name)
+    cells = [row.cells(title, suite.metrics.values()) for title, row in own]
+    for title, values in extra.items():
+        numbers = [
+            f"{values[name]:.4f}" if name in values else "" for name in suite.metrics.values()
+        ]
+        cells.append([title, "", *numbers, *[""] * len(COST)])
+    lines += markdown([table.head, "seeds", *suite.metrics, *COST], cells)
+    compared = _compared(suite, table, rows)
+    return [*lines, *compared, *([table.after, ""] if table.after else [])]
+
+
+def _compared(suite: Suite, table: Table, rows: Mapping[str, Row]) -> list[str]:
+    """How the first of each pair compares with the second."""
+    metric = table.metric or next(iter(suite.metrics.values()))
+    head = next(head for head, name in suite.metrics.items() if name == metric)
+    said, ratios = [], []
+    for one, other in table.compare:
+        if one not in rows or other not in rows:
+            continue
+        ratios.append(rows[one].mean(metric) / rows[other].mean(metric))
+        times = rows[one].cost("fit_seconds") / max(rows[other].cost("fit_seconds"), 1e-9)
+        said.append(
+            f"{rows[one].trial.title} has {ratios[-1]:.2f} times that of "
+            f"{rows[other].trial.title}, in {times:.2f} times the seconds"
+        )
+    if not said:
+        return []
+    mean = f"; {100 * (statistics.fmean(ratios) - 1):+.0f} % on average" if len(said) > 1 else ""
+    return [f"{head}: {'; '.join(said)}{mean}.", ""]
