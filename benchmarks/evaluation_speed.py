@@ -1,0 +1,236 @@
+"""Exact evaluation beside TFRS's `FactorizedTopK`, and what it costs inside `fit`.
+
+    python benchmarks/evaluation_speed.py --section
+
+1. Recall and NDCG at 20 and 100 of 20,000 queries with one target each, against catalogues of 10^4,
+   10^5 and 10^6 items: `sr.evaluation.evaluate` beside `tfrs.metrics.FactorizedTopK`, which knows
+   the share of hits alone (for one target that is the recall). Embeddings are given; both rank on
+   the same ones, in turns, each run in a process of its own. The peer scans its candidates in
+   batches (`--peer-batch`, the fastest of 128, 1,024, 4,096 and 16,384 here) for batches of
+   `--peer-queries` queries. Both have to find the same number of hits. Ours holds at most
+   `block_size` scores (`--block-size`) at a time; *adds GB* is what the evaluation adds to the peak
+   memory of a process that already holds the embeddings.
+2. Seconds of an epoch of `model.fit` with `CatalogueMetrics` beside those without, in turns, on a
+   simulated log.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from section import command, write_section
+from train_throughput import say, table
+
+HERE = pathlib.Path(__file__).resolve().parent
+KS = (20, 100)
+DIM = 64
+
+
+def peak_gb() -> float:
+    """The largest resident size so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def embeddings(queries: int, items: int) -> tuple[Any, Any, Any]:
+    """Queries [Q, D], candidates [C, D] and targets [Q] that are found often enough to compare."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    candidates = generator.standard_normal((items, DIM), dtype=np.float32)
+    targets = generator.integers(0, items, queries)
+    noise = generator.standard_normal((queries, DIM), dtype=np.float32)
+    return candidates[targets] + 2.5 * noise, candidates, targets
+
+
+def ours(arguments: argparse.Namespace) -> dict[str, float]:
+    """`sr.evaluation.evaluate`."""
+    import numpy as np
+
+    import tfsessionrec as sr
+
+    queries, candidates, targets = embeddings(arguments.queries, arguments.items)
+    table_ = np.concatenate([np.zeros((2, DIM), np.float32), candidates])
+
+    class Given:
+        """Answers each row with its own query."""
+
+        def encode(self, features: Any) -> Any:
+            return queries[np.asarray(features["number"])]
+
+        def candidate_embeddings(self) -> Any:
+            return table_
+
+    step = 4096
+    batches = [
+        {
+            "item_ids": np.full((len(part), 1, 1), 2, np.int32),
+            "target_ids": targets[part, None] + 2,
+            "number": part,
+        }
+        for part in (
+            np.arange(first, min(first + step, len(queries)))
+            for first in range(0, len(queries), step)
+        )
+    ]
+    sr.evaluation.evaluate(Given(), batches[:1], KS, block_size=arguments.block_size)  # traces
+    before, begin = peak_gb(), time.perf_counter()
+    report = sr.evaluation.evaluate(Given(), batches, KS, block_size=arguments.block_size)
+    seconds = time.perf_counter() - begin
+    hits = {f"hits@{k}": report[f"recall@{k}"] * len(queries) for k in KS}
+    return {"seconds": seconds, "added_gb": peak_gb() - before, **hits}
+
+
+def peer(arguments: argparse.Namespace) -> dict[str, float]:
+    """`tfrs.metrics.FactorizedTopK`."""
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_recommenders as tfrs
+
+    queries, candidates, targets = embeddings(arguments.queries, arguments.items)
+    # With ids: without them it compares a target's score with that of the same item computed by
+    # another kernel, and counts some hits as misses.
+    items = tf.data.Dataset.from_tensor_slices((np.arange(len(candidates)), candidates))
+    dataset = items.batch(arguments.peer_batch).cache()
+    metric = tfrs.metrics.FactorizedTopK(candidates=dataset, ks=list(KS))
+    rows = tf.data.Dataset.from_tensor_slices((queries, candidates[targets], targets))
+    rows = rows.batch(arguments.peer_queries)
+
+    @tf.function(reduce_retracing=True)
+    def update(query: Any, target: Any, number: Any) -> None:
+        metric.update_state(query, target, number)
+
+    for row in rows.take(1):
+        update(*row)
+    for one in metric._top_k_metrics:  # its own reset calls what this Keras no longer has
+        one.reset_state()
+    before, begin = peak_gb(), time.perf_counter()
+    for row in rows:
+        update(*row)
+    results = [float(value) for value in metric.result()]
+    seconds = time.perf_counter() - begin
+    hits = {f"hits@{k}": value * len(queries) for k, value in zip(KS, results, strict=True)}
+    return {"seconds": seconds, "added_gb": peak_gb() - before, **hits}
+
+
+def in_fit(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of an epoch with and without `CatalogueMetrics`, in turns."""
+    import tensorflow as tf
+
+    import tfsessionrec as sr
+
+    events = sr.data.simulate(num_users=arguments.fit_users, slate_size=3.0, seed=0).events
+    sessions = sr.data.sessionize(events, user="user_id", session="session_id", label="label")
+    train, test = sr.data.leave_last_session_out(sr.data.flatten_sessions(sessions))
+    vocabulary = sr.data.Vocabulary.from_sessions(train)
+    batches = sr.data.session_dataset(train, vocabulary, max_sessions=51, batch_positions=1024)
+    asked = sr.data.session_dataset(test, vocabulary, max_sessions=51, batch_positions=8192)
+    model = sr.models.build("sasrec", vocabulary_size=len(vocabulary))
+    model.compile(tf.keras.optimizers.Adam(1e-3))
+    metrics = sr.evaluation.CatalogueMetrics(asked, k=20, vocabulary=vocabulary)
+    model.fit(batches, epochs=1, verbose=0, callbacks=[metrics])  # traces
+    seconds: dict[str, list[float]] = {"without": [], "with": []}
+    for _ in range(arguments.rounds):
+        for name, callbacks in (("without", []), ("with", [metrics])):
+            begin = time.perf_counter()
+            model.fit(batches, epochs=2, verbose=0, callbacks=callbacks)
+            seconds[name].append((time.perf_counter() - begin) / 2)
+    ratios = [one / other for one, other in zip(seconds["with"], seconds["without"], strict=True)]
+    return {"seconds": seconds, "ratio": statistics.median(ratios), "events": train.num_events}
+
+
+WORKERS = {"ours": ours, "peer": peer, "fit": in_fit}
+
+
+def work(kind: str, arguments: argparse.Namespace, items: int = 0) -> dict[str, Any]:
+    """One measurement in a process of its own."""
+    words = [sys.executable, str(pathlib.Path(__file__).resolve()), "--worker", kind]
+    words += ["--items", str(items)]
+    for name in ("queries", "block_size", "peer_batch", "peer_queries", "fit_users", "rounds"):
+        words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+    answer = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--catalogues", type=int, nargs="+", default=[10**4, 10**5, 10**6])
+    parser.add_argument("--queries", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--block-size", type=int, default=2**22)
+    parser.add_argument("--peer-batch", type=int, default=4096)
+    parser.add_argument("--peer-queries", type=int, default=1024)
+    parser.add_argument("--fit-users", type=int, default=20_000)
+    parser.add_argument("--json", type=pathlib.Path, help="write the whole report here")
+    parser.add_argument("--section", action="store_true", help="write the section of RESULTS.md")
+    parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
+    parser.add_argument("--items", type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures and prints."""
+    arguments = parse_arguments(argv)
+    if arguments.worker:
+        print(json.dumps(WORKERS[arguments.worker](arguments)))
+        return 0
+    rows, ratios, measured = [], {}, []
+    for items in arguments.catalogues:
+        rounds = []
+        for number in range(arguments.rounds):
+            one = {kind: work(kind, arguments, items) for kind in ("ours", "peer")}
+            for k in KS:
+                found = [one[kind][f"hits@{k}"] for kind in one]
+                if abs(found[0] - found[1]) > 0.5:
+                    raise RuntimeError(f"both should find as many at {k}. Received: {found}")
+            rounds.append(one)
+            say(f"{items:,} items, round {number + 1}: {one}")
+        measured.append({"items": items, "rounds": rounds})
+        by_round = [one["peer"]["seconds"] / one["ours"]["seconds"] for one in rounds]
+        ratios[items] = statistics.median(by_round)
+        cells = [f"{items:,}"]
+        for kind in ("ours", "peer"):
+            cells.append(f"{statistics.median(one[kind]['seconds'] for one in rounds):.1f}")
+        cells += [f"{ratios[items]:.1f}×", f"{min(by_round):.1f} to {max(by_round):.1f}"]
+        cells += [
+            f"{max(one[kind]['added_gb'] for one in rounds):.2f}"
+            for kind in WORKERS
+            if kind != "fit"
+        ]
+        rows.append(cells)
+    fit = work("fit", arguments)
+    header = ["items", "ours, s", "FactorizedTopK, s", "ratio", "by round", "adds GB", "its"]
+    times = {name: statistics.median(values) for name, values in fit["seconds"].items()}
+    text = [
+        f"Recall and NDCG at 20 and 100 of {arguments.queries:,} queries, exact, beside TFRS's "
+        "`FactorizedTopK`, which finds the same hits (and knows no NDCG), in turns, medians of "
+        f"{arguments.rounds} rounds; at most {arguments.block_size:,} scores are held at a time.",
+        table(header, rows),
+        f"`CatalogueMetrics` on 2,000 queries an epoch, {fit['events']:,} training events: "
+        f"{times['with']:.2f} s an epoch beside {times['without']:.2f} s without, "
+        f"{100 * (fit['ratio'] - 1):+.1f} %.",
+    ]
+    print("\n\n".join(text))
+    if arguments.json:
+        report = {"command": command("evaluation_speed", argv), "rounds": measured, "fit": fit}
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    if arguments.section:
+        write_section(
+            "evaluation_speed", "Speed of evaluation", command("evaluation_speed", argv), *text
+        )
+    slow = [items for items, ratio in ratios.items() if items >= 10**5 and ratio < 10]
+    return int(bool(slow) or fit["ratio"] > 1.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
