@@ -8,16 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfsessionrec.metrics import (
+    average_precision,
     first_taken_rank,
     hit_rate,
     mrr,
     ndcg,
     pair_auc,
     positive_integer,
+    precision,
     recall,
 )
 
-ALL = (recall, hit_rate, ndcg, mrr)
+ALL = (recall, hit_rate, ndcg, mrr, precision, average_precision)
 FAR = np.iinfo(np.int64).max
 
 
@@ -32,6 +34,11 @@ def written_out(ranks: list[int], k: int) -> dict[str, float]:
         "hit_rate": float(any(shown)),
         "ndcg": dcg / ideal,
         "mrr": 1 / (1 + shown.index(1)) if any(shown) else 0.0,
+        "precision": sum(shown) / k,
+        "average_precision": sum(
+            sum(shown[:rank]) / rank for rank, gain in enumerate(shown, start=1) if gain
+        )
+        / min(len(targets), k),
     }
 
 
@@ -41,6 +48,10 @@ def test_hand_derived():
     assert recall(ranks, 5) == pytest.approx([2 / 3])
     assert hit_rate(ranks, 5) == pytest.approx([1.0])
     assert mrr(ranks, 5) == pytest.approx([1 / 2])
+    assert precision(ranks, 5) == pytest.approx([2 / 5])
+    # Precision 1/2 at rank 2 and 2/3 at rank 3, of three targets; at k = 2 of two.
+    assert average_precision(ranks, 5) == pytest.approx([(1 / 2 + 2 / 3) / 3])
+    assert average_precision(ranks, 2) == pytest.approx([(1 / 2) / 2])
     # (1/log2(3) + 1/log2(4)) / (1/log2(2) + 1/log2(3) + 1/log2(4))
     assert ndcg(ranks, 5) == pytest.approx([(0.6309298 + 0.5) / (1 + 0.6309298 + 0.5)])
     # At k = 2 only rank 2 is in, and two targets are the most that fit: 0.63093 / 1.63093.
@@ -70,7 +81,7 @@ def test_perfect_and_unreachable(metric):
 def test_query_without_targets_has_no_value(metric):
     values = metric([[0, 0], [1, 0]], 5)
     assert np.isnan(values[0])
-    assert values[1] == 1.0
+    assert values[1] == (1 / 5 if metric is precision else 1.0)
 
 
 @pytest.mark.parametrize("metric", ALL)

@@ -1,7 +1,7 @@
 """Ranking metrics as pure NumPy functions, one value a query.
 
-Catalogue metrics (`recall`, `hit_rate`, `ndcg`, `mrr`) are functions of the targets' **ranks**, not
-of sorted lists: `ranks[q, i]` is the 1-based rank of query q's i-th target, 0 where there is no
+Catalogue metrics (`recall`, `precision`, `hit_rate`, `ndcg`, `mrr`, `average_precision`) are
+functions of the targets' **ranks**, not of sorted lists: `ranks[q, i]` is the 1-based rank of query q's i-th target, 0 where there is no
 target (padding). A target that cannot be found has a rank larger than every `k`. A query without
 targets has no value: NaN.
 
@@ -76,6 +76,61 @@ def hit_rate(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
     """
     _, hits, sizes = _hits(ranks, k)
     return np.where(np.isnan(sizes), np.nan, hits.any(axis=1))
+
+
+def precision(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
+    """Share of the first k places that hold a target.
+
+    `precision@k = |{i : rank_i <= k}| / k`
+
+    Args:
+        ranks: [queries, targets] integers, 1-based, 0 for padding.
+        k: Length of the list, a positive integer.
+
+    Returns:
+        [queries] float64, NaN for a query without targets.
+
+    Raises:
+        ValueError: If `k` is not a positive integer or `ranks` is not an integer matrix.
+
+    Example: of the ranks 1 and 7 one is within 5; the second query's only target is.
+
+    >>> precision([[1, 7], [3, 0]], k=5)
+    array([0.2, 0.2])
+    """
+    _, hits, sizes = _hits(ranks, k)
+    return np.where(np.isnan(sizes), np.nan, hits.sum(axis=1) / k)
+
+
+def average_precision(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
+    """Precision at the rank of each target among the first k; its mean over queries is MAP@k.
+
+    `AP@k = sum over rank_i <= k of |{j : rank_j <= rank_i}| / rank_i, divided by min(k, |T|)`: 1
+    for the best list there can be, whatever k. Some libraries divide by `|T|` instead, which is
+    less where there are more than k targets.
+
+    Args:
+        ranks: [queries, targets] integers, 1-based, 0 for padding.
+        k: Length of the list, a positive integer.
+
+    Returns:
+        [queries] float64, NaN for a query without targets.
+
+    Raises:
+        ValueError: If `k` is not a positive integer or `ranks` is not an integer matrix.
+
+    Example: targets on the ranks 1 and 4 give (1/1 + 2/4) / 2; at k = 1 the first alone counts.
+
+    >>> average_precision([[4, 1]], k=5)
+    array([0.75])
+    >>> average_precision([[4, 1]], k=1)
+    array([1.])
+    """
+    ranks, hits, sizes = _hits(ranks, k)
+    found = np.sort(np.where(hits, ranks, np.iinfo(np.int64).max), axis=1)
+    precisions = np.arange(1, ranks.shape[1] + 1) / found
+    gains = np.where(found <= k, precisions, 0.0).sum(axis=1)
+    return gains / np.minimum(sizes, k)
 
 
 def mrr(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
