@@ -228,6 +228,7 @@ def test_filter_and_gap(log: pathlib.Path) -> None:
 
 
 def test_split_rules(log: pathlib.Path) -> None:
+    from tfsessionrec import data
     from tfsessionrec.cli.log import LogFormat, split
 
     sessions = LogFormat(user="user_id", session="session_id", label="label").read(log)
@@ -244,7 +245,15 @@ def test_split_rules(log: pathlib.Path) -> None:
             # targets are exactly what training did not see
             targets = test.events.filter("is_target")["session_id"].unique()
             assert len(targets) == sessions.num_sessions - expected
-    for wrong in ("some", "after", "after=", "last-days=x"):
+    windows = data.sliding_windows(sessions, 3, 4, 2, 3)
+    train, test = split(sessions, "window=1/3,4,2,3")
+    assert train.events.equals(windows[1][0].events)
+    assert test.events.filter("is_target").height == windows[1][1].num_events
+    train, test = split(sessions, "window=1/2,4,2")
+    assert train.events.equals(data.sliding_windows(sessions, 2, 4, 2)[1][0].events)
+    with pytest.raises(ValueError, match="Windows count from 0 to 2"):
+        split(sessions, "window=3/3,4,2")
+    for wrong in ("some", "after", "after=", "last-days=x", "window=1,4,2", "window=1/3,4"):
         with pytest.raises(ValueError, match="should be none, last-session"):
             split(sessions, wrong)
 

@@ -14,6 +14,7 @@ from tfsessionrec.data import (
     last_days,
     leave_last_session_out,
     sessionize,
+    sliding_windows,
     split_by_time,
 )
 
@@ -111,6 +112,52 @@ def test_more_days_than_the_log(sessions: Sessions) -> None:
         last_days(sessions, 1)
     with pytest.raises(ValueError, match="`sessions` should hold at least one session"):
         last_days(Sessions(sessions.events.clear()), 1)
+
+
+DAYS = """
+    user  item_id  timestamp
+    ann   a        0
+    bob   b        86400
+    ann   c        172800
+    bob   d        172900     # of bob's second session
+    ann   e        259200     # the last session starts: three days after the first
+    ann   f        259900     # and goes on
+"""
+
+
+def test_windows_slide_over_the_log(table: Table, show: Show) -> None:
+    log = sessionize(table(DAYS), user="user", gap="1h")
+    windows = sliding_windows(log, num_windows=2, train_days=1, test_days=1)
+    # (0, 1], (1, 2] and (1, 2], (2, 3] days; what started at 172,900 is in the last day.
+    assert [(show(train), show(test)) for train, test in windows] == [
+        (["bob 0: b"], ["ann 0: c"]),
+        (["ann 0: c"], ["ann 0: e f", "bob 0: d"]),
+    ]
+    (train, test), *others = sliding_windows(log, 1, train_days=10, test_days=1, history=True)
+    assert not others
+    assert show(train) == ["ann 0: a", "ann 1: c", "bob 0: b"]
+    assert show(test, True) == ["ann 0: a", "ann 1: c", "ann 2: e f *", "bob 0: b", "bob 1: d *"]
+
+
+def test_windows_may_overlap_or_leave_gaps(table: Table, show: Show) -> None:
+    log = sessionize(table(DAYS), user="user", gap="1h")
+    windows = sliding_windows(log, 2, train_days=1.5, test_days=0.5, shift_days=1)
+    assert [(show(train), show(test)) for train, test in windows] == [
+        (["bob 0: b"], ["ann 0: c"]),
+        (["ann 0: c", "bob 0: d"], ["ann 0: e f"]),
+    ]
+
+
+def test_windows_that_hold_nothing_are_named(table: Table) -> None:
+    log = sessionize(table(DAYS), user="user", gap="1h")
+    with pytest.raises(ValueError, match=r"Window 0 of `num_windows`=4 .* Received: 0 events"):
+        sliding_windows(log, 4, train_days=1, test_days=1)
+    with pytest.raises(ValueError, match="`num_windows` should be a positive integer"):
+        sliding_windows(log, 0, 1, 1)
+    for name in ("train_days", "test_days", "shift_days"):
+        days = {"train_days": 1, "test_days": 1, "shift_days": 1, name: 0}
+        with pytest.raises(ValueError, match=f"`{name}` should be a positive number"):
+            sliding_windows(log, 1, **days)
 
 
 def test_leave_last_session_out(sessions: Sessions, show: Show) -> None:

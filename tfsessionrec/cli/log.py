@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import pathlib
+import re
 from typing import TYPE_CHECKING
 
 from tfsessionrec.cli.output import say
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tfsessionrec.data import Sessions
+
+_NUMBER = r"\d+(?:\.\d+)?"
+_WINDOW = re.compile(rf"\d+/\d+,{_NUMBER},{_NUMBER}(?:,{_NUMBER})?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,8 +211,9 @@ def split(sessions: "Sessions", rule: str) -> "tuple[Sessions, Sessions]":
     Args:
         sessions: All sessions.
         rule: `none` (nothing is held out: both parts are everything), `last-session` (the last
-            session of each user with two), `after=TIME` (sessions that start then or later) or
-            `last-days=N`.
+            session of each user with two), `after=TIME` (sessions that start then or later),
+            `last-days=N` or `window=I/N,TRAIN,TEST[,SHIFT]` (window I of N, from 0, see
+            `data.sliding_windows`).
 
     Returns:
         The sessions to train on, and those to evaluate on. These hold their users' earlier
@@ -229,9 +234,19 @@ def split(sessions: "Sessions", rule: str) -> "tuple[Sessions, Sessions]":
         return data.split_by_time(sessions, at, history=True)
     if name == "last-days" and value.replace(".", "", 1).isdigit():
         return data.last_days(sessions, float(value), history=True)
+    if name == "window" and _WINDOW.fullmatch(value):
+        place, _, days = value.partition(",")
+        number, count = (int(part) for part in place.split("/"))
+        if not number < count:
+            raise ValueError(f"Windows count from 0 to {count - 1}. Received: {rule!r}")
+        train, test, *shift = (float(part) for part in days.split(","))
+        windows = data.sliding_windows(
+            sessions, count, train, test, shift[0] if shift else None, history=True
+        )
+        return windows[number]
     raise ValueError(
-        "What is held out should be none, last-session, after=TIME or last-days=N. "
-        f"Received: {rule!r}"
+        "What is held out should be none, last-session, after=TIME, last-days=N or "
+        f"window=I/N,TRAIN,TEST[,SHIFT]. Received: {rule!r}"
     )
 
 

@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--holdout",
         metavar="RULE",
-        help="keep sessions from training: none (default), last-session, after=TIME, last-days=N",
+        help="keep sessions from training: none (default), last-session, after=TIME, last-days=N, "
+        "or all but window I of N, from 0: window=I/N,TRAIN,TEST[,SHIFT], in days",
     )
     parser.add_argument(
         "--min-count",

@@ -18,7 +18,12 @@ from tfsessionrec.data.merge_sessions import merge_sessions
 from tfsessionrec.data.read_events import read_events
 from tfsessionrec.data.sessionize import sessionize
 from tfsessionrec.data.sessions import Sessions
-from tfsessionrec.data.splits import last_days, leave_last_session_out, split_by_time
+from tfsessionrec.data.splits import (
+    last_days,
+    leave_last_session_out,
+    sliding_windows,
+    split_by_time,
+)
 from tfsessionrec.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -42,6 +47,7 @@ __all__ = [
     "sessionize",
     "sessions_from_tfds",
     "simulate",
+    "sliding_windows",
     "split_by_time",
 ]
 
