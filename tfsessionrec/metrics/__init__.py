@@ -2,6 +2,14 @@
 
 from tfsessionrec.checks import positive_integer
 from tfsessionrec.metrics.hit_rate_at_k import HitRateAtK
+from tfsessionrec.metrics.list_metrics import (
+    coverage,
+    exposure,
+    gini,
+    intra_list_diversity,
+    list_mean,
+    self_information,
+)
 from tfsessionrec.metrics.map_at_k import MAPAtK
 from tfsessionrec.metrics.mrr_at_k import MRRAtK
 from tfsessionrec.metrics.ndcg_at_k import NDCGAtK
@@ -30,12 +38,18 @@ __all__ = [
     "RankingMetric",
     "RecallAtK",
     "average_precision",
+    "coverage",
+    "exposure",
     "first_taken_rank",
+    "gini",
     "hit_rate",
+    "intra_list_diversity",
+    "list_mean",
     "mrr",
     "ndcg",
     "pair_auc",
     "positive_integer",
     "precision",
     "recall",
+    "self_information",
 ]

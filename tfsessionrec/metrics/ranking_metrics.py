@@ -1,9 +1,9 @@
 """Ranking metrics as pure NumPy functions, one value a query.
 
 Catalogue metrics (`recall`, `precision`, `hit_rate`, `ndcg`, `mrr`, `average_precision`) are
-functions of the targets' **ranks**, not of sorted lists: `ranks[q, i]` is the 1-based rank of query q's i-th target, 0 where there is no
-target (padding). A target that cannot be found has a rank larger than every `k`. A query without
-targets has no value: NaN.
+functions of the targets' **ranks**, not of sorted lists: `ranks[q, i]` is the 1-based rank of query
+q's i-th target, 0 where there is no target (padding). A target that cannot be found has a rank
+larger than every `k`. A query without targets has no value: NaN.
 
 List metrics (`first_taken_rank`, `pair_auc`) are functions of the scores of the few items that a
 query was shown.
