@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 _ROOMS = (
     "backend",
     "baselines",
+    "client",
     "data",
     "datasets",
     "evaluation",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tfsessionrec import (
         backend,
         baselines,
+        client,
         data,
         datasets,
         evaluation,

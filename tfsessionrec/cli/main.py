@@ -5,9 +5,19 @@ import sys
 from collections.abc import Sequence
 
 import tfsessionrec
-from tfsessionrec.cli import benchmark, demo, evaluate, export, recommend, simulate, train, trend
+from tfsessionrec.cli import (
+    ask,
+    benchmark,
+    demo,
+    evaluate,
+    export,
+    recommend,
+    simulate,
+    train,
+    trend,
+)
 
-COMMANDS = (demo, simulate, train, evaluate, export, recommend, trend, benchmark)
+COMMANDS = (demo, simulate, train, evaluate, export, recommend, trend, benchmark, ask)
 
 
 def make_parser() -> argparse.ArgumentParser:

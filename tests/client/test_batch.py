@@ -1,0 +1,96 @@
+"""Histories in, tensors out, readable by eye."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfsessionrec.client import History
+from tfsessionrec.client.batch import make_inputs
+from tfsessionrec.client.tensor_spec import TensorSpec
+
+IDS = TensorSpec("string", 2)
+SPECS = {"item_ids": IDS, "session_index": TensorSpec("int32", 2), "k": TensorSpec("int32", 1)}
+
+
+def test_lengths_and_padding() -> None:
+    histories = [History(["a", "b"], [4, 4]), History([]), History(list("cdefghijk"))]
+    inputs = make_inputs(SPECS, histories, {"k": [1, 2, 3]})
+    assert inputs["item_ids"].tolist() == [
+        ["a", "b", *[""] * 14],
+        [""] * 16,
+        [*"cdefghijk", *[""] * 7],
+    ]
+    assert inputs["session_index"].tolist() == [
+        [4, 4, *[-1] * 14],
+        [-1] * 16,
+        [*[0] * 9, *[-1] * 7],
+    ]
+    assert inputs["k"].tolist() == [1, 2, 3]
+    assert {name: value.dtype for name, value in inputs.items()} == {
+        "item_ids": object,
+        "session_index": np.int32,
+        "k": np.int32,
+    }
+
+
+def test_a_history_longer_than_any_length() -> None:
+    inputs = make_inputs(SPECS, [History(["a"] * 3000)], {"k": [1]})
+    assert inputs["item_ids"].shape == (1, 3000)
+
+
+def test_integer_ids() -> None:
+    specs = {**SPECS, "item_ids": TensorSpec("int64", 2)}
+    inputs = make_inputs(specs, [History([5, "6"])], {"k": [1]})
+    assert inputs["item_ids"].tolist() == [[5, 6, *[-1] * 6]]
+    with pytest.raises(ValueError, match="`item_ids` should hold values of type int64"):
+        make_inputs(specs, [History(["shoes"])], {"k": [1]})
+
+
+def test_what_is_not_given() -> None:
+    specs = {
+        **SPECS,
+        "labels": TensorSpec("float32", 2),
+        "exclude_ids": TensorSpec("string", 2, default=""),
+        "diversity": TensorSpec("float32", 1, default=0.0),
+        "timestamps": TensorSpec("int64", 2),
+    }
+    histories = [History(["a"], inputs={"timestamps": [7]}), History([])]
+    inputs = make_inputs(specs, histories, {"k": [1, 1]})
+    assert inputs["labels"].tolist() == [[1.0] * 8] * 2
+    assert inputs["exclude_ids"].tolist() == [[""], [""]]
+    assert inputs["diversity"].tolist() == [0.0, 0.0]
+    assert inputs["timestamps"].tolist() == [[7, *[-1] * 7], [-1] * 8]
+    with pytest.raises(ValueError, match="Missing: `timestamps`"):
+        make_inputs(specs, [History(["a"])], {"k": [1]})
+    with pytest.raises(ValueError, match="the same inputs"):
+        make_inputs(specs, [histories[0], History(["b"])], {"k": [1, 1]})
+
+
+def test_lists_of_unequal_lengths() -> None:
+    specs = {**SPECS, "exclude_ids": IDS}
+    inputs = make_inputs(
+        specs, [History(["a"]), History(["b"])], {"k": [1, 1], "exclude_ids": [["x", "y"], []]}
+    )
+    assert inputs["exclude_ids"].tolist() == [["x", "y"], ["", ""]]
+
+
+def test_one_item_a_row() -> None:
+    specs = {"item_ids": TensorSpec("string", 1), "k": TensorSpec("int32", 1)}
+    inputs = make_inputs(specs, [History(["a"]), History(["b"])], {"k": [1, 2]})
+    assert inputs["item_ids"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("int32", 1.5), ("int32", 2**31), ("int64", None), ("float32", "x")]
+)
+def test_values_that_do_not_fit(dtype: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"`size` should hold values of type {dtype}. Received"):
+        TensorSpec(dtype, 1).convert(value, "size")
+
+
+def test_history_needs_one_value_an_item() -> None:
+    with pytest.raises(ValueError, match=r"`session_index` should have one value an item"):
+        History(["a", "b"], [0])
+    with pytest.raises(ValueError, match=r"`labels` should have one value an item"):
+        History(["a", "b"], inputs={"labels": [1.0]})

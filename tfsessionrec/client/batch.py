@@ -1,0 +1,112 @@
+"""From histories of any length to the rectangular inputs of one request."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfsessionrec.client.history import History
+from tfsessionrec.client.tensor_spec import TensorSpec
+
+# Histories are padded to one of these lengths, so that the server can merge requests.
+LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+def make_inputs(
+    specs: Mapping[str, TensorSpec],
+    histories: Sequence[History],
+    values: Mapping[str, Sequence[Any]],
+) -> dict[str, np.ndarray]:
+    """The inputs of a signature, one row a history.
+
+    Args:
+        specs: What the signature takes.
+        histories: One a row; their items' values pad to a common length of `LENGTHS`.
+        values: Further inputs by name, one value a row: a number, or a list where the signature
+            takes [B, any]. Lists pad to the longest, and to at least 1.
+
+    Returns:
+        Arrays by name, strings as objects.
+
+    Raises:
+        ValueError: If the signature takes something else, or needs something more.
+    """
+    of_items = _item_values(specs, histories)
+    unknown = sorted({*values, *of_items} - set(specs) - {"session_index"})
+    if unknown:
+        raise ValueError(
+            f"A request should hold what the signature takes: {sorted(specs)}. "
+            f"Received: {', '.join(unknown)}"
+        )
+    longest = max((len(history.item_ids) for history in histories), default=0)
+    length = next((n for n in LENGTHS if n >= longest), longest)
+    inputs, missing = {}, []
+    for name, spec in specs.items():
+        if name in of_items and spec.rank == 1:  # `similar_items` takes one item a row.
+            items = [spec.convert(row[0], name) for row in of_items[name]]
+            inputs[name] = np.array(items, spec.array_dtype)
+        elif name in of_items:
+            inputs[name] = _pad(name, spec, of_items[name], length)
+        elif name in values:
+            if spec.rank == 1:
+                rows = [spec.convert(value, name) for value in values[name]]
+                inputs[name] = np.array(rows, spec.array_dtype)
+            else:
+                inputs[name] = _pad(name, spec, values[name])
+        else:
+            value = spec.default if spec.default is not None else _default(name, spec)
+            if value is None:
+                missing.append(name)
+                continue
+            shape = (len(histories), length if name in ("labels", "position") else 1)
+            inputs[name] = np.full(shape[: spec.rank], value, spec.array_dtype)
+    if missing:
+        raise ValueError(
+            "A request should hold what the signature takes and what cannot be guessed. Missing: "
+            + ", ".join(f"`{name}`" for name in missing)
+        )
+    return inputs
+
+
+def _item_values(
+    specs: Mapping[str, TensorSpec], histories: Sequence[History]
+) -> dict[str, list[Sequence[Any]]]:
+    """Values of the items of each history, by name."""
+    columns: dict[str, list[Sequence[Any]]] = {
+        "item_ids": [history.item_ids for history in histories],
+        "session_index": [
+            [0] * len(history.item_ids) if history.session_index is None else history.session_index
+            for history in histories
+        ],
+    }
+    for name in sorted({name for history in histories for name in history.inputs}):
+        for history in histories:
+            if name not in history.inputs and history.item_ids:
+                raise ValueError(
+                    f"Each history of a request should have the same inputs. Received: {name!r} "
+                    "with some of them only"
+                )
+        columns[name] = [history.inputs.get(name, ()) for history in histories]
+    return columns if "session_index" in specs else {"item_ids": columns["item_ids"]}
+
+
+def _default(name: str, spec: TensorSpec) -> Any:
+    """What a row has that says nothing; None where silence would mean something."""
+    if name == "request_times":
+        return int(time.time())
+    return {"labels": 1.0, "position": 0}.get(name)
+
+
+def _pad(
+    name: str, spec: TensorSpec, rows: Sequence[Sequence[Any]], length: int | None = None
+) -> np.ndarray:
+    if length is None:
+        length = max((len(row) for row in rows), default=0)
+    padded = np.full((len(rows), max(length, 1)), spec.padding, spec.array_dtype)
+    for place, row in enumerate(rows):
+        if isinstance(row, str):
+            raise ValueError(f"`{name}` should hold a list for each row. Received: {row!r}")
+        for column, value in enumerate(row):
+            padded[place, column] = spec.convert(value, name)
+    return padded

@@ -1,0 +1,348 @@
+"""A client of TensorFlow Serving that speaks of histories and items."""
+
+import json
+import os
+import pathlib
+import random
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tfsessionrec.client.batch import make_inputs
+from tfsessionrec.client.history import History
+from tfsessionrec.client.model_reference import ModelReference
+from tfsessionrec.client.ranked_item import RankedItem
+from tfsessionrec.client.recommendation import Recommendation
+from tfsessionrec.client.rest_transport import RestTransport
+from tfsessionrec.client.serving_error import ServingError
+from tfsessionrec.client.tensor_spec import TensorSpec
+from tfsessionrec.client.transport import Signature, Transport
+from tfsessionrec.client.version_status import VersionStatus
+
+ANY = TypeVar("ANY")
+AnyHistory = History | Sequence[str | int]
+
+NO_SCORE = float(np.finfo(np.float32).min)
+LONGEST_PAUSE = 2.0
+
+
+class Client:
+    """Asks a running server for recommendations; may be shared by threads.
+
+    Histories of unequal lengths, empty ones too, may go into one request: they are padded here.
+    Tried again, after a pause that doubles, is only what the server was not there for
+    (UNAVAILABLE, HTTP 503, a refused connection), until `retries` or `timeout` is used up.
+
+    Args:
+        url: "http://HOST:PORT" of the REST port, or "grpc://HOST:PORT" of the gRPC port (needs the
+            extra `serving`).
+        model_name: The model's name on the server.
+        version: Ask this version. Defaults to None.
+        label: Ask the version with this label, such as "stable". Defaults to None. Without both,
+            the highest version answers.
+        timeout: Seconds that a call may take with all its retries. Defaults to 5.
+        retries: How often a call is tried again. Defaults to 3.
+        backoff: Seconds before the first retry, on average. Defaults to 0.05.
+        description: `signature.json` of the export, its path or its content: it says how many
+            items to ask for by default. Defaults to None: the server is asked for its signatures.
+
+    Raises:
+        ValueError: If an argument is not what it should be.
+        ImportError: If gRPC is asked for and not installed.
+
+    Example:
+
+    ```python
+    with sr.client.Client("http://localhost:8501", "sessionrec", label="stable") as client:
+        client.recommend([["shoes", "socks"], []], k=10)
+    ```
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model_name: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float = 5.0,
+        retries: int = 3,
+        backoff: float = 0.05,
+        description: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    ) -> None:
+        if not timeout > 0:
+            raise ValueError(f"`timeout` should be above 0. Received: `timeout`={timeout!r}")
+        if not isinstance(retries, int) or retries < 0:
+            raise ValueError(
+                f"`retries` should be an integer of 0 or more. Received: `retries`={retries!r}"
+            )
+        if backoff < 0:
+            raise ValueError(f"`backoff` should be 0 or more. Received: `backoff`={backoff!r}")
+        self.model = ModelReference(model_name, version, label)
+        self.timeout = timeout
+        self.retries = retries
+        self.backoff = backoff
+        self.k = 100
+        self._signatures: dict[str, Signature] | None = None
+        if description is not None:
+            self._read_description(description)
+        self._transport = _transport(url)
+
+    def recommend(
+        self,
+        histories: Sequence[AnyHistory],
+        k: int | Sequence[int] | None = None,
+        **inputs: Any,
+    ) -> list[list[Recommendation]]:
+        """The items with the highest scores for each history.
+
+        Args:
+            histories: One a visitor: a `History`, or a list of raw ids, oldest first.
+            k: How many items, one number or one a history. Defaults to None: as many as
+                `signature.json` says, or 100.
+            **inputs: What else the signature takes, one value for all histories or a list of one a
+                history.
+
+        Returns:
+            For each history its recommendations, best first.
+
+        Raises:
+            ServingError: If the server does not answer, or refuses.
+            ValueError: If an argument is not what it should be.
+        """
+        return self._recommend("recommend", histories, k, inputs)
+
+    def recommend_filtered(
+        self,
+        histories: Sequence[AnyHistory],
+        k: int | Sequence[int] | None = None,
+        **inputs: Any,
+    ) -> list[list[Recommendation]]:
+        """`recommend` under business rules; see there.
+
+        Args:
+            histories: One a visitor.
+            k: How many items. Defaults to None.
+            **inputs: The rules that the signature takes, such as `exclude_ids`: one value a
+                history. A list of ids may also be given once, for all histories. A rule that is
+                not given has no say.
+        """
+        return self._recommend("recommend_filtered", histories, k, inputs)
+
+    def similar_items(
+        self, item_ids: Sequence[str | int], k: int | Sequence[int] | None = None, **inputs: Any
+    ) -> list[list[Recommendation]]:
+        """The items most like each of some items; see `recommend`.
+
+        Args:
+            item_ids: Raw ids.
+            k: How many items. Defaults to None.
+            **inputs: What else the signature takes.
+        """
+        return self._recommend("similar_items", [[item] for item in item_ids], k, inputs)
+
+    def rank(
+        self,
+        histories: Sequence[AnyHistory],
+        candidate_ids: Sequence[Any],
+        **inputs: Any,
+    ) -> list[list[RankedItem]]:
+        """Scores of given candidates, in the order given.
+
+        Args:
+            histories: One a visitor.
+            candidate_ids: Raw ids: one list for all histories, or a list of one list a history.
+            **inputs: What else the signature takes; a `candidate_` column has one value a
+                candidate.
+
+        Returns:
+            For each history its candidates.
+        """
+        rows = self._histories(histories)
+        each = _lists(candidate_ids, len(rows), "candidate_ids")
+        answer = self._ask("rank", rows, {"candidate_ids": each, **inputs})
+        return [
+            [
+                RankedItem(item, float(answer["scores"][row, column]), bool(known[column]))
+                for column, item in enumerate(candidates)
+            ]
+            for row, (candidates, known) in enumerate(zip(each, answer["known"], strict=True))
+        ]
+
+    def encode(self, histories: Sequence[AnyHistory], **inputs: Any) -> np.ndarray:
+        """The embeddings of histories, for an index of one's own.
+
+        Args:
+            histories: One a visitor.
+            **inputs: What else the signature takes.
+
+        Returns:
+            float32 [B, D], or [B, M, D] of a model with M interests.
+        """
+        return self._ask("encode", self._histories(histories), inputs)["query_embeddings"]
+
+    def versions(self) -> list[VersionStatus]:
+        """The versions that the server knows of, and their states, highest first."""
+        found = self._retrying(lambda seconds: self._transport.versions(self.model, seconds))
+        return sorted(found, key=lambda one: -one.version)
+
+    def is_ready(self) -> bool:
+        """Whether a version that this client asks for would answer now; tries once."""
+        try:
+            versions = self._transport.versions(self.model, self.timeout)
+        except ServingError:
+            return False
+        return any(one.state == "AVAILABLE" for one in versions)
+
+    def signatures(self) -> dict[str, Signature]:
+        """The inputs and outputs of each signature; asked for once."""
+        if self._signatures is None:
+            self._signatures = self._retrying(
+                lambda seconds: self._transport.signatures(self.model, seconds)
+            )
+        return self._signatures
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _recommend(
+        self,
+        signature: str,
+        histories: Sequence[AnyHistory],
+        k: int | Sequence[int] | None,
+        inputs: Mapping[str, Any],
+    ) -> list[list[Recommendation]]:
+        rows = self._histories(histories)
+        ks = [self.k if k is None else k] * len(rows) if isinstance(k, int | None) else list(k)
+        if any(isinstance(one, bool) or not isinstance(one, int) or one <= 0 for one in ks):
+            raise ValueError(f"`k` should be positive integers. Received: `k`={k!r}")
+        ks = [min(one, 2**31 - 1) for one in ks]
+        answer = self._ask(signature, rows, {"k": ks, **inputs})
+        return [
+            [
+                Recommendation(item, score)
+                for item, score in zip(ids[:one], scores[:one])
+                if score > NO_SCORE
+            ]
+            for ids, scores, one in zip(
+                answer["item_ids"].tolist(), answer["scores"].tolist(), ks, strict=True
+            )
+        ]
+
+    def _histories(self, histories: Sequence[AnyHistory]) -> list[History]:
+        if isinstance(histories, str | History):
+            raise ValueError(
+                f"`histories` should be a list, one history a visitor. Received: {histories!r}"
+            )
+        if not len(histories):
+            raise ValueError("`histories` should hold at least one history. Received: none")
+        return [one if isinstance(one, History) else History(one) for one in histories]
+
+    def _ask(
+        self, signature: str, histories: list[History], inputs: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
+        begin = time.monotonic()
+        offered = self.signatures()
+        if signature not in offered:
+            raise ValueError(
+                f"The model should have the signature {signature!r}. It has: {sorted(offered)}"
+            )
+        specs = offered[signature]
+        values = {
+            name: _one_a_row(name, value, specs.inputs.get(name), len(histories))
+            for name, value in inputs.items()
+        }
+        request = make_inputs(specs.inputs, histories, values)
+        return self._retrying(
+            lambda seconds: self._transport.predict(self.model, signature, request, specs, seconds),
+            begin,
+        )
+
+    def _retrying(self, call: Callable[[float], ANY], begin: float | None = None) -> ANY:
+        end = (time.monotonic() if begin is None else begin) + self.timeout
+        for tried in range(self.retries + 1):
+            try:
+                return call(max(end - time.monotonic(), 1e-3))
+            except ServingError as error:
+                pause = min(self.backoff * 2**tried, LONGEST_PAUSE) * random.uniform(0.5, 1.5)
+                last = tried == self.retries or time.monotonic() + pause >= end
+                if error.status != "UNAVAILABLE" or last:
+                    raise
+            time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    def _read_description(self, description: Mapping[str, Any] | str | os.PathLike[str]) -> None:
+        content: Any = description
+        if not isinstance(description, Mapping):
+            content = json.loads(pathlib.Path(description).read_text())
+        try:
+            self._signatures = {
+                name: Signature(
+                    *(
+                        {
+                            key: TensorSpec(one["dtype"], len(one["shape"]), one.get("default"))
+                            for key, one in signature[side].items()
+                        }
+                        for side in ("inputs", "outputs")
+                    )
+                )
+                for name, signature in content["signatures"].items()
+            }
+            self.k = int(content["k"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                "`description` should be signature.json of an export. Received: one without "
+                f"{error}"
+            ) from error
+
+
+def _transport(url: str) -> Transport:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        complete = bool(parts.hostname) and parts.port is not None
+    except ValueError:
+        complete = False
+    if complete and parts.scheme in ("http", "https"):
+        return RestTransport(url)
+    if complete and parts.scheme == "grpc":
+        from tfsessionrec.client.grpc_transport import GrpcTransport
+
+        return GrpcTransport(url)
+    raise ValueError(
+        "`url` should be http://HOST:PORT or grpc://HOST:PORT, by default with the ports 8501 and "
+        f"8500. Received: `url`={url!r}"
+    )
+
+
+def _one_a_row(name: str, value: Any, spec: TensorSpec | None, rows: int) -> Sequence[Any]:
+    """One value a row, of what was given for each or once for all."""
+    if spec is None:
+        return [value] * rows  # `make_inputs` says what is wrong.
+    if spec.rank > 1:
+        return _lists(value, rows, name)
+    if isinstance(value, str | int | float | bool):
+        return [value] * rows
+    if len(value) != rows:
+        raise ValueError(f"`{name}` should have one value a history ({rows}). Received: {value!r}")
+    return value
+
+
+def _lists(value: Any, rows: int, name: str) -> Sequence[Sequence[Any]]:
+    """One list a row, of one list for all or one a row."""
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        raise ValueError(f"`{name}` should be a list. Received: {value!r}")
+    if not any(isinstance(one, list | tuple | np.ndarray) for one in value):
+        return [value] * rows
+    if len(value) != rows:
+        raise ValueError(f"`{name}` should have one list a history ({rows}). Received: {value!r}")
+    return value

@@ -1,0 +1,188 @@
+"""REST, with the standard library alone."""
+
+import http.client
+import json
+import threading
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfsessionrec.client.model_reference import ModelReference
+from tfsessionrec.client.serving_error import ServingError
+from tfsessionrec.client.tensor_spec import TensorSpec
+from tfsessionrec.client.transport import Signature
+from tfsessionrec.client.version_status import VersionStatus
+
+# As the server maps its codes; it sends 400 for FAILED_PRECONDITION and OUT_OF_RANGE as well.
+STATUS_OF_HTTP = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    413: "RESOURCE_EXHAUSTED",
+    429: "RESOURCE_EXHAUSTED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+class RestTransport:
+    """REST: one kept connection a thread.
+
+    Args:
+        url: Such as "http://localhost:8501"; a path before "/v1" may follow, for a proxy.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urllib.parse.urlsplit(url)
+        self.url = url.rstrip("/")
+        self._https = parts.scheme == "https"
+        self._address = parts.hostname or "", parts.port
+        self._prefix = parts.path.rstrip("/")
+        self._local = threading.local()
+        self._connections: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
+
+    def predict(
+        self,
+        model: ModelReference,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        specs: Signature,
+        seconds: float,
+    ) -> dict[str, np.ndarray]:
+        content = {
+            "signature_name": signature,
+            "inputs": {name: value.tolist() for name, value in inputs.items()},
+        }
+        answer = self._ask("POST", f"{model.path}:predict", seconds, content)
+        outputs: Any = answer.get("outputs")
+        if len(specs.outputs) == 1:  # The server then leaves the name out.
+            outputs = {next(iter(specs.outputs)): outputs}
+        try:
+            return {
+                name: np.array(outputs[name], spec.array_dtype)
+                for name, spec in specs.outputs.items()
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServingError(
+                f"the answer is not one of `{signature}`: {error}",
+                self.url + model.path,
+                "INTERNAL",
+            ) from error
+
+    def signatures(self, model: ModelReference, seconds: float) -> dict[str, Signature]:
+        answer = self._ask("GET", f"{model.path}/metadata", seconds)
+        try:
+            found = answer["metadata"]["signature_def"]["signature_def"]
+            return {
+                name: Signature(_specs(one.get("inputs", {})), _specs(one.get("outputs", {})))
+                for name, one in found.items()
+                if not name.startswith("__")
+            }
+        except (KeyError, TypeError) as error:
+            raise ServingError(
+                f"the answer holds no signatures: {error!r}", self.url + model.path, "INTERNAL"
+            ) from error
+
+    def versions(self, model: ModelReference, seconds: float) -> list[VersionStatus]:
+        answer = self._ask("GET", model.path, seconds)
+        return [
+            VersionStatus(
+                int(one["version"]),
+                str(one["state"]),
+                str(one.get("status", {}).get("error_message", "")),
+            )
+            for one in answer.get("model_version_status", [])
+        ]
+
+    def close(self) -> None:
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+            self._local = threading.local()
+
+    def _ask(self, method: str, path: str, seconds: float, content: Any = None) -> dict[str, Any]:
+        where = self.url + path
+        body = None if content is None else json.dumps(content).encode()
+        try:
+            status, text = self._send(method, path, body, seconds)
+        except TimeoutError as error:
+            raise ServingError(
+                f"no answer in {seconds:.3g} s", where, "DEADLINE_EXCEEDED"
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise ServingError(str(error) or repr(error), where, "UNAVAILABLE") from error
+        try:
+            answer = json.loads(text)
+            if not isinstance(answer, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            if status == 200:
+                raise ServingError(f"the answer is not JSON: {error}", where, "INTERNAL") from error
+            answer = {"error": f"HTTP {status}: {text[:500].decode(errors='replace')}"}
+        if status != 200:
+            name = STATUS_OF_HTTP.get(status, "INTERNAL" if status >= 500 else f"HTTP {status}")
+            raise ServingError(str(answer.get("error", f"HTTP {status}")), where, name)
+        return answer
+
+    def _send(
+        self, method: str, path: str, body: bytes | None, seconds: float
+    ) -> tuple[int, bytes]:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        for may_be_stale in (True, False):
+            connection: http.client.HTTPConnection | None
+            connection = getattr(self._local, "connection", None)
+            kept = connection is not None
+            if connection is None:
+                connection = self._connect()
+            connection.timeout = seconds
+            try:
+                if connection.sock is None:
+                    connection.connect()  # It also turns Nagle's algorithm off.
+                connection.sock.settimeout(seconds)
+                connection.request(method, self._prefix + path, body, headers)
+                response = connection.getresponse()
+                return response.status, response.read()
+            except (ConnectionError, http.client.BadStatusLine) as error:
+                self._drop(connection)
+                # A server may close a connection while it is idle; asking changes nothing there,
+                # so that asking again is safe.
+                if not (may_be_stale and kept) or isinstance(error, ConnectionRefusedError):
+                    raise
+            except BaseException:
+                self._drop(connection)
+                raise
+        raise AssertionError("the second try returns or raises")
+
+    def _connect(self) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
+        connection = kind(*self._address)
+        self._local.connection = connection
+        with self._lock:
+            self._connections.append(connection)
+        return connection
+
+    def _drop(self, connection: http.client.HTTPConnection) -> None:
+        connection.close()
+        self._local.connection = None
+        with self._lock:
+            if connection in self._connections:
+                self._connections.remove(connection)
+
+
+def _specs(tensors: Mapping[str, Any]) -> dict[str, TensorSpec]:
+    return {
+        name: TensorSpec(_dtype(one["dtype"]), len(one["tensor_shape"].get("dim", [])))
+        for name, one in tensors.items()
+    }
+
+
+def _dtype(name: str) -> str:
+    """The NumPy name of DT_INT32 and the like."""
+    short = name.removeprefix("DT_").lower()
+    return {"float": "float32", "double": "float64"}.get(short, short)
