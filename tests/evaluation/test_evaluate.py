@@ -110,6 +110,12 @@ def oracle(
                 ("hit_rate", float(sum(gains) > 0)),
                 ("ndcg", dcg / ideal),
                 ("mrr", 1 / (gains.index(1) + 1) if 1 in gains else 0.0),
+                ("precision", sum(gains) / k),
+                (
+                    "map",
+                    sum(sum(gains[: r + 1]) / (r + 1) for r, gain in enumerate(gains) if gain)
+                    / min(len(targets), k),
+                ),
             ):
                 totals[f"{name}@{k}"] = totals.get(f"{name}@{k}", 0.0) + value
     return {name: value / len(queries) for name, value in totals.items()}, len(queries), skipped
@@ -232,7 +238,7 @@ def test_many_queries_are_ranked_in_several_goes(monkeypatch):
 
     batches = [random_batch(seed=seed) for seed in range(5)]
     whole = evaluate(Toy(), batches, filter_seen=True)
-    monkeypatch.setattr(sys.modules["tfsessionrec.evaluation.evaluate"], "_TOGETHER", 50)
+    monkeypatch.setattr(sys.modules["tfsessionrec.evaluation.ranking"], "_TOGETHER", 50)
     assert whole.num_queries > 100
     assert evaluate(Toy(), batches, filter_seen=True).metrics == pytest.approx(whole.metrics)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfsessionrec.evaluation import MISS, Slices, rank_targets
-from tfsessionrec.evaluation.ranks import _block_shape
+from tfsessionrec.evaluation.ranks import block_shape
 
 
 def sorted_ranks(scores, targets, removed):
@@ -132,14 +132,14 @@ def test_blocks_stay_within_their_size():
     for block_size in (2**9, 2**16, 2**22, 2**24):
         for num_candidates in (1, 100, 3000, 16384, 10**5, 10**6):
             for num_queries in (1, 300, 2**14):
-                rows, columns = _block_shape(num_queries, num_candidates, block_size)
+                rows, columns = block_shape(num_queries, num_candidates, block_size)
                 assert rows * columns <= max(block_size, 256)
                 assert rows % 16 == 0
                 assert columns == num_candidates or columns % 16 == 0
     # The usual catalogues are one block, larger ones leave rows enough for a fast product.
-    assert _block_shape(2**14, 3000, 2**22) == (1392, 3000)
-    assert _block_shape(2**14, 10**6, 2**22) == (512, 8192)
-    assert _block_shape(16, 2**25, 2**30)[1] <= 2**24
+    assert block_shape(2**14, 3000, 2**22) == (1392, 3000)
+    assert block_shape(2**14, 10**6, 2**22) == (512, 8192)
+    assert block_shape(16, 2**25, 2**30)[1] <= 2**24
 
 
 def test_memory_does_not_grow_with_queries_times_catalogue():

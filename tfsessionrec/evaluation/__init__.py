@@ -1,6 +1,8 @@
-"""Exact evaluation of whatever offers `encode` and `candidate_embeddings`."""
+"""Exact evaluation of whatever offers `encode` and `candidate_embeddings`, or `sparse_scores`."""
 
 from tfsessionrec.evaluation.catalogue_metrics import CatalogueMetrics
+from tfsessionrec.evaluation.compare import compare
+from tfsessionrec.evaluation.comparison import Comparison
 from tfsessionrec.evaluation.evaluate import evaluate
 from tfsessionrec.evaluation.evaluate_ranking import evaluate_ranking
 from tfsessionrec.evaluation.ranks import MISS, Slices, rank_targets
@@ -9,8 +11,10 @@ from tfsessionrec.evaluation.report import Report
 __all__ = [
     "MISS",
     "CatalogueMetrics",
+    "Comparison",
     "Report",
     "Slices",
+    "compare",
     "evaluate",
     "evaluate_ranking",
     "rank_targets",

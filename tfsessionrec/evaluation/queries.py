@@ -1,5 +1,6 @@
 """From session batches to queries: which position is asked, for which targets."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,16 +21,39 @@ class Queries:
             whole history.
         targets: [Q, T] vocabulary indices, each once in a row, 0 for padding.
         seen: The items of each query's history, vocabulary indices.
-        num_skipped: Sessions with positives of which none is a known item.
+        misses: [Q], how many targets beside these are unknown and count as misses.
+        num_skipped: Sessions with positives that are no query.
         num_unknown: Positives that are no known item, these sessions' and the others'.
+        num_repeated: Targets that are left out because the history holds them.
     """
 
     rows: NDArray[np.int64]
     positions: NDArray[np.int64] | None
     targets: NDArray[np.int64]
     seen: Slices
+    misses: NDArray[np.int64]
     num_skipped: int
     num_unknown: int
+    num_repeated: int = 0
+
+    def without_repeats(self) -> "Queries":
+        """The queries whose targets are new to the history, each with these targets alone."""
+        row, item = self.seen.pairs(0, len(self.rows))
+        size = 1 + max(int(item.max(initial=0)), int(self.targets.max(initial=0)))
+        own = self.targets + np.arange(len(self.rows))[:, None] * size
+        again = (self.targets > 0) & np.isin(own, row * size + item)
+        targets = -np.sort(-np.where(again, 0, self.targets), axis=1)
+        asked = np.any(targets > 0, axis=1) | (self.misses > 0)
+        return dataclasses.replace(
+            self,
+            rows=self.rows[asked],
+            positions=None if self.positions is None else self.positions[asked],
+            targets=targets[asked],
+            seen=Slices(self.seen.items, self.seen.start[asked], self.seen.stop[asked]),
+            misses=self.misses[asked],
+            num_skipped=self.num_skipped + int((~asked).sum()),
+            num_repeated=int(again.sum()),
+        )
 
 
 @dataclass(frozen=True)
@@ -67,19 +91,26 @@ def next_sessions(
 
 
 def next_session_queries(
-    batch: Mapping[str, Any], vocabulary_size: int, first_item_index: int
+    batch: Mapping[str, Any],
+    vocabulary_size: int,
+    first_item_index: int,
+    unknown_as_misses: bool = False,
 ) -> Queries:
     """Every position whose next session holds positives: their known items are the targets."""
     sessions = next_sessions(batch, vocabulary_size)
     positives = np.where(sessions.labels > 0, sessions.items, 0)
-    asked, targets = _known(positives, first_item_index)
+    asked, targets, misses = _known(positives, first_item_index, unknown_as_misses)
     rows, positions = sessions.rows[asked], sessions.positions[asked]
     seen = _histories(item_ids(batch, vocabulary_size), rows, positions)
-    return Queries(rows, positions, targets, seen, *_left_out(positives, rows, first_item_index))
+    left_out = _left_out(positives, rows, first_item_index)
+    return Queries(rows, positions, targets, seen, misses, *left_out)
 
 
 def target_id_queries(
-    batch: Mapping[str, Any], vocabulary_size: int, first_item_index: int
+    batch: Mapping[str, Any],
+    vocabulary_size: int,
+    first_item_index: int,
+    unknown_as_misses: bool = False,
 ) -> Queries:
     """Every row whose `target_ids` hold a known item: these are the targets."""
     items = item_ids(batch, vocabulary_size)
@@ -92,9 +123,10 @@ def target_id_queries(
             f"Received: `target_ids` of shape {positives.shape}"
         )
     _in_vocabulary("target_ids", positives, vocabulary_size)
-    rows, targets = _known(positives, first_item_index)
+    rows, targets, misses = _known(positives, first_item_index, unknown_as_misses)
     seen = _histories(items, rows, np.full(len(rows), items.shape[1]))
-    return Queries(rows, None, targets, seen, *_left_out(positives, rows, first_item_index))
+    left_out = _left_out(positives, rows, first_item_index)
+    return Queries(rows, None, targets, seen, misses, *left_out)
 
 
 def item_ids(batch: Mapping[str, Any], vocabulary_size: int) -> NDArray[np.int64]:
@@ -132,16 +164,19 @@ def _same_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
 
 
 def _known(
-    positives: NDArray[np.int64], first_item_index: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows with a known item, and their known items: each once, then zeros."""
+    positives: NDArray[np.int64], first_item_index: int, unknown_as_misses: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Rows that are asked, their known items (each once, then zeros), and their misses beside."""
     items = -np.sort(-np.where(positives >= first_item_index, positives, 0), axis=1)
     again = np.zeros(items.shape, bool)
     again[:, 1:] = items[:, 1:] == items[:, :-1]
     items = -np.sort(-np.where(again, 0, items), axis=1)
-    rows = np.flatnonzero(np.any(items > 0, axis=1))
+    misses = np.zeros(len(items), np.int64)
+    if unknown_as_misses:
+        misses = ((positives > 0) & (positives < first_item_index)).sum(axis=1)
+    rows = np.flatnonzero(np.any(items > 0, axis=1) | (misses > 0))
     width = int((items > 0).sum(axis=1).max(initial=0))
-    return rows, items[rows, :width]
+    return rows, items[rows, :width], misses[rows]
 
 
 def _left_out(

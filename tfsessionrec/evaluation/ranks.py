@@ -108,7 +108,7 @@ def rank_targets(
     num_candidates = int(candidates.shape[0])
     if terms is not None:  # a score's features are held beside it
         block_size = max(block_size // (1 + int(terms.gates.shape[1])), 1)
-    rows, columns = _block_shape(len(query_embeddings), num_candidates, block_size)
+    rows, columns = block_shape(len(query_embeddings), num_candidates, block_size)
     ranks = np.zeros(targets.shape, np.int64)
     one_block = columns >= num_candidates
     interests = query_embeddings.shape[1] if query_embeddings.ndim == 3 else None
@@ -137,15 +137,15 @@ def rank_targets(
         keys = np.unique(np.concatenate(pairs, axis=1).T @ [1, rows])
         splits = np.searchsorted(keys, np.arange(0, num_candidates + columns, columns) * rows)
         ahead, scores = _count_ahead(
-            tf.constant(_pad(query_embeddings[block], rows)),
+            tf.constant(pad_rows(query_embeddings[block], rows)),
             candidates,
-            tf.constant(_pad(np.maximum(chosen, 0), rows)),
-            None if own is None else tf.constant(_pad(own[block, :width], rows)),
+            tf.constant(pad_rows(np.maximum(chosen, 0), rows)),
+            None if own is None else tf.constant(pad_rows(own[block, :width], rows)),
             tf.constant(np.stack([keys % rows, keys // rows], axis=1)),
             tf.constant(splits),
             tf.constant(columns),
             interests,
-            _padded_terms(terms, np.arange(first, last), rows),
+            padded_terms(terms, np.arange(first, last), rows),
             first_candidate_id,
         )
         ahead, scores = ahead.numpy()[: last - first], scores.numpy()[: last - first]
@@ -154,7 +154,7 @@ def rank_targets(
     return ranks
 
 
-def _block_shape(num_queries: int, num_candidates: int, block_size: int) -> tuple[int, int]:
+def block_shape(num_queries: int, num_candidates: int, block_size: int) -> tuple[int, int]:
     """Queries and candidates a block; the candidates in one block where that leaves rows enough."""
 
     def up(number: int) -> int:
@@ -169,12 +169,14 @@ def _block_shape(num_queries: int, num_candidates: int, block_size: int) -> tupl
     return min(up(num_queries), down(block_size // columns)), columns
 
 
-def _pad(array: NDArray[Any], rows: int) -> NDArray[Any]:
+def pad_rows(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    """The array with zeros behind, so that it has so many rows."""
     return np.pad(array, [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
-def _padded_terms(terms: Any, queries: NDArray[np.int64], rows: int) -> Any:
-    return None if terms is None else terms.gather(_pad(queries, rows))
+def padded_terms(terms: Any, queries: NDArray[np.int64], rows: int) -> Any:
+    """The terms of these queries, as many as `rows`; None where there are no terms."""
+    return None if terms is None else terms.gather(pad_rows(queries, rows))
 
 
 def _before(scores: NDArray[np.float32], live: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -207,20 +209,20 @@ def _own_scores(
         for first in range(start, stop, rows):
             part = slice(first, min(first + rows, stop))
             found = _score_own(
-                tf.constant(_pad(query_embeddings[queries[part]], rows)),
+                tf.constant(pad_rows(query_embeddings[queries[part]], rows)),
                 candidates,
-                tf.constant(_pad(items[part, None] - block * columns, rows)),
+                tf.constant(pad_rows(items[part, None] - block * columns, rows)),
                 tf.constant(block * columns),
                 tf.constant(columns),
                 query_embeddings.shape[1] if query_embeddings.ndim == 3 else None,
-                _padded_terms(terms, queries[part], rows),
+                padded_terms(terms, queries[part], rows),
                 first_candidate_id,
             )
             scores[queries[part], places[part]] = found.numpy()[: len(items[part]), 0]
     return scores
 
 
-def _score_block(
+def score_block(
     queries: tf.Tensor,
     candidates: tf.Tensor,
     start: tf.Tensor,
@@ -253,7 +255,7 @@ def _score_own(
     terms: Any,
     first_candidate_id: int,
 ) -> tf.Tensor:
-    scores, _ = _score_block(
+    scores, _ = score_block(
         queries, candidates, start, columns, interests, terms, first_candidate_id
     )
     return tf.gather(scores, places, batch_dims=1)
@@ -290,7 +292,7 @@ def _count_ahead(
         [rows, T] int64 counts, and the targets' scores [rows, T].
     """
     if own is None:
-        scores, _ = _score_block(
+        scores, _ = score_block(
             queries, candidates, 0, columns, interests, terms, first_candidate_id
         )
         own = tf.gather(scores, targets, batch_dims=1)
@@ -299,7 +301,7 @@ def _count_ahead(
     for block in tf.range(tf.shape(splits)[0] - 1):
         tf.autograph.experimental.set_loop_options(parallel_iterations=1)
         start = block * columns
-        scores, real = _score_block(
+        scores, real = score_block(
             queries, candidates, start, columns, interests, terms, first_candidate_id
         )
         here = pairs[splits[block] : splits[block + 1]] - [0, tf.cast(start, tf.int64)]

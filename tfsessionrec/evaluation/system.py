@@ -10,7 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from tfsessionrec.backend import keras
 from tfsessionrec.metrics import positive_integer
 
-_ANSWERS = ("target_ids", "is_target")
+ORIGINS = ("origin", "running_length", "earlier_sessions")
+"""Keys of a batch that tell where its histories come from, see `QueryDetails`."""
+
+ANSWERS = ("target_ids", "is_target", *ORIGINS)
 """Keys of a batch that are for the evaluator alone; a model does not get them."""
 
 
@@ -79,7 +82,7 @@ class System:
         Beside them the terms of the candidates' scores at these queries, None where there are none.
         """
         features = {
-            key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in _ANSWERS
+            key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in ANSWERS
         }
         output = self._last(features) if positions is None else self._every(features)
         output = tf.cast(tf.convert_to_tensor(output), tf.float32)
@@ -124,7 +127,7 @@ class System:
         if self._shown is None:
             return None
         features = {
-            key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in _ANSWERS
+            key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in ANSWERS
         }
         output = tf.cast(tf.convert_to_tensor(self._shown(features)), tf.float32).numpy()
         if output.shape != features["item_ids"].shape:

@@ -1,0 +1,116 @@
+"""Beyond accuracy: what the lists of each system are like."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfsessionrec.metrics import (
+    coverage,
+    exposure,
+    gini,
+    intra_list_diversity,
+    list_mean,
+    self_information,
+)
+
+_POINTS = 40  # Of the curve of exposure over popularity.
+
+
+class ListMeasures:
+    """Measures the lists of several systems, some queries at a time.
+
+    Args:
+        systems: Their names.
+        cutoffs: Lengths of the list.
+        counts: [C], the candidates' clicks in training.
+        features: [C, D] vectors or [C] categories of the candidates, or None: no diversity.
+    """
+
+    def __init__(
+        self,
+        systems: Iterable[str],
+        cutoffs: Sequence[int],
+        counts: NDArray[Any],
+        features: NDArray[Any] | None,
+    ) -> None:
+        self.cutoffs = cutoffs
+        self.counts = counts
+        self.features = features
+        self._information = self_information(counts)
+        self._by_count = np.argsort(-counts, kind="stable")
+        self._shown = {name: np.zeros((len(cutoffs), len(counts)), np.int64) for name in systems}
+        self._sums: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in self._shown}
+        self._targets = np.zeros(len(counts), np.int64)
+
+    def add_targets(self, targets: NDArray[np.int64]) -> None:
+        """Counts what is asked for: [Q, T] candidate numbers, negative for padding."""
+        self._targets += np.bincount(targets[targets >= 0], minlength=len(self.counts))
+
+    def add(
+        self,
+        system: str,
+        lists: NDArray[np.int64],
+        ranks: NDArray[np.int64],
+        targets: NDArray[np.int64],
+    ) -> dict[str, NDArray[np.float32]]:
+        """Measures the lists of some queries.
+
+        Args:
+            system: Whose lists they are.
+            lists: [Q, k] candidate numbers, -1 for an empty place.
+            ranks: [Q, T] of the targets, 0 for padding.
+            targets: [Q, T] candidate numbers, negative for padding and unknown targets.
+
+        Returns:
+            Each measure [Q] that a single query has, NaN where it has none.
+        """
+        found: dict[str, NDArray[np.float32]] = {}
+        popular = np.zeros(len(self.counts), bool)
+        for number, k in enumerate(self.cutoffs):
+            self._shown[system][number] += exposure(lists, k, len(self.counts))
+            popular[self._by_count[:k]] = True
+            surprising = (ranks > 0) & (ranks <= k) & ~(popular[targets] & (targets >= 0))
+            values = {
+                "novelty": list_mean(lists, k, self._information),
+                "mean_popularity": list_mean(lists, k, self.counts),
+                "serendipity": surprising.sum(axis=1) / (ranks > 0).sum(axis=1),
+            }
+            if self.features is not None:
+                values["diversity"] = intra_list_diversity(lists, k, self.features)
+            for name, value in values.items():
+                found[f"{name}@{k}"] = value.astype(np.float32)
+                sums = self._sums[system].setdefault(f"{name}@{k}", np.zeros(2))
+                sums += [np.nansum(value), (~np.isnan(value)).sum()]
+        return found
+
+    def metrics(self, system: str) -> dict[str, float]:
+        """The measures of all that has been added."""
+        found = {}
+        for number, k in enumerate(self.cutoffs):
+            found[f"coverage@{k}"] = coverage(self._shown[system][number])
+            found[f"gini@{k}"] = gini(self._shown[system][number])
+        for name, (total, count) in self._sums[system].items():
+            found[name] = float(total / count) if count else float("nan")
+        return found
+
+    def exposure(self) -> dict[str, Any]:
+        """What share of recommendations, targets and clicks the n most popular items have."""
+        points = np.geomspace(1, len(self.counts), _POINTS).round().astype(int)
+        items = np.unique(points)
+
+        def shares(amounts: NDArray[Any]) -> list[float]:
+            total = max(float(amounts.sum()), 1.0)
+            return (amounts[self._by_count].cumsum()[items - 1] / total).tolist()
+
+        curves: Mapping[str, NDArray[Any]] = {
+            "training clicks": self.counts,
+            "targets": self._targets,
+            **{name: shown[0] for name, shown in self._shown.items()},
+        }
+        return {
+            "k": self.cutoffs[0],
+            "most popular items": items.tolist(),
+            "shares": {name: shares(amounts) for name, amounts in curves.items()},
+        }

@@ -1,0 +1,153 @@
+"""The best k candidates of each query, exactly, block by block."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tfsessionrec.evaluation.ranks import (
+    BLOCK_SIZE,
+    Slices,
+    block_shape,
+    pad_rows,
+    padded_terms,
+    score_block,
+)
+
+
+def top_lists(
+    query_embeddings: NDArray[np.float32],
+    candidate_embeddings: Any,
+    k: int,
+    *,
+    removed: Slices | None = None,
+    block_size: int = BLOCK_SIZE,
+    terms: Any = None,
+    first_candidate_id: int = 0,
+) -> NDArray[np.int64]:
+    """The k best candidates of each query, best first, equal scores by lower number.
+
+    Scores are those of `rank_targets`, in blocks of at most `block_size`; a NaN stands last.
+
+    Args:
+        query_embeddings: [Q, D] float32, or [Q, N, D] of interests.
+        candidate_embeddings: [C, D] float32 tensor or array.
+        k: Length of the list; more than there are candidates means all.
+        removed: Candidates taken out of the lists, for each query. None by default.
+        block_size: Scores held at a time, `2**22` by default.
+        terms: What the scores have beside the products of embeddings, see `rank_targets`.
+        first_candidate_id: Id of candidate 0 to `terms`.
+
+    Returns:
+        [Q, min(k, C)] int64 candidate numbers, -1 where no candidate is left.
+
+    Example:
+
+    >>> import numpy as np
+    >>> query, candidates = np.ones((1, 1), "float32"), np.array([[3], [4], [3], [1]], "float32")
+    >>> top_lists(query, candidates, 3)
+    array([[1, 0, 2]])
+    """
+    candidates = tf.convert_to_tensor(candidate_embeddings, tf.float32)
+    num_candidates = int(candidates.shape[0])
+    k = min(k, num_candidates)
+    if terms is not None:
+        block_size = max(block_size // (1 + int(terms.gates.shape[1])), 1)
+    rows, columns = block_shape(len(query_embeddings), num_candidates, block_size)
+    interests = query_embeddings.shape[1] if query_embeddings.ndim == 3 else None
+    found = np.zeros((len(query_embeddings), k), np.int64)
+    for first in range(0, len(query_embeddings), rows):
+        last = min(first + rows, len(query_embeddings))
+        queries = tf.constant(pad_rows(query_embeddings[first:last], rows))
+        given = padded_terms(terms, np.arange(first, last), rows)
+        row = item = np.zeros(0, np.int64)
+        if removed is not None:
+            row, item = removed.pairs(first, last)
+            order = np.argsort(item, kind="stable")
+            row, item = row[order], item[order]
+        best = tf.fill([rows, 0], 0.0), tf.zeros([rows, 0], tf.int64)
+        for start in range(0, num_candidates, columns):
+            here = slice(*np.searchsorted(item, [start, start + columns]))
+            best = _merge(
+                *best,
+                queries,
+                candidates,
+                tf.constant(np.stack([row[here], item[here] - start], axis=1)),
+                tf.constant(start),
+                tf.constant(columns),
+                interests,
+                given,
+                first_candidate_id,
+                tf.constant(k),
+            )
+        scores, numbers = (part.numpy()[: last - first] for part in best)
+        found[first:last] = np.where(np.isneginf(scores), -1, numbers)
+    return found
+
+
+def top_lists_sparse(
+    scores: scipy.sparse.csr_array, k: int, removed: Slices | None = None
+) -> NDArray[np.int64]:
+    """The k best of the stored candidates of each query, equal scores by lower number.
+
+    Args:
+        scores: [Q, C].
+        k: Length of the list.
+        removed: Candidates taken out of the lists, for each query. None by default.
+
+    Returns:
+        [Q, min(k, C)] int64 candidate numbers, -1 where no stored candidate is left.
+
+    Example:
+
+    >>> import scipy.sparse
+    >>> top_lists_sparse(scipy.sparse.csr_array([[0.0, 2.0, 2.0, 3.0]]), 4)
+    array([[ 3,  1,  2, -1]])
+    """
+    num_queries, num_candidates = scores.shape
+    row = np.repeat(np.arange(num_queries), np.diff(scores.indptr))
+    item, value = scores.indices.astype(np.int64), scores.data
+    if removed is not None:
+        gone = np.stack(removed.pairs(0, num_queries))
+        keep = ~np.isin(row * num_candidates + item, gone[0] * num_candidates + gone[1])
+        row, item, value = row[keep], item[keep], value[keep]
+    order = np.lexsort([item, -value, row])
+    row, item = row[order], item[order]
+    starts = np.searchsorted(row, np.arange(num_queries))
+    place = np.arange(len(row)) - starts[row]
+    k = min(k, num_candidates)
+    found = np.full((num_queries, k), -1, np.int64)
+    found[row[place < k], place[place < k]] = item[place < k]
+    return found
+
+
+@tf.function(reduce_retracing=True)
+def _merge(
+    best: tf.Tensor,
+    numbers: tf.Tensor,
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
+    gone: tf.Tensor,
+    start: tf.Tensor,
+    columns: tf.Tensor,
+    interests: int | None,
+    terms: Any,
+    first_candidate_id: int,
+    k: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The best so far [rows, up to k] and their numbers, joined with a block that starts behind."""
+    scores, real = score_block(
+        queries, candidates, start, columns, interests, terms, first_candidate_id
+    )
+    lowest = scores.dtype.min
+    scores = tf.where(tf.math.is_nan(scores), lowest, tf.maximum(scores, lowest))
+    outside = tf.fill([tf.shape(gone)[0]], -float("inf"))
+    scores = tf.tensor_scatter_nd_update(scores, gone, outside)[:, :real]
+    # Of equals `top_k` puts the lower index first, and lower numbers stand before.
+    top = tf.math.top_k(scores, tf.minimum(k, real))
+    joined = tf.concat([best, top.values], axis=1)
+    every = tf.concat([numbers, tf.cast(top.indices + start, tf.int64)], axis=1)
+    chosen = tf.math.top_k(joined, tf.minimum(k, tf.shape(joined)[1]))
+    return chosen.values, tf.gather(every, chosen.indices, batch_dims=1)
