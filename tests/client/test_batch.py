@@ -13,19 +13,11 @@ IDS = TensorSpec("string", 2)
 SPECS = {"item_ids": IDS, "session_index": TensorSpec("int32", 2), "k": TensorSpec("int32", 1)}
 
 
-def test_lengths_and_padding() -> None:
-    histories = [History(["a", "b"], [4, 4]), History([]), History(list("cdefghijk"))]
+def test_padding() -> None:
+    histories = [History(["a", "b"], [4, 4]), History([]), History(["c", "d", "e"])]
     inputs = make_inputs(SPECS, histories, {"k": [1, 2, 3]})
-    assert inputs["item_ids"].tolist() == [
-        ["a", "b", *[""] * 14],
-        [""] * 16,
-        [*"cdefghijk", *[""] * 7],
-    ]
-    assert inputs["session_index"].tolist() == [
-        [4, 4, *[-1] * 14],
-        [-1] * 16,
-        [*[0] * 9, *[-1] * 7],
-    ]
+    assert inputs["item_ids"].tolist() == [["a", "b", ""], ["", "", ""], ["c", "d", "e"]]
+    assert inputs["session_index"].tolist() == [[4, 4, -1], [-1, -1, -1], [0, 0, 0]]
     assert inputs["k"].tolist() == [1, 2, 3]
     assert {name: value.dtype for name, value in inputs.items()} == {
         "item_ids": object,
@@ -34,15 +26,33 @@ def test_lengths_and_padding() -> None:
     }
 
 
-def test_a_history_longer_than_any_length() -> None:
-    inputs = make_inputs(SPECS, [History(["a"] * 3000)], {"k": [1]})
-    assert inputs["item_ids"].shape == (1, 3000)
+def test_one_length_for_all_requests() -> None:
+    specs = {**SPECS, "labels": TensorSpec("float32", 2), "exclude_ids": IDS}
+    histories = [History(["a", "b", "c"], [4, 4, 5]), History(["d"])]
+    inputs = make_inputs(
+        specs,
+        histories,
+        {"k": [1, 2], "exclude_ids": [["x"], []]},
+        history_length=2,
+        list_length=3,
+    )
+    assert inputs["item_ids"].tolist() == [["b", "c"], ["d", ""]]
+    assert inputs["session_index"].tolist() == [[4, 5], [0, -1]]
+    assert inputs["labels"].shape == (2, 2)
+    assert inputs["exclude_ids"].tolist() == [["x", "", ""], ["", "", ""]]
+    with pytest.raises(ValueError, match="`exclude_ids` should hold at most 1 values a row"):
+        make_inputs(specs, histories, {"k": [1, 2], "exclude_ids": [["x", "y"], []]}, list_length=1)
+
+
+def test_a_request_of_empty_histories() -> None:
+    inputs = make_inputs(SPECS, [History([])], {"k": [1]})
+    assert inputs["item_ids"].tolist() == [[""]]
 
 
 def test_integer_ids() -> None:
     specs = {**SPECS, "item_ids": TensorSpec("int64", 2)}
     inputs = make_inputs(specs, [History([5, "6"])], {"k": [1]})
-    assert inputs["item_ids"].tolist() == [[5, 6, *[-1] * 6]]
+    assert inputs["item_ids"].tolist() == [[5, 6]]
     with pytest.raises(ValueError, match="`item_ids` should hold values of type int64"):
         make_inputs(specs, [History(["shoes"])], {"k": [1]})
 
@@ -57,10 +67,10 @@ def test_what_is_not_given() -> None:
     }
     histories = [History(["a"], inputs={"timestamps": [7]}), History([])]
     inputs = make_inputs(specs, histories, {"k": [1, 1]})
-    assert inputs["labels"].tolist() == [[1.0] * 8] * 2
+    assert inputs["labels"].tolist() == [[1.0]] * 2
     assert inputs["exclude_ids"].tolist() == [[""], [""]]
     assert inputs["diversity"].tolist() == [0.0, 0.0]
-    assert inputs["timestamps"].tolist() == [[7, *[-1] * 7], [-1] * 8]
+    assert inputs["timestamps"].tolist() == [[7], [-1]]
     with pytest.raises(ValueError, match="Missing: `timestamps`"):
         make_inputs(specs, [History(["a"])], {"k": [1]})
     with pytest.raises(ValueError, match="the same inputs"):

@@ -95,8 +95,8 @@ def test_request_and_answer() -> None:
             {
                 "signature_name": "recommend",
                 "inputs": {
-                    "item_ids": [["x", "y", "z", "", "", "", "", ""]],
-                    "session_index": [[0, 1, 1, -1, -1, -1, -1, -1]],
+                    "item_ids": [["x", "y", "z"]],
+                    "session_index": [[0, 1, 1]],
                     "k": [7],
                 },
             },
@@ -240,6 +240,8 @@ def test_versions() -> None:
         ({"timeout": 0}, "`timeout` should be above 0. Received: `timeout`=0"),
         ({"retries": -1}, "`retries` should be an integer of 0 or more"),
         ({"backoff": -1}, "`backoff` should be 0 or more"),
+        ({"history_length": 0}, "`history_length` should be a positive integer"),
+        ({"list_length": 1.5}, "`list_length` should be a positive integer"),
         ({"version": 1, "label": "stable"}, "A version or a label"),
         ({"description": {"k": 1}}, "`description` should be signature.json"),
     ],

@@ -125,7 +125,10 @@ class Version:
 
 
 class Batcher:
-    """Merges requests of one version and one signature whose shapes agree, as --enable_batching."""
+    """Merges requests of one version and one signature, as --enable_batching.
+
+    If their shapes differ beyond the batch, all that were merged fail, as on the server.
+    """
 
     def __init__(self, sizes: list[int], seconds: float) -> None:
         self.sizes, self.seconds = sizes, seconds
@@ -144,7 +147,7 @@ class Batcher:
             )
         if not rows <= set(range(1, self.sizes[-1] + 1)):
             raise Failure(CODE.INVALID_ARGUMENT, f"Task size {rows} is not in a batch's bounds")
-        key = (id(version), name, *((k, v.shape[1:]) for k, v in sorted(feed.items())))
+        key = (id(version), name)
         with self.lock:
             if key not in self.queues:
                 self.queues[key] = queue.Queue()
@@ -180,6 +183,12 @@ class Batcher:
             feed = {}
             for key in batch[0][0]:
                 parts = [task[0][key] for task in batch]
+                if len({part.shape[1:] for part in parts}) > 1:
+                    raise Failure(
+                        CODE.FAILED_PRECONDITION,
+                        f"Tensors with name '{key}' from different tasks have different shapes and "
+                        "padding is turned off.",
+                    )
                 parts += [parts[0][:1]] * padding  # The server pads with real rows, too.
                 feed[key] = np.concatenate(parts)
             answer = version.run(name, feed)

@@ -9,28 +9,33 @@ import numpy as np
 from tfsessionrec.client.history import History
 from tfsessionrec.client.tensor_spec import TensorSpec
 
-# Histories are padded to one of these lengths, so that the server can merge requests.
-LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
-
 
 def make_inputs(
     specs: Mapping[str, TensorSpec],
     histories: Sequence[History],
     values: Mapping[str, Sequence[Any]],
+    *,
+    history_length: int | None = None,
+    list_length: int | None = None,
 ) -> dict[str, np.ndarray]:
     """The inputs of a signature, one row a history.
 
     Args:
         specs: What the signature takes.
-        histories: One a row; their items' values pad to a common length of `LENGTHS`.
+        histories: One a row.
         values: Further inputs by name, one value a row: a number, or a list where the signature
-            takes [B, any]. Lists pad to the longest, and to at least 1.
+            takes [B, any].
+        history_length: Histories are cut to their newest so many items and padded to as many.
+            Defaults to None: padded to the longest, and to at least 1.
+        list_length: Lists are padded to so many. Defaults to None: to the longest, and to at
+            least 1.
 
     Returns:
         Arrays by name, strings as objects.
 
     Raises:
-        ValueError: If the signature takes something else, or needs something more.
+        ValueError: If the signature takes something else or needs something more, or a list is
+            longer than `list_length`.
     """
     of_items = _item_values(specs, histories)
     unknown = sorted({*values, *of_items} - set(specs) - {"session_index"})
@@ -40,26 +45,28 @@ def make_inputs(
             f"Received: {', '.join(unknown)}"
         )
     longest = max((len(history.item_ids) for history in histories), default=0)
-    length = next((n for n in LENGTHS if n >= longest), longest)
+    length = max(longest, 1) if history_length is None else history_length
     inputs, missing = {}, []
     for name, spec in specs.items():
         if name in of_items and spec.rank == 1:  # `similar_items` takes one item a row.
             items = [spec.convert(row[0], name) for row in of_items[name]]
             inputs[name] = np.array(items, spec.array_dtype)
         elif name in of_items:
-            inputs[name] = _pad(name, spec, of_items[name], length)
+            newest = [row[max(len(row) - length, 0) :] for row in of_items[name]]
+            inputs[name] = _pad(name, spec, newest, length)
         elif name in values:
             if spec.rank == 1:
                 rows = [spec.convert(value, name) for value in values[name]]
                 inputs[name] = np.array(rows, spec.array_dtype)
             else:
-                inputs[name] = _pad(name, spec, values[name])
+                inputs[name] = _pad(name, spec, values[name], list_length)
         else:
             value = spec.default if spec.default is not None else _default(name, spec)
             if value is None:
                 missing.append(name)
                 continue
-            shape = (len(histories), length if name in ("labels", "position") else 1)
+            width = length if name in ("labels", "position") else list_length or 1
+            shape = (len(histories), width)
             inputs[name] = np.full(shape[: spec.rank], value, spec.array_dtype)
     if missing:
         raise ValueError(
@@ -99,11 +106,13 @@ def _default(name: str, spec: TensorSpec) -> Any:
 
 
 def _pad(
-    name: str, spec: TensorSpec, rows: Sequence[Sequence[Any]], length: int | None = None
+    name: str, spec: TensorSpec, rows: Sequence[Sequence[Any]], length: int | None
 ) -> np.ndarray:
-    if length is None:
-        length = max((len(row) for row in rows), default=0)
-    padded = np.full((len(rows), max(length, 1)), spec.padding, spec.array_dtype)
+    longest = max((len(row) for row in rows), default=0)
+    length = max(longest, 1) if length is None else length
+    if longest > length:
+        raise ValueError(f"`{name}` should hold at most {length} values a row. Received: {longest}")
+    padded = np.full((len(rows), length), spec.padding, spec.array_dtype)
     for place, row in enumerate(rows):
         if isinstance(row, str):
             raise ValueError(f"`{name}` should hold a list for each row. Received: {row!r}")

@@ -48,6 +48,12 @@ class Client:
         backoff: Seconds before the first retry, on average. Defaults to 0.05.
         description: `signature.json` of the export, its path or its content: it says how many
             items to ask for by default. Defaults to None: the server is asked for its signatures.
+        history_length: Send the newest so many items of each history, padded to as many. A server
+            with `--enable_batching` refuses the requests that it merges if their shapes differ, so
+            that all of its clients need the same number here. Defaults to None: as long as the
+            longest history of a request.
+        list_length: The same for lists of candidates and of other ids; longer ones are an error.
+            Defaults to None.
 
     Raises:
         ValueError: If an argument is not what it should be.
@@ -72,7 +78,14 @@ class Client:
         retries: int = 3,
         backoff: float = 0.05,
         description: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        history_length: int | None = None,
+        list_length: int | None = None,
     ) -> None:
+        for name, value in {"history_length": history_length, "list_length": list_length}.items():
+            if value is not None and (not isinstance(value, int) or value <= 0):
+                raise ValueError(
+                    f"`{name}` should be a positive integer. Received: `{name}`={value!r}"
+                )
         if not timeout > 0:
             raise ValueError(f"`timeout` should be above 0. Received: `timeout`={timeout!r}")
         if not isinstance(retries, int) or retries < 0:
@@ -85,6 +98,8 @@ class Client:
         self.timeout = timeout
         self.retries = retries
         self.backoff = backoff
+        self.history_length = history_length
+        self.list_length = list_length
         self.k = 100
         self._signatures: dict[str, Signature] | None = None
         if description is not None:
@@ -262,7 +277,13 @@ class Client:
             name: _one_a_row(name, value, specs.inputs.get(name), len(histories))
             for name, value in inputs.items()
         }
-        request = make_inputs(specs.inputs, histories, values)
+        request = make_inputs(
+            specs.inputs,
+            histories,
+            values,
+            history_length=self.history_length,
+            list_length=self.list_length,
+        )
         return self._retrying(
             lambda seconds: self._transport.predict(self.model, signature, request, specs, seconds),
             begin,
