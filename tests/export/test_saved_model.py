@@ -50,6 +50,20 @@ def test_names_types_and_shapes_are_pinned(export: pathlib.Path, vocabulary: Voc
             {"scores": ("float32", [-1, -1]), "known": ("bool", [-1, -1])},
         ),
         "encode": (history, {"query_embeddings": ("float32", [-1, 6])}),
+        "recommend_filtered": (
+            {
+                **recommend[0],
+                "exclude_ids": (ids, [-1, -1]),
+                "allow_ids": (ids, [-1, -1]),
+                "exclude_seen": ("bool", [-1]),
+                "diversity": ("float32", [-1]),
+            },
+            recommend[1],
+        ),
+        "similar_items": (
+            {"item_ids": (ids, [-1]), "k": ("int32", [-1])},
+            {**recommend[1], "known": ("bool", [-1])},
+        ),
     }
     signatures = meta_graph(export).signature_def
     for name, (inputs, outputs) in expected.items():
@@ -72,7 +86,25 @@ def test_signature_json(export: pathlib.Path, vocabulary: Vocabulary) -> None:
             "scores": {"dtype": "float32", "shape": ["B", "K"]},
         },
     }
-    assert set(description["signatures"]) == {"recommend", "rank", "encode", "serving_default"}
+    assert description["signatures"]["similar_items"] == {
+        "inputs": {
+            "item_ids": {"dtype": ids, "shape": ["B"]},
+            "k": {"dtype": "int32", "shape": ["B"]},
+        },
+        "outputs": {
+            "item_ids": {"dtype": ids, "shape": ["B", "K"]},
+            "scores": {"dtype": "float32", "shape": ["B", "K"]},
+            "known": {"dtype": "bool", "shape": ["B"]},
+        },
+    }
+    assert set(description["signatures"]) == {
+        "recommend",
+        "recommend_filtered",
+        "rank",
+        "encode",
+        "similar_items",
+        "serving_default",
+    }
     assert description["k"] == 5
     assert description["limits"] == {"max_sessions": 4, "max_items": 3}
     assert description["vocabulary"] == {
@@ -403,10 +435,10 @@ def test_keras_model_leaves_optimizer_and_losses_behind(
         model, tmp_path / "1", names, max_sessions=toy.MAX_SESSIONS, max_items=toy.MAX_ITEMS
     )
 
-    # The embedding, three of the GRU, two of the dense layer; candidates, popularity.
+    # The embedding, three of the GRU, two of the dense layer; candidates, lengths, popularity.
     stored = tf.train.list_variables(str(path / "variables" / "variables"))
     shapes = sorted(shape for name, shape in stored if "CHECKPOINTABLE" not in name)
-    assert shapes == sorted([[11, 8], [8, 24], [8, 24], [2, 24], [8, 8], [8], [9, 8], [9]])
+    assert shapes == sorted([[11, 8], [8, 24], [8, 24], [2, 24], [8, 8], [8], [9, 8], [9], [9]])
 
     history = (names.ids[:4].tolist(), [0, 0, 1, 2])
     answer = load_saved_model(path).recommend(*history, k=9)

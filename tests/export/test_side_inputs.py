@@ -132,7 +132,8 @@ def test_everything_equals_the_live_model(tmp_path: pathlib.Path) -> None:
         "dtype": "int64",
         "shape": ["B", "N"],
     }
-    assert set(description["inputs"]) == {*specs, "k", "candidate_ids"}
+    rules = {"exclude_ids", "allow_ids", "exclude_seen", "diversity"}
+    assert set(description["inputs"]) == {*specs, "k", "candidate_ids", *rules}
     assert description["categories"] == {"interaction_types": TYPES, "device": DEVICES}
 
     recommender = load_saved_model(path)

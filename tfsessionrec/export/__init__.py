@@ -1,5 +1,6 @@
 """From a trained model to a SavedModel that TensorFlow Serving runs as it is."""
 
+from tfsessionrec.export.availability_file import write_availability_file
 from tfsessionrec.export.recommender import Recommender, load_saved_model
 from tfsessionrec.export.saved_model import export_saved_model
 from tfsessionrec.export.serving_signatures import ServingSignatures
@@ -10,5 +11,6 @@ __all__ = [
     "ServingSignatures",
     "export_saved_model",
     "load_saved_model",
+    "write_availability_file",
     "write_trend_file",
 ]

@@ -5,7 +5,7 @@ import operator
 import os
 import pathlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -13,6 +13,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import tfsessionrec
 from tfsessionrec.export.atomic_directory import MARKER, atomic_directory
+from tfsessionrec.export.availability_file import FILE as AVAILABILITY_FILE
+from tfsessionrec.export.availability_file import VOCABULARY, write_availability_file
+from tfsessionrec.export.item_values import ItemValues
 from tfsessionrec.export.serving_signatures import (
     NO_SCORE,
     SIGNATURES,
@@ -36,8 +39,14 @@ MEANINGS = {
     "candidate_ids": "raw ids of the items to be scored",
     "position": "above 0 where an item of the history was one of a shown list",
     "request_times": "unix seconds of each request",
+    "exclude_ids": "raw ids that must not be recommended, padded",
+    "allow_ids": "the only raw ids that may be recommended, padded; all may with padding alone",
+    "exclude_seen": "whether no item of the history may be recommended",
+    "diversity": "0 (order of the scores) to 1 (items as unlike each other as can be)",
+    "tag_mask": "the tags of which an item must have one, as a sum of their bits; 0 for any item",
+    "freshness": "what is added to the score of a new item; halves as it ages; 0 for nothing",
+    "max_per_category": "the most items of one category; 0 for no limit",
 }
-VOCABULARY = "vocabulary.txt"
 
 
 def export_saved_model(
@@ -55,15 +64,23 @@ def export_saved_model(
     interaction_types: Sequence[str | int] | None = None,
     session_context: Mapping[str, Sequence[str | int] | None] | None = None,
     trend_time: int | None = None,
+    unavailable: Iterable[Any] | None = None,
+    item_tags: ItemValues | None = None,
+    item_categories: ItemValues | None = None,
+    item_times: ItemValues | None = None,
+    freshness_half_life: float = 7 * 86_400,
+    similarity: str = "cosine",
+    candidate_dtype: str = "float32",
+    chunk_size: int | None = None,
     overwrite: bool = False,
 ) -> pathlib.Path:
     """Writes a SavedModel that takes raw ids and answers with raw ids and scores.
 
-    Its signatures are `recommend` (also `serving_default`), `rank` and `encode`;
-    `ServingSignatures` says what goes in and out. The vocabulary travels along as an asset, the
-    candidate embeddings as a table computed here, and `signature.json` describes it all. The
-    directory appears complete or not at all. TensorFlow Serving expects its name to be a version
-    number.
+    Its signatures are `recommend` (also `serving_default`), `recommend_filtered`, `rank`, `encode`
+    and `similar_items`; `ServingSignatures` says what goes in and out. The vocabulary travels along
+    as an asset, the candidate embeddings as a table computed here, and `signature.json` describes
+    it all. The directory appears complete or not at all. TensorFlow Serving expects its name to be
+    a version number.
 
     Args:
         model: Any object with `encode(features)` → [B, D] (or [B, M, D], M interests, of which the
@@ -95,6 +112,24 @@ def export_saved_model(
         trend_time: For a model with a `trend`: the moment, unix seconds, of the trend table that
             the export begins with, made of the events that the model was told. It is replaced by
             `write_trend_file` while the model is served. Defaults to None: an empty table.
+        unavailable: Raw ids of items that are not to be had when the export begins; none of them is
+            recommended until `write_availability_file` says so, while the model is served. Defaults
+            to None: all items are always to be had, and requests look for no such file.
+        item_tags: For `recommend_filtered`: a bit for each of up to 64 tags that an item has; a map
+            from raw ids, or an integer an item in the order of `vocabulary.ids`. The signature then
+            takes `tag_mask`. Defaults to None.
+        item_categories: For `recommend_filtered`: the category of each item, likewise; None for
+            none. The signature then takes `max_per_category`. Defaults to None.
+        item_times: For `recommend_filtered`: unix seconds since when each item is there, likewise;
+            None for unknown. The signature then takes `freshness` and `request_times`. Defaults to
+            None.
+        freshness_half_life: Seconds in which the bonus of a new item halves. Defaults to 7 days.
+        similarity: What `similar_items` compares embeddings by, "cosine" or "dot", the product.
+            Defaults to "cosine".
+        candidate_dtype: How the candidate embeddings are kept: "float32", "bfloat16" or "int8".
+            Defaults to "float32".
+        chunk_size: How many candidates are scored at a time, see `CandidateTable`. Defaults to
+            None.
         overwrite: Whether an export at `path` may be replaced. Defaults to False.
 
     Returns:
@@ -136,6 +171,10 @@ def export_saved_model(
             trend_file = pathlib.Path(scratch, TREND_FILE)
             table = model.trend.table(0 if trend_time is None else trend_time)
             write_trend_file(trend_file, table, vocabulary.first_item_index)
+        availability_file = None
+        if unavailable is not None:
+            availability_file = pathlib.Path(scratch, AVAILABILITY_FILE)
+            write_availability_file(availability_file, unavailable)
         module = ServingSignatures(
             model,
             vocabulary,
@@ -149,6 +188,14 @@ def export_saved_model(
             interaction_types=interaction_types,
             session_context=session_context,
             trend_file=trend_file,
+            availability_file=availability_file,
+            item_tags=item_tags,
+            item_categories=item_categories,
+            item_times=item_times,
+            freshness_half_life=freshness_half_life,
+            similarity=similarity,
+            candidate_dtype=candidate_dtype,
+            chunk_size=chunk_size,
         )
         functions = module.concrete_functions()
         tf.saved_model.save(
@@ -216,7 +263,7 @@ def _describe(module: ServingSignatures, functions: dict[str, Any], k: int) -> d
         answered = functions[name].structured_outputs
         signatures[name] = {
             "inputs": {
-                key: {"dtype": spec.dtype.name, "shape": list(input_shape(key))}
+                key: {"dtype": spec.dtype.name, "shape": list(input_shape(key, name))}
                 for key, spec in module.input_specs(name).items()
             },
             "outputs": {
@@ -247,6 +294,8 @@ def _describe(module: ServingSignatures, functions: dict[str, Any], k: int) -> d
             "B": "requests in the batch",
             "N": "items of history, oldest first, padding last",
             "C": "candidates",
+            "X": "excluded items",
+            "A": "allowed items",
             "K": "min(largest k of the batch, num_items)",
             "D": queries.shape[-1],
             **interests,
@@ -254,6 +303,8 @@ def _describe(module: ServingSignatures, functions: dict[str, Any], k: int) -> d
         "padding": {
             "session_index": -1,
             "item_ids": module.padding_id,
+            "exclude_ids": module.padding_id,
+            "allow_ids": module.padding_id,
             "scores": NO_SCORE,
         },
         "k": operator.index(k),
@@ -270,6 +321,18 @@ def _describe(module: ServingSignatures, functions: dict[str, Any], k: int) -> d
             "dtype": module.id_dtype.name,
             "num_items": module.num_items,
         },
+        "similarity": module.similarity,
+        "candidate_dtype": module.candidate_dtype,
+        **(
+            {"freshness_half_life": module.freshness_half_life}
+            if "freshness" in module.rule_inputs
+            else {}
+        ),
+        **(
+            {"availability": {"file": f"assets/{AVAILABILITY_FILE}"}}
+            if module.has_availability
+            else {}
+        ),
         **({"trend": {"file": f"assets/{TREND_FILE}"}} if module.has_trend else {}),
         "versions": {"tfsessionrec": tfsessionrec.__version__, "tensorflow": tf.__version__},
     }

@@ -1,23 +1,28 @@
 """What a served model answers, as TensorFlow functions."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfsessionrec import rules
+from tfsessionrec.export.availability_file import file_fingerprint, read_availability_file
+from tfsessionrec.export.candidate_table import CandidateTable
+from tfsessionrec.export.item_values import ItemValues, category_values, integer_values
 from tfsessionrec.export.session_features import session_features
 from tfsessionrec.export.trend_file import ServedTrend, read_trend_file, trend_terms
 from tfsessionrec.masking import item_mask, last_items, session_mask
-from tfsessionrec.scoring import score, score_given
+from tfsessionrec.rules.freshness_bonus import NO_TIME
+from tfsessionrec.scoring import score_given
 
 if TYPE_CHECKING:
     from tfsessionrec.data import Vocabulary
 
 # Names and sizes of everything that goes in and out. B requests, N items of history, C
-# candidates, K recommendations, D embedding dimension. Where a query has interests, M of them,
-# `encode` answers [B, M, D].
+# candidates, X and A items of a list, K recommendations, D embedding dimension. Where a query has
+# interests, M of them, `encode` answers [B, M, D].
 INPUTS: dict[str, tuple[str, ...]] = {
     "item_ids": ("B", "N"),
     "session_index": ("B", "N"),
@@ -28,27 +33,50 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "candidate_ids": ("B", "C"),
     "position": ("B", "N"),
     "request_times": ("B",),
+    "exclude_ids": ("B", "X"),
+    "allow_ids": ("B", "A"),
+    "exclude_seen": ("B",),
+    "diversity": ("B",),
+    "tag_mask": ("B",),
+    "freshness": ("B",),
+    "max_per_category": ("B",),
 }
 CANDIDATE = "candidate_"  # before the name of a column of the candidates
 SIGNATURES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "recommend": (("k",), {"item_ids": ("B", "K"), "scores": ("B", "K")}),
+    "recommend_filtered": (
+        ("k", "exclude_ids", "allow_ids", "exclude_seen", "diversity"),
+        {"item_ids": ("B", "K"), "scores": ("B", "K")},
+    ),
     "rank": (("candidate_ids",), {"scores": ("B", "C"), "known": ("B", "C")}),
     "encode": ((), {"query_embeddings": ("B", "D")}),
+    "similar_items": (
+        ("k",),
+        {"item_ids": ("B", "K"), "scores": ("B", "K"), "known": ("B",)},
+    ),
 }
+SIMILARITIES = ("cosine", "dot")
 
 UNKNOWN_INDEX = 1  # the first out-of-vocabulary bucket
 NO_SCORE = float(tf.float32.min)  # finite, so that JSON can carry it
 
+# Diversity chooses a row's k items among this many times k, but not among more than so many.
+SHORT_LIST, LONGEST_SHORT_LIST = 5, 1000
 
-def input_shape(name: str) -> tuple[str, ...]:
+
+def input_shape(name: str, signature: str = "recommend") -> tuple[str, ...]:
     """Sizes of an input by their letters; a context feature is one value an item."""
+    if signature == "similar_items":
+        return ("B",)
     if name.startswith(CANDIDATE):
         return ("B", "C")
     return INPUTS.get(name, ("B", "N"))
 
 
 class ServingSignatures(tf.Module):
-    """The signatures `recommend`, `rank` and `encode` around a model.
+    """The signatures of a model: what a server answers, in functions of tensors alone.
+
+    `recommend`, `recommend_filtered` (with business rules), `rank`, `encode` and `similar_items`.
 
     It stands apart from the model, so that an export holds these functions, the tables of ids,
     the candidate embeddings (computed once, here) and the variables the encoder reads; no
@@ -75,6 +103,13 @@ class ServingSignatures(tf.Module):
     file the terms are 0, and popularity decides for a history without one known item; with it, the
     terms alone do.
 
+    `recommend_filtered` takes further inputs, each [B]: `tag_mask` int64 with `item_tags`,
+    `max_per_category` int32 with `item_categories`, `freshness` float32 and `request_times` int64
+    with `item_times`. No row of a batch changes the answer to another.
+
+    With an `availability_file` the items it names are never recommended, by whatever signature;
+    each request reads it anew (`write_availability_file`). `rank` scores what it is given.
+
     An unknown item has the index of the first out-of-vocabulary bucket, 1. A history without one
     known item has zeros for its embedding, and popularity decides:
     `score(item) = log((count + 1) / sum(count + 1))`.
@@ -99,10 +134,24 @@ class ServingSignatures(tf.Module):
         session_context: Context features of sessions: to each name its categories in the order of
             training, or None for a number. Defaults to none.
         trend_file: The trend table of a model with a `trend`; it becomes an asset.
+        availability_file: What `write_availability_file` wrote beside `vocabulary_file`; it becomes
+            an asset. Defaults to None: all items are always to be had.
+        item_tags: A bit for each of up to 64 tags: a map from raw ids or one integer an item, in
+            the order of the vocabulary. Defaults to None: `recommend_filtered` knows no tags.
+        item_categories: The category of each item, likewise; None for none. Defaults to None.
+        item_times: Unix seconds of each item, likewise; None for unknown. Defaults to None.
+        freshness_half_life: Seconds in which the bonus of a new item halves. Defaults to 7 days.
+        similarity: What `similar_items` compares embeddings by, "cosine" or "dot". Defaults to
+            "cosine".
+        candidate_dtype: How the candidate embeddings are kept, see `CandidateTable`. Defaults to
+            "float32".
+        chunk_size: How many candidates are scored at a time, see `CandidateTable`. Defaults to
+            None.
 
     Raises:
         ValueError: If the model does not take a history of full size, embeddings are not finite
-            numbers of the shapes above, or categories or names occur twice.
+            numbers of the shapes above, categories or names occur twice, or another argument is not
+            what it should be.
     """
 
     def __init__(
@@ -120,6 +169,14 @@ class ServingSignatures(tf.Module):
         interaction_types: Sequence[str | int] | None = None,
         session_context: Mapping[str, Sequence[str | int] | None] | None = None,
         trend_file: str | os.PathLike[str] | None = None,
+        availability_file: str | os.PathLike[str] | None = None,
+        item_tags: ItemValues | None = None,
+        item_categories: ItemValues | None = None,
+        item_times: ItemValues | None = None,
+        freshness_half_life: float = 7 * 86_400,
+        similarity: str = "cosine",
+        candidate_dtype: str = "float32",
+        chunk_size: int | None = None,
     ) -> None:
         super().__init__(name="serving_signatures")
         self.max_sessions = max_sessions
@@ -178,9 +235,45 @@ class ServingSignatures(tf.Module):
                 raise ValueError("`trend_file` should be given for a model with a trend")
             self._trend_file = tf.saved_model.Asset(os.fspath(trend_file))
 
-        candidates = self._checked_candidates(len(vocabulary))
+        if similarity not in SIMILARITIES:
+            raise ValueError(
+                f"`similarity` should be one of {SIMILARITIES}. Received: "
+                f"`similarity`={similarity!r}"
+            )
+        if not 0 < freshness_half_life < float("inf"):
+            raise ValueError(
+                "`freshness_half_life` should be a positive number of seconds. Received: "
+                f"`freshness_half_life`={freshness_half_life!r}"
+            )
+        self.similarity = similarity
+        self.candidate_dtype = candidate_dtype
+        self.freshness_half_life = float(freshness_half_life)
+        # What `recommend_filtered` takes where the export knows its items so well.
+        self.rule_inputs: dict[str, tf.DType] = {}
+        if item_tags is not None:
+            tags = integer_values("item_tags", item_tags, vocabulary, missing=0)
+            self._item_tags = _constant(tags, "item_tags")
+            self.rule_inputs["tag_mask"] = tf.int64
+        if item_categories is not None:
+            numbers = category_values("item_categories", item_categories, vocabulary)
+            self._item_categories = _constant(numbers, "item_categories")
+            self.rule_inputs["max_per_category"] = tf.int32
+        if item_times is not None:
+            times = integer_values("item_times", item_times, vocabulary, missing=NO_TIME)
+            self._item_times = _constant(times, "item_times")
+            self.rule_inputs |= {"freshness": tf.float32, "request_times": tf.int64}
+        self.has_availability = availability_file is not None
+        if availability_file is not None:
+            self._availability_file = tf.saved_model.Asset(os.fspath(availability_file))
+            self._vocabulary_fingerprint = file_fingerprint(vocabulary_file)
+
+        candidates = self._checked_candidates(len(vocabulary))[self._first_item_index :]
+        self._candidates = CandidateTable(candidates, dtype=candidate_dtype, chunk_size=chunk_size)
+        if similarity == "cosine":
+            length = np.linalg.norm(candidates, axis=1)
+            inverse = np.divide(1, length, out=np.zeros_like(length), where=length > 0)
+            self._inverse_lengths = _constant(inverse, "inverse_lengths")
         count = np.asarray(vocabulary.counts, np.float64)[self._first_item_index :] + 1
-        self._candidates = _constant(candidates[self._first_item_index :], "candidate_embeddings")
         self._popularity = _constant(np.log(count / count.sum()).astype(np.float32), "popularity")
 
         line, whole = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
@@ -220,25 +313,138 @@ class ServingSignatures(tf.Module):
             whose k is not positive gets nothing else.
         """
         query, known, features = self._query(item_ids, session_index, item_inputs)
-        tf.debugging.assert_equal(
-            tf.shape(k), tf.shape(known), "`k` should have one number a row of `item_ids`."
+        self._check_rows(item_ids, k=k)
+        terms, known = self._told(query, known, features)
+        best = self._best(query, known, terms, self._unavailable())
+        return self._answer(*best(tf.clip_by_value(tf.reduce_max(k), 0, self.num_items)), k)
+
+    def recommend_filtered(
+        self,
+        item_ids: tf.Tensor,
+        session_index: tf.Tensor,
+        k: tf.Tensor,
+        exclude_ids: tf.Tensor,
+        allow_ids: tf.Tensor,
+        exclude_seen: tf.Tensor,
+        diversity: tf.Tensor,
+        **more: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """The k items with the highest scores out of those that the rules of each row leave.
+
+        Rules are hard: what they forbid is not in the answer, even if that is then shorter. The
+        order: masks; freshness, part of the scores from there on; the cap per category, which
+        keeps the best of each; diversity, which chooses the k among the first
+        `min(5 k, 1000)` of what is left (and no fewer than k) and orders them.
+
+        Args:
+            item_ids: [B, N] raw ids, oldest first.
+            session_index: int32 [B, N].
+            k: int32 [B], how many items each row asks for.
+            exclude_ids: [B, X] raw ids that must not be recommended, padded with "" or -1.
+            allow_ids: [B, A] raw ids, the only ones that may be, padded; a row of padding alone
+                allows all.
+            exclude_seen: bool [B], whether no item of the history may be recommended, however far
+                back, shown or taken.
+            diversity: float32 [B], see `rules.maximal_marginal_relevance`; 0 for none.
+            **more: [B, N], what else the model reads; and where the export knows the items'
+
+                - tags: `tag_mask` int64 [B], see `rules.has_tags`; 0 allows all;
+                - times: `freshness` float32 [B], see `rules.freshness_bonus`, 0 for none, and
+                  `request_times` int64 [B];
+                - categories: `max_per_category` int32 [B], 0 for no limit.
+
+        Returns:
+            `item_ids` [B, K] and `scores` float32 [B, K] as `recommend` gives them, in the order
+            of diversity where that is asked for. Scores include the bonus of freshness.
+        """
+        given = {name: more.pop(name) for name in self.rule_inputs}
+        query, known, features = self._query(item_ids, session_index, more)
+        given |= {"exclude_seen": exclude_seen, "diversity": diversity}
+        self._check_rows(item_ids, k=k, exclude_ids=exclude_ids, allow_ids=allow_ids, **given)
+        terms, known = self._told(query, known, features)
+
+        is_listed = allow_ids != self._padding
+        excluded = tf.where(
+            exclude_ids == self._padding, -1, tf.cast(self._row_of_id.lookup(exclude_ids), tf.int32)
         )
+        ruled = tf.reduce_any(excluded >= 0) | tf.reduce_any(is_listed)
+        ruled |= tf.reduce_any(exclude_seen)
+        if "tag_mask" in given:
+            ruled |= tf.reduce_any(given["tag_mask"] != 0)
+        if "freshness" in given:
+            ruled |= tf.reduce_any(given["freshness"] != 0)
+
+        def allowed() -> tf.Tensor:
+            seen = exclude_seen[:, tf.newaxis] & (session_index >= 0)
+            seen = tf.where(seen, tf.cast(self._row_of_id.lookup(item_ids), tf.int32), -1)
+            mask = rules.exclude(tf.concat([excluded, seen], axis=1), self.num_items)
+            rows = self._row_of_id.lookup(allow_ids)
+            mask &= rules.allow_only(tf.where(is_listed, rows, -1), is_listed, self.num_items)
+            if "tag_mask" in given:
+                mask &= rules.has_tags(self._item_tags, given["tag_mask"])
+            return mask
+
+        def bonus() -> tf.Tensor | float:
+            if "freshness" not in given:
+                return 0.0
+            times = given["request_times"], given["freshness"]
+            return rules.freshness_bonus(self._item_times, *times, self.freshness_half_life)
+
+        best = self._best(query, known, terms, self._unavailable(), ruled, allowed, bonus)
+        asked = tf.clip_by_value(k, 0, self.num_items)
+        short = tf.clip_by_value(asked, 0, LONGEST_SHORT_LIST) * SHORT_LIST
+        short = tf.maximum(asked, tf.minimum(short, LONGEST_SHORT_LIST))
+        short = tf.where(diversity > 0, tf.minimum(short, self.num_items), asked)
+        depth = _largest(short)
+        if "max_per_category" in given:
+            limit = given["max_per_category"]
+            scores, rows = tf.cond(
+                tf.reduce_any(limit > 0),
+                lambda: self._capped(best, short, limit),
+                lambda: best(depth),
+            )
+        else:
+            scores, rows = best(depth)
+
+        def varied() -> tuple[tf.Tensor, tf.Tensor]:
+            count = tf.reduce_sum(tf.cast(scores > NO_SCORE, tf.int32), axis=1)
+            order = rules.maximal_marginal_relevance(
+                scores, self._candidates.gather(rows), diversity, asked, tf.minimum(short, count)
+            )
+            return tf.gather(scores, order, batch_dims=1), tf.gather(rows, order, batch_dims=1)
+
+        scores, rows = tf.cond(tf.reduce_any(diversity > 0), varied, lambda: (scores, rows))
+        columns = _largest(asked)
+        return self._answer(scores[:, :columns], rows[:, :columns], k)
+
+    def similar_items(self, item_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The k items most similar to an item, by the cosine or product of their embeddings.
+
+        Args:
+            item_ids: [B] raw ids.
+            k: int32 [B], how many items each row asks for.
+
+        Returns:
+            `item_ids` [B, K] raw ids and `scores` float32 [B, K], most similar first, with
+            K = min(max(k), number of items), padded as those of `recommend`; never the item
+            itself. `known` bool [B]: an item that is not in the vocabulary is like no other.
+        """
+        self._check_rows(item_ids, k=k)
+        row = tf.cast(self._row_of_id.lookup(item_ids), tf.int32)
+        known = row >= 0
+        query = self._candidates.gather(tf.maximum(row, 0)[:, tf.newaxis])[:, 0]
+        scores = self._candidates.scores(query)
+        if self.similarity == "cosine":
+            own = tf.gather(self._inverse_lengths, tf.maximum(row, 0))
+            scores *= own[:, tf.newaxis] * self._inverse_lengths
+        other = known[:, tf.newaxis] & rules.exclude(row[:, tf.newaxis], self.num_items)
+        unavailable = self._unavailable()
+        if unavailable is not None:
+            other &= rules.exclude(unavailable[tf.newaxis], self.num_items)
+        scores = tf.where(other, scores, NO_SCORE)
         columns = tf.clip_by_value(tf.reduce_max(k), 0, self.num_items)
-        scores = score(query, self._candidates, interests=self.num_interests is not None)
-        if self.has_trend:
-            terms, told = self._trend_terms(query, features)
-            scores += terms
-            known |= told
         scores, rows = tf.math.top_k(scores, columns)
-        # The vocabulary's order is that of popularity.
-        rows = tf.where(known[:, tf.newaxis], rows, tf.range(columns))
-        scores = tf.where(known[:, tf.newaxis], scores, self._popularity[:columns])
-        asked = tf.range(columns) < k[:, tf.newaxis]
-        ids = self._id_of_row.lookup(tf.cast(rows, tf.int64))
-        return {
-            "item_ids": tf.where(asked, ids, tf.constant(self.padding_id, self.id_dtype)),
-            "scores": tf.where(asked, scores, NO_SCORE),
-        }
+        return {**self._answer(scores, rows, k), "known": known}
 
     def rank(
         self,
@@ -271,12 +477,11 @@ class ServingSignatures(tf.Module):
         rows = self._row_of_id.lookup(candidate_ids)
         known_candidate = rows >= 0
         rows = tf.maximum(rows, 0)
-        candidates = tf.gather(self._candidates, rows)
+        candidates = self._candidates.gather(rows)
         scores = score_given(query, candidates, interests=self.num_interests is not None)
-        if self.has_trend:
-            terms, told = self._trend_terms(query, features)
+        terms, known = self._told(query, known, features)
+        if terms is not None:
             scores += tf.gather(terms, rows, batch_dims=1)
-            known |= told
         scores = tf.where(known[:, tf.newaxis], scores, tf.gather(self._popularity, rows))
         return {"scores": tf.where(known_candidate, scores, NO_SCORE), "known": known_candidate}
 
@@ -359,11 +564,24 @@ class ServingSignatures(tf.Module):
 
     def input_specs(self, signature: str) -> dict[str, tf.TensorSpec]:
         """What a signature takes, by name."""
-        more = {**self.item_inputs, **(self.rank_inputs if signature == "rank" else {})}
-        inputs = ["item_ids", "session_index", *SIGNATURES[signature][0], *more]
-        dtypes = {"item_ids": self.id_dtype, "candidate_ids": self.id_dtype, **more}
+        if signature == "similar_items":
+            more: dict[str, tf.DType] = {}
+            inputs = ["item_ids", *SIGNATURES[signature][0]]
+        else:
+            of_signature = {"rank": self.rank_inputs, "recommend_filtered": self.rule_inputs}
+            more = {**self.item_inputs, **of_signature.get(signature, {})}
+            inputs = ["item_ids", "session_index", *SIGNATURES[signature][0], *more]
+        ids = ("item_ids", "candidate_ids", "exclude_ids", "allow_ids")
+        dtypes = {
+            **dict.fromkeys(ids, self.id_dtype),
+            "exclude_seen": tf.bool,
+            "diversity": tf.float32,
+            **more,
+        }
         return {
-            name: tf.TensorSpec([None] * len(input_shape(name)), dtypes.get(name, tf.int32), name)
+            name: tf.TensorSpec(
+                [None] * len(input_shape(name, signature)), dtypes.get(name, tf.int32), name
+            )
             for name in inputs
         }
 
@@ -476,6 +694,140 @@ class ServingSignatures(tf.Module):
             found = found[:, tf.newaxis]
         return tf.where(found, query, 0.0), known, features
 
+    @property
+    def _padding(self) -> tf.Tensor:
+        return tf.constant(self.padding_id, self.id_dtype)
+
+    def _check_rows(self, item_ids: tf.Tensor, **inputs: tf.Tensor) -> None:
+        """Every input has the rows of `item_ids`."""
+        for name, value in inputs.items():
+            what = "one number a row of" if value.shape.rank == 1 else "as many rows as"
+            tf.debugging.assert_equal(
+                tf.shape(value)[0],
+                tf.shape(item_ids)[0],
+                f"`{name}` should have {what} `item_ids`.",
+            )
+
+    def _unavailable(self) -> tf.Tensor | None:
+        """Rows of the items that are not to be had, int32 [n]; None without such a file."""
+        if not self.has_availability:
+            return None
+        return read_availability_file(
+            self._availability_file.asset_path, self._vocabulary_fingerprint
+        )
+
+    def _told(
+        self, query: tf.Tensor, known: tf.Tensor, features: Mapping[str, tf.Tensor]
+    ) -> tuple[tf.Tensor | None, tf.Tensor]:
+        """What a trend adds to all scores [B, C], if there is one; whether anything is known."""
+        if not self.has_trend:
+            return None, known
+        terms, told = self._trend_terms(query, features)
+        return terms, known | told
+
+    def _best(
+        self,
+        query: tf.Tensor,
+        known: tf.Tensor,
+        terms: tf.Tensor | None,
+        unavailable: tf.Tensor | None,
+        ruled: tf.Tensor | None = None,
+        allowed: Callable[[], tf.Tensor] | None = None,
+        bonus: Callable[[], tf.Tensor | float] | None = None,
+    ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """What gives the best of all items, so many as it is told: scores and rows [B, depth].
+
+        Items that may not be recommended have the lowest float32 as their score.
+
+        Args:
+            query: [B, D] or [B, M, D].
+            known: bool [B], False where popularity decides.
+            terms: [B, C], what a trend adds, or None.
+            unavailable: int32 [n], rows of items that are not to be had, or None.
+            ruled: Whether a row of the batch has a rule at all; if not, rules cost nothing.
+            allowed: Gives what may be recommended, bool [B, C].
+            bonus: Gives what is added to all scores, [B, C].
+        """
+        interests = self.num_interests
+
+        def plain(depth: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            scores, rows = self._candidates.top_k(query, depth, interests=interests, bonus=terms)
+            # The vocabulary's order is that of popularity.
+            rows = tf.where(known[:, tf.newaxis], rows, tf.range(depth))
+            return tf.where(known[:, tf.newaxis], scores, self._popularity[:depth]), rows
+
+        def by_rules(depth: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            # Where nothing is known the query is zeros.
+            added = 0.0 if terms is None else terms
+            added = tf.where(known[:, tf.newaxis], added, self._popularity)
+            added += 0.0 if bonus is None else bonus()
+            may = tf.fill(tf.shape(added), True) if allowed is None else allowed()
+            if unavailable is not None:
+                may &= rules.exclude(unavailable[tf.newaxis], self.num_items)
+            scores, rows = self._candidates.top_k(
+                query, depth, interests=interests, bonus=added, allowed=may
+            )
+            return scores, rows
+
+        used = ruled
+        if unavailable is not None:
+            gone = tf.size(unavailable) > 0
+            used = gone if used is None else used | gone
+        if used is None:
+            return plain
+        return lambda depth: tf.cond(used, lambda: by_rules(depth), lambda: plain(depth))
+
+    def _capped(
+        self,
+        best: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        wanted: tf.Tensor,
+        limit: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best items with at most `limit` [B] of a category: scores and rows [B, max(wanted)].
+
+        Looks as deep as it must for `wanted` [B] items of each row.
+        """
+        columns = _largest(wanted)
+
+        def look(
+            depth: tf.Tensor, scores: tf.Tensor, rows: tf.Tensor, done: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
+            scores, rows = best(depth)
+            real = scores > NO_SCORE
+            categories = tf.where(real, tf.gather(self._item_categories, rows), -1)
+            keep = real & rules.category_cap(categories, limit)
+            order = tf.argsort(tf.cast(~keep, tf.int32), axis=1, stable=True)[:, :columns]
+            scores = tf.gather(tf.where(keep, scores, NO_SCORE), order, batch_dims=1)
+            rows = tf.gather(rows, order, batch_dims=1)
+            enough = tf.reduce_sum(tf.cast(keep, tf.int32), axis=1) >= wanted
+            exhausted = tf.reduce_any(~real, axis=1) | (depth >= self.num_items)
+            deeper = tf.where(depth > self.num_items // 4, self.num_items, 4 * depth)
+            return deeper, scores, rows, tf.reduce_all(enough | exhausted | (limit <= 0))
+
+        nothing = tf.zeros([tf.shape(wanted)[0], 0])
+        _, scores, rows, _ = tf.while_loop(
+            lambda *state: ~state[-1],
+            look,
+            (columns, nothing, tf.cast(nothing, tf.int32), tf.constant(False)),
+            shape_invariants=(
+                tf.TensorShape([]),
+                tf.TensorShape([None, None]),
+                tf.TensorShape([None, None]),
+                tf.TensorShape([]),
+            ),
+        )
+        return scores, rows
+
+    def _answer(self, scores: tf.Tensor, rows: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Raw ids and scores, padded beyond each row's own k and where nothing is left."""
+        asked = tf.range(tf.shape(rows)[1]) < k[:, tf.newaxis]
+        asked &= scores > NO_SCORE
+        ids = self._id_of_row.lookup(tf.cast(rows, tf.int64))
+        return {
+            "item_ids": tf.where(asked, ids, self._padding),
+            "scores": tf.where(asked, scores, NO_SCORE),
+        }
+
     def _trend_terms(
         self, query: tf.Tensor, features: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -543,6 +895,11 @@ def _append(values: tf.Tensor, slot: tf.Tensor, session: tf.Tensor) -> tf.Tensor
     values = tf.pad(values, [[0, 0], [0, 1], [0, tf.maximum(new - width, 0)]])
     session = tf.pad(tf.cast(session, values.dtype), [[0, 0], [0, tf.maximum(width - new, 0)]])
     return tf.where(here[..., tf.newaxis], session[:, tf.newaxis], values)
+
+
+def _largest(numbers: tf.Tensor) -> tf.Tensor:
+    """The largest of numbers that are not negative; 0 of none."""
+    return tf.reduce_max(tf.concat([numbers, [0]], axis=0))
 
 
 def _is_read(name: str, nodes: Any, library: Mapping[str, Any]) -> bool:
