@@ -87,8 +87,8 @@ def evaluate(
             of each query: the batches need `request_times`. Queries of N interests have an axis N
             before the last; the best interest scores. Or it offers
             `sparse_scores(features, rows, positions)`, a SciPy CSR array [Q, vocabulary_size] for
-            these rows and positions (None: the whole history); what it does not store stands,
-            tied, below what it does.
+            these rows and positions (without them, each row's whole history); what it does not
+            store stands, tied, below what it does.
         dataset: Session batches (`tfsessionrec.data.session_dataset`).
         k: Lengths of the list, `(20, 100)` by default. More than there are items means all.
         positions: `"every"` for the next-session kind, `"target_ids"` for the other, `"auto"` (by

@@ -15,7 +15,8 @@ class SparseSystem:
 
     Args:
         model: Offers `sparse_scores(features, rows, positions)`, a SciPy CSR array
-            [Q, vocabulary_size]; see `tfsessionrec.baselines`.
+            [Q, vocabulary_size], without rows and positions of every row's whole history; see
+            `tfsessionrec.baselines`.
         vocabulary_size: Columns of these scores.
         first_item_index: First column that is an item.
     """
@@ -37,15 +38,17 @@ class SparseSystem:
             ValueError: If the system's scores have another shape or are not finite.
         """
         features = {key: np.asarray(value) for key, value in batch.items() if key not in ANSWERS}
-        scores = scipy.sparse.csr_array(self._model.sparse_scores(features, rows, positions))
-        if scores.shape != (len(rows), self.vocabulary_size):
+        which = () if positions is None else (rows, positions)  # None: every row's whole history
+        scores = scipy.sparse.csr_array(self._model.sparse_scores(features, *which))
+        asked = len(features["item_ids"]) if positions is None else len(rows)
+        if scores.shape != (asked, self.vocabulary_size):
             raise ValueError(
                 "`model.sparse_scores(features, rows, positions)` should have the shape "
-                f"{(len(rows), self.vocabulary_size)}. Received: {scores.shape}"
+                f"{(asked, self.vocabulary_size)}. Received: {scores.shape}"
             )
         if not np.isfinite(scores.data).all():
             raise ValueError(
                 "`model.sparse_scores(features, rows, positions)` should be finite. "
                 "Received: NaN or infinity"
             )
-        return scores[:, self.first_item_index :]
+        return (scores[rows] if positions is None else scores)[:, self.first_item_index :]
