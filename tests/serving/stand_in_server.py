@@ -605,6 +605,7 @@ def main() -> None:
     parser.add_argument("--model_config_file")
     parser.add_argument("--model_config_file_poll_wait_seconds", type=float, default=0)
     parser.add_argument("--file_system_poll_wait_seconds", type=float, default=1)
+    parser.add_argument("--max_num_load_retries", type=int, default=0)
     parser.add_argument("--monitoring_config_file")
     parser.add_argument("--batching_parameters_file")
     parser.add_argument("--enable_batching", action="store_true")

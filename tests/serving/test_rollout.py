@@ -1,0 +1,174 @@
+"""Rolling out on a running server."""
+
+import importlib.util
+import pathlib
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+QUICK = ["--requests", "10", "--poll", "0.05", "--wait", "60", "--max-p99-ratio", "1000"]
+
+
+@pytest.fixture(scope="module")
+def rollout() -> Any:
+    pytest.importorskip("tensorflow_serving")
+    spec = importlib.util.spec_from_file_location("rollout", ROOT / "serving" / "rollout.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["rollout"] = module  # Dataclasses look their module up.
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=["stand-in", "tensorflow_model_server"])
+def shop(
+    request: pytest.FixtureRequest, tmp_path: pathlib.Path, serving: Any, exports: pathlib.Path
+) -> Iterator[Any]:
+    """A server of version 1 that may be changed, and the start of a command."""
+    config = tmp_path / "models.config"
+    base = tmp_path / "exports"
+    base.mkdir()
+    for version in ("1", "2"):
+        (base / version).symlink_to(exports / version)
+    serving.write_models_config(config, base, [1], {"stable": 1, "canary": 1})
+    with serving.running(
+        request.param,
+        tmp_path,
+        f"--model_config_file={config}",
+        "--model_config_file_poll_wait_seconds=1",
+        "--max_num_load_retries=0",
+        "--allow_version_labels_for_unavailable_models=true",
+    ) as server:
+        server.config, server.base = config, base
+        server.command = ["--config", str(config), "--exports", str(base)]
+        server.command += ["--url", server.rest, "--model-name", serving.NAME, *QUICK]
+        yield server
+
+
+def best(server: Any, label: str = "stable") -> list[str]:
+    with server.client(label=label) as client:
+        (answer,) = client.recommend([["item 3"]], k=4)
+    return [one.item_id for one in answer]
+
+
+@pytest.fixture
+def answers(serving: Any, models: Any, vocabulary: Any) -> dict[int, list[str]]:
+    """What each version recommends after item 3."""
+    found = {
+        number: [item for item, _ in serving.expected(model, vocabulary, ["item 3"], 4)]
+        for number, model in models.items()
+    }
+    assert found[1] != found[2]
+    return found
+
+
+def test_out_and_back(
+    rollout: Any, shop: Any, answers: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert best(shop) == answers[1]
+    to = [*shop.command, "--grpc", shop.grpc]
+    assert rollout.main([*to, "--version", "2", "--dry-run"]) == 0
+    assert "would write" in caplog.text
+    assert best(shop) == answers[1]
+    assert rollout.ModelsConfig(shop.config, "shop").versions == [1]
+
+    assert rollout.main([*to, "--version", "2"]) == 0
+    assert best(shop) == best(shop, "canary") == answers[2]
+    config = rollout.ModelsConfig(shop.config, "shop")
+    assert (config.versions, config.labels) == ([1, 2], {"stable": 2, "canary": 2})
+
+    written = shop.config.stat().st_mtime_ns
+    assert rollout.main([*to, "--version", "2"]) == 0
+    assert "nothing to do" in caplog.text
+    assert shop.config.stat().st_mtime_ns == written
+
+    assert rollout.main([*to, "--roll-back"]) == 0
+    assert best(shop) == answers[1]
+    assert rollout.main([*to, "--retire"]) == 0
+    assert rollout.ModelsConfig(shop.config, "shop").versions == [1]
+    assert rollout.main([*to, "--roll-back"]) == 1
+    assert "no other version to go back to" in caplog.text
+
+
+def test_by_the_polled_file(rollout: Any, shop: Any, answers: Any) -> None:
+    assert rollout.main([*shop.command, "--version", "2"]) == 0
+    assert best(shop) == answers[2]
+
+
+def test_what_fails_is_put_back(
+    rollout: Any, shop: Any, answers: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    to = [*shop.command, "--grpc", shop.grpc]
+    before = rollout.ModelsConfig(shop.config, "shop").proto
+    shutil.copytree(shop.base / "1", shop.base / "3")
+    (shop.base / "3" / "saved_model.pb").write_bytes(b"no model")
+    for arguments, message in (
+        (["--version", "9"], "there is no export at"),
+        (["--version", "3"], "version 3 does not load: "),
+        (["--version", "2", "--max-p99-ms", "0.0001"], "more than the 0.0001 of --max-p99-ms"),
+        (["--version", "2", "--min-overlap", "1", "--k", "4"], "less than --min-overlap"),
+    ):
+        caplog.clear()
+        assert rollout.main([*to, *arguments]) == 1
+        assert message in caplog.text
+        assert rollout.ModelsConfig(shop.config, "shop").proto == before
+        assert best(shop) == best(shop, "canary") == answers[1]
+
+
+def test_no_request_fails_while_versions_change(rollout: Any, shop: Any, answers: Any) -> None:
+    done, failures, seen = threading.Event(), [], []
+
+    def ask(protocol: str) -> None:
+        # Not even a retry: the first answer counts.
+        with shop.client(protocol, label="stable", retries=0) as client:
+            while not done.is_set() and len(seen) < 100_000:
+                try:
+                    (answer,) = client.recommend([["item 3"]], k=4)
+                except OSError as error:
+                    failures.append(error)
+                    return
+                seen.append(tuple(one.item_id for one in answer))
+
+    threads = [threading.Thread(target=ask, args=(p,)) for p in ("http", "grpc", "http")]
+    for thread in threads:
+        thread.start()
+    try:
+        to = [*shop.command, "--grpc", shop.grpc]
+        for arguments in (["--version", "2"], ["--roll-back"], ["--version", "2"], ["--retire"]):
+            assert rollout.main([*to, *arguments]) == 0
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+    assert set(seen) == {tuple(answers[1]), tuple(answers[2])}
+    assert seen[-1] == tuple(answers[2])
+
+
+def test_models_config(rollout: Any, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "models.config"
+    shutil.copy(ROOT / "serving" / "models.config", file)
+    text = file.read_text()
+    config = rollout.ModelsConfig(file, "sessionrec")
+    changed = config.with_([4, 3, 3], {"stable": 3})
+    assert (changed.versions, changed.labels) == ([3, 4], {"stable": 3})
+    assert (config.versions, config.labels) == ([1], {"stable": 1, "canary": 1})
+    changed.write()
+    assert rollout.ModelsConfig(file, "sessionrec").proto == changed.proto
+    assert file.with_name("models.config.previous").read_text() == text
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "models.config",
+        "models.config.previous",
+    ]
+    with pytest.raises(rollout.RolloutError, match=r"has no model 'news'; it has \['sessionrec'\]"):
+        rollout.ModelsConfig(file, "news")
+    file.write_text("model_config_list {")
+    with pytest.raises(rollout.RolloutError, match=r"is no models\.config"):
+        rollout.ModelsConfig(file, "sessionrec")
