@@ -152,7 +152,7 @@ def test_seen_items_are_not_listed():
         filter_seen=True,
     )
     lists = [
-        [item for item in range(FIRST, SIZE) if item not in sum(history, [])][:2]
+        [item for item in range(FIRST, SIZE) if item not in np.ravel(history)][:2]
         for history, _ in asked
     ]
     mean = statistics.mean(float(COUNTS[item]) for row in lists for item in row)

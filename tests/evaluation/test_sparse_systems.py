@@ -101,9 +101,9 @@ def test_bad_arguments():
         evaluate(Repeats(), [batch])
     with pytest.raises(ValueError, match=r"should have the shape \(1, 24\)\. Received: \(1, 9\)"):
         evaluate(Wrong(np.ones((1, 9))), [batch], popularity=np.ones(SIZE))
-    with pytest.raises(ValueError, match="should be finite. Received: NaN or infinity"):
+    with pytest.raises(ValueError, match=r"should be finite\. Received: NaN or infinity"):
         evaluate(Wrong(np.full((1, SIZE), np.nan)), [batch], popularity=np.ones(SIZE))
     with pytest.raises(ValueError, match='should not be called "model" or "popularity"'):
         evaluate(Popularity(np.ones(SIZE)), [batch], baselines={"model": Repeats()})
-    with pytest.raises(ValueError, match="should know the same vocabulary. Received: "):
+    with pytest.raises(ValueError, match=r"should know the same vocabulary\. Received: "):
         evaluate(Popularity(np.ones(5)), [batch], baselines={"other": Popularity(np.ones(6))})
