@@ -15,7 +15,7 @@ from tfsessionrec.export.session_features import session_features
 from tfsessionrec.export.trend_file import ServedTrend, read_trend_file, trend_terms
 from tfsessionrec.masking import item_mask, last_items, session_mask
 from tfsessionrec.rules.freshness_bonus import NO_TIME
-from tfsessionrec.scoring import score_given
+from tfsessionrec.scoring import score_given, unit_length
 
 if TYPE_CHECKING:
     from tfsessionrec.data import Vocabulary
@@ -261,7 +261,8 @@ class ServingSignatures(tf.Module):
         if item_times is not None:
             times = integer_values("item_times", item_times, vocabulary, missing=NO_TIME)
             self._item_times = _constant(times, "item_times")
-            self.rule_inputs |= {"freshness": tf.float32, "request_times": tf.int64}
+            self.rule_inputs["freshness"] = tf.float32
+            self.rule_inputs["request_times"] = tf.int64
         self.has_availability = availability_file is not None
         if availability_file is not None:
             self._availability_file = tf.saved_model.Asset(os.fspath(availability_file))
@@ -270,9 +271,9 @@ class ServingSignatures(tf.Module):
         candidates = self._checked_candidates(len(vocabulary))[self._first_item_index :]
         self._candidates = CandidateTable(candidates, dtype=candidate_dtype, chunk_size=chunk_size)
         if similarity == "cosine":
-            length = np.linalg.norm(candidates, axis=1)
+            length = np.linalg.norm(candidates.astype(np.float64), axis=1)
             inverse = np.divide(1, length, out=np.zeros_like(length), where=length > 0)
-            self._inverse_lengths = _constant(inverse, "inverse_lengths")
+            self._inverse_lengths = _constant(inverse.astype(np.float32), "inverse_lengths")
         count = np.asarray(vocabulary.counts, np.float64)[self._first_item_index :] + 1
         self._popularity = _constant(np.log(count / count.sum()).astype(np.float32), "popularity")
 
@@ -433,10 +434,10 @@ class ServingSignatures(tf.Module):
         row = tf.cast(self._row_of_id.lookup(item_ids), tf.int32)
         known = row >= 0
         query = self._candidates.gather(tf.maximum(row, 0)[:, tf.newaxis])[:, 0]
-        scores = self._candidates.scores(query)
         if self.similarity == "cosine":
-            own = tf.gather(self._inverse_lengths, tf.maximum(row, 0))
-            scores *= own[:, tf.newaxis] * self._inverse_lengths
+            scores = self._candidates.scores(unit_length(query)) * self._inverse_lengths
+        else:
+            scores = self._candidates.scores(query)
         other = known[:, tf.newaxis] & rules.exclude(row[:, tf.newaxis], self.num_items)
         unavailable = self._unavailable()
         if unavailable is not None:
