@@ -31,3 +31,24 @@ def test_the_rate_falls_over_all_epochs_of_the_training(
     # one step before the end: 1 / (half of all steps) of the rate
     expected = 0.01 / (0.5 * steps(tmp_path / "falling"))
     assert learning_rate(tmp_path / "falling") == pytest.approx(expected, rel=1e-5)
+
+
+def test_newer_sessions_are_learned_from_more_often(
+    train: Callable[..., int], log: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """With a tiny half-life every draw is the newest of its length."""
+    from tfsessionrec.cli.model_directory import ModelDirectory
+    from tfsessionrec.cli.train import training_dataset
+
+    assert train(tmp_path / "m", "--epochs", "1", "--recency-half-life", "0.01") == 0
+    directory = ModelDirectory(tmp_path / "m")
+    settings = directory.settings()
+    sessions = settings.log.read(log)
+    batches = training_dataset(settings, sessions, directory.vocabulary(), seed=0)
+    newest: dict[int, set[int]] = {}
+    for batch in batches:
+        lengths = (batch["item_ids"].numpy() > 0).any(axis=2).sum(axis=1)
+        for length, times in zip(lengths, batch["session_times"].numpy(), strict=True):
+            newest.setdefault(length, set()).add(times[length - 1])
+    assert len(newest) > 3
+    assert all(len(times) == 1 for times in newest.values())

@@ -75,10 +75,51 @@ def test_a_window_keeps_batches_close_in_time():
     assert min(np.ptp(batch["session_times"]) for batch in plain) > 5000
 
 
+def test_newer_rows_are_drawn_more_often():
+    """Visits of one and of two sessions, one every 10 s: each length by itself, halved in 100 s."""
+    user = np.repeat(np.arange(200), 1 + np.arange(200) % 2)
+    times = 10 + 10 * np.arange(len(user))
+    log = pl.DataFrame({"user": user, "item_id": user, "timestamp": times, "visit": times})
+    many = sessionize(log, user="user", session="visit")
+    dataset = session_dataset(
+        many, Vocabulary.from_sessions(many), batch_positions=400, seed=0, recency_half_life=100
+    )
+    drawn: dict[int, list[int]] = {1: [], 2: []}
+    for _ in range(60):
+        for batch in dataset:
+            begun = batch["session_times"].numpy()
+            assert begun.size <= 400
+            for row in begun:
+                drawn[int((row > 0).sum())].append(row.max())
+    last = np.array([times[user == u][-1] for u in range(200)])
+    for length, found in drawn.items():
+        own = last[np.arange(200) % 2 == length - 1]
+        assert len(found) == 60 * 100  # as many as there are, every epoch
+        expected = 2.0 ** (-(own.max() - own) / 100)
+        share = np.array([found.count(time) for time in own]) / len(found)
+        np.testing.assert_allclose(share, expected / expected.sum(), atol=0.02)
+
+
+def test_rows_of_any_age_can_be_drawn():
+    """A length whose rows are all ancient: 2 ** -age would be 0 for each."""
+    log = pl.DataFrame(
+        {"user": [1, 1, 2, 2, 3], "item_id": [1] * 5, "timestamp": [0, 1, 2, 3, 10**9]}
+    )
+    log = log.with_columns(visit=pl.col("timestamp"))
+    many = sessionize(log, user="user", session="visit")
+    dataset = session_dataset(
+        many, Vocabulary.from_sessions(many), batch_size=1, seed=0, recency_half_life=1
+    )
+    begun = [tuple(b["session_times"].numpy()[0]) for _ in range(60) for b in dataset]
+    assert set(begun) == {(0, 1), (2, 3), (10**9,)}
+    assert begun.count((2, 3)) > begun.count((0, 1)) > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"request_times": "now"}, "`request_times` should be None"),
+        ({"recency_half_life": 0}, "`recency_half_life` should be a positive number of seconds"),
         ({"shuffle_window": -1}, "`shuffle_window` should be a number of seconds"),
     ],
 )

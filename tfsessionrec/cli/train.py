@@ -43,6 +43,7 @@ RECIPE_ARGUMENTS = (
     "batch_positions",
     "learning_rate",
     "cooldown",
+    "recency_half_life",
     "since",
     "max_sessions",
     "max_items",
@@ -104,6 +105,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         type=float,
         help="share of the training, the last, in which the learning rate falls to 0 (0: none)",
+    )
+    model.add_argument(
+        "--recency-half-life",
+        metavar="SECONDS",
+        type=float,
+        help="draw sessions with replacement, half as often for every so many seconds of age "
+        "(default: each once an epoch)",
     )
     model.add_argument(
         "--since",
@@ -328,6 +336,7 @@ def training_dataset(
         min_sessions=2 if training.get("relation") is None else 1,
         **request_columns(training, training["objective"]),
         shuffle_window=TREND_WINDOW if training.get("trend") else None,
+        recency_half_life=training.get("recency_half_life"),
         seed=seed,
         **relation_columns(training),
     )

@@ -46,6 +46,7 @@ def session_dataset(
     min_sessions: int = 1,
     request_times: str | None = None,
     shuffle_window: float | None = None,
+    recency_half_life: float | None = None,
     drop_remainder: bool = False,
     static_shapes: bool = False,
 ) -> tf.data.Dataset:
@@ -117,6 +118,10 @@ def session_dataset(
             that know the time: requests of one batch then share their tables. Draw negatives from
             the log then, not from the batch (`"popularity"`, `"uniform"`, `"full"`): a batch of
             one moment holds what is clicked then, and a loss against it unlearns just that.
+        recency_half_life: Instead of each row once, an epoch of shuffled batches draws as many
+            rows, with replacement, the newer the likelier: among rows of equal length with
+            `p ∝ 2^(-age / recency_half_life)`, the age being that of the last session's start in
+            seconds. For logs of which the last hours tell most. Defaults to None: each row once.
         drop_remainder: Leaves out rows so that every batch has `batch_size`; when shuffled, other
             rows in each epoch.
         static_shapes: Pads to `max_sessions` and `max_items` (`target_ids` to the most targets
@@ -175,6 +180,11 @@ def session_dataset(
         raise ValueError(
             "`shuffle_window` should be a number of seconds. Received: "
             f"`shuffle_window`={shuffle_window!r}"
+        )
+    if recency_half_life is not None and not 0 < recency_half_life < np.inf:
+        raise ValueError(
+            "`recency_half_life` should be a positive number of seconds. Received: "
+            f"`recency_half_life`={recency_half_life!r}"
         )
     if targets not in (None, "last"):
         raise ValueError(f'`targets` should be None or "last". Received: `targets`={targets!r}')
@@ -235,7 +245,8 @@ def session_dataset(
     with tf.device("/cpu:0"):
         tables = {name: tf.constant(array) for name, array in rows.tables().items()}
         if shuffle:
-            batches = _shuffled_batches(tables, bounds, seed, shuffle_window)
+            likelier = None if recency_half_life is None else rows.recency(recency_half_life)
+            batches = _shuffled_batches(tables, bounds, seed, shuffle_window, likelier)
         else:
             batches = tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:])).map(tf.range)
 
@@ -296,6 +307,25 @@ class _Rows:
         items = {f"item/{name}": column for name, column in self.item_columns.items()}
         sessions = {f"session/{name}": column for name, column in self.session_columns.items()}
         return own | items | sessions
+
+    def recency(self, half_life: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """How rows of equal length are drawn, the newer the likelier.
+
+        Returns:
+            Rows sorted by length; for each of them g, the number of its length among all lengths;
+            and g plus the share of the draws of that length which fall on it or on those before.
+        """
+        lengths = np.maximum(self.user_end - self.user_begin, 1)
+        times = self.session_times[np.maximum(self.user_end - 1, 0)].astype(np.float64)
+        rows = np.argsort(lengths, kind="stable")
+        _, start, group = np.unique(lengths[rows], return_index=True, return_inverse=True)
+        # Ages within a length, so that no length is too old for a number.
+        age = np.maximum.reduceat(times[rows], start)[group] - times[rows]
+        weight = 2.0 ** (-age / half_life)
+        total = np.cumsum(weight)
+        before = (total[start] - weight[start])[group]
+        share = (total - before) / np.add.reduceat(weight, start)[group]
+        return rows, group.astype(np.float64), group + share
 
     @classmethod
     def from_sessions(
@@ -465,11 +495,17 @@ def _bounds_by_positions(lengths: np.ndarray, batch_positions: int) -> np.ndarra
 
 
 def _shuffled_batches(
-    tables: dict[str, tf.Tensor], bounds: np.ndarray, seed: int | None, window: float | None
+    tables: dict[str, tf.Tensor],
+    bounds: np.ndarray,
+    seed: int | None,
+    window: float | None,
+    recency: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
 ) -> tf.data.Dataset:
     """One int64 vector of rows a batch, drawn anew in each epoch."""
     lengths = tables["user_end"] - tables["user_begin"]
     starts, ends = tf.constant(bounds[:-1]), tf.constant(bounds[1:])
+    if recency is not None:
+        sorted_rows, groups, shares = (tf.constant(part) for part in recency)
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         order, batch_order = tf.unstack(
@@ -478,6 +514,16 @@ def _shuffled_batches(
         rows = tf.random.experimental.stateless_shuffle(
             tf.range(tf.size(lengths, tf.int64)), seed=order
         )[: ends[-1]]
+        if recency is not None:
+            # Another row of the same length in the place of each.
+            draws = tf.random.stateless_uniform(
+                tf.shape(groups), tf.stack([number, 2]), dtype=tf.float64
+            )
+            places = tf.searchsorted(shares, groups + draws, side="right", out_type=tf.int64)
+            places = tf.minimum(places, tf.size(sorted_rows, tf.int64) - 1)
+            drawn = tf.gather(sorted_rows, places)
+            place_of = tf.scatter_nd(sorted_rows[:, tf.newaxis], drawn, tf.shape(drawn, tf.int64))
+            rows = tf.gather(place_of, rows)
         if window is not None:
             delay = window * tf.random.stateless_uniform(tf.shape(rows), tf.stack([number, 1]))
             times = tf.gather(

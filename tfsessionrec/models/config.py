@@ -39,6 +39,8 @@ class Recipe(NamedTuple):
         learning_rate: Of Adam.
         beta_2: Of Adam.
         cooldown: Share of the steps, the last, in which the learning rate falls to 0; 0: none.
+        recency_half_life: Seconds of age that halve how often a row is drawn; None: each once an
+            epoch.
     """
 
     next_item: bool = False
@@ -51,6 +53,7 @@ class Recipe(NamedTuple):
     learning_rate: float = 1e-3
     beta_2: float = 0.98
     cooldown: float = 0.0
+    recency_half_life: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
