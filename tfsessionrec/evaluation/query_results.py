@@ -77,6 +77,12 @@ class QueryResults:
             found |= {name: values.astype(np.float64) for name, values in of_lists.items()}
         return found
 
+    def mean_recall(self, system: str, k: int) -> float:
+        """Recall@k over all queries."""
+        sizes = np.diff(self.splits)
+        hits = np.add.reduceat(self.ranks[system] <= k, self.splits[:-1], dtype=np.int64)
+        return float((hits / sizes).mean())
+
     def _padded(self, system: str, kept: NDArray[np.bool_] | None) -> Iterator[NDArray[np.int64]]:
         """Ranks [queries, targets] of some queries after another, 0 for padding."""
         sizes = np.diff(self.splits)

@@ -66,7 +66,7 @@ class Report:
         for kind, parts in self._slice_rows():
             lines += ["", *_plain_table([[kind, *parts[0][1:]], *parts[1:]])]
         lines += [""] * bool(self.slices)
-        return "\n".join([*lines, self._size(), *self._choices()])
+        return "\n".join([*lines, self._size(), *self.choices()])
 
     @property
     def systems(self) -> dict[str, Mapping[str, float]]:
@@ -104,7 +104,7 @@ class Report:
             lines += _markdown_table("slice", parts)
         lines += ["", self._size()]
         if self.options:
-            lines += ["", *(f"- {choice}" for choice in self._choices())]
+            lines += ["", *(f"- {choice}" for choice in self.choices())]
         return "\n".join(lines)
 
     def plot(self, path: str | os.PathLike[str], title: str = "Evaluation") -> None:
@@ -167,13 +167,17 @@ class Report:
             f"{self.num_skipped:,} skipped, {self.seconds:.1f} s"
         )
 
-    def _choices(self) -> list[str]:
+    def choices(self) -> list[str]:
+        """The options in words."""
         return [f"{name}: {_words(value)}" for name, value in self.options.items()]
 
 
 def number(value: float) -> str:
-    """Four decimals; fewer of large numbers."""
-    return f"{value:.4f}" if math.isnan(value) or abs(value) < 100 else f"{value:,.1f}"
+    """Four decimals; fewer of larger numbers."""
+    for below, decimals in ((10, 4), (100, 2)):
+        if not abs(value) >= below:
+            return f"{value:.{decimals}f}"
+    return f"{value:,.1f}"
 
 
 def _plain_table(rows: list[list[str]]) -> list[str]:
