@@ -62,14 +62,20 @@ def test_what_is_not_given() -> None:
         **SPECS,
         "labels": TensorSpec("float32", 2),
         "exclude_ids": TensorSpec("string", 2, default=""),
-        "diversity": TensorSpec("float32", 1, default=0.0),
+        "diversity": TensorSpec("float32", 1),
+        "exclude_seen": TensorSpec("bool", 1),
+        "allow_ids": TensorSpec("string", 2),
+        "tag_mask": TensorSpec("int64", 1, default=3),
         "timestamps": TensorSpec("int64", 2),
     }
     histories = [History(["a"], inputs={"timestamps": [7]}), History([])]
     inputs = make_inputs(specs, histories, {"k": [1, 1]})
     assert inputs["labels"].tolist() == [[1.0]] * 2
     assert inputs["exclude_ids"].tolist() == [[""], [""]]
+    assert inputs["allow_ids"].tolist() == [[""], [""]]
     assert inputs["diversity"].tolist() == [0.0, 0.0]
+    assert inputs["exclude_seen"].tolist() == [False, False]
+    assert inputs["tag_mask"].tolist() == [3, 3]
     assert inputs["timestamps"].tolist() == [[7], [-1]]
     with pytest.raises(ValueError, match="Missing: `timestamps`"):
         make_inputs(specs, [History(["a"])], {"k": [1]})

@@ -1,7 +1,7 @@
 """A stand-in for tensorflow_model_server, for the tests of what talks to it.
 
-It takes the same flags, speaks the same REST and gRPC, and runs SavedModels by a session of
-TensorFlow 1, as the server does. It shows that clients, the roll-out and the graph's answers are
+It takes the same flags, speaks the same REST and gRPC, and runs SavedModels by TensorFlow's C API,
+as the server's C++ does. It shows that clients, the roll-out and the graph's answers are
 right where no server is installed. It proves nothing about the server.
 """
 
@@ -16,6 +16,7 @@ import queue
 import signal
 import socketserver
 import struct
+import sys
 import threading
 import time
 from concurrent import futures
@@ -37,6 +38,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 from tensorflow_serving.config import model_server_config_pb2
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "serving"))
+import c_api
 
 STATE = get_model_status_pb2.ModelVersionStatus.State
 CODE = grpc.StatusCode
@@ -62,15 +66,11 @@ class Failure(Exception):  # noqa: N818
 
 
 class Version:
-    """One loaded version."""
+    """One loaded version, run by the C API as the server runs it."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        options = tf.compat.v1.ConfigProto(
-            inter_op_parallelism_threads=2, intra_op_parallelism_threads=1
-        )
-        self.session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
-        with self.session.graph.as_default():
-            self.meta = tf.compat.v1.saved_model.load(self.session, ["serve"], str(path))
+        self.model = c_api.SavedModel(path, intra_op_threads=1, inter_op_threads=2)
+        self.meta = self.model.meta_graph
         self.warm_up_records = self._warm_up(path)
 
     def _warm_up(self, path: pathlib.Path) -> int:
@@ -108,20 +108,17 @@ class Version:
                     f"{tf.as_dtype(tensor.dtype).name} is provided",
                 )
             try:
-                feed[info.name] = tf.make_ndarray(tensor)
+                feed[key] = tf.make_ndarray(tensor)
             except (ValueError, TypeError) as error:
                 raise Failure(CODE.INVALID_ARGUMENT, f"{key}: {error}") from error
         return self.run(name, feed)
 
     def run(self, name: str, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        outputs = {k: i.name for k, i in self.meta.signature_def[name].outputs.items()}
         try:
-            return self.session.run(outputs, feed)
-        except tf.errors.OpError as error:
-            code = next((c for c in CODE if c.value[0] == error.error_code), CODE.UNKNOWN)
-            raise Failure(code, error.message.splitlines()[0]) from error
-        except ValueError as error:  # The Python session looks at ranks before the graph does.
-            raise Failure(CODE.INVALID_ARGUMENT, str(error)) from error
+            return self.model.run(name, feed)
+        except c_api.CApiError as error:
+            code = next((c for c in CODE if c.value[0] == error.code), CODE.UNKNOWN)
+            raise Failure(code, str(error).splitlines()[0]) from error
 
 
 class Batcher:

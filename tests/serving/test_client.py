@@ -56,6 +56,38 @@ def test_every_signature(
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_rules_and_similar_items(
+    server: Any, serving: Any, models: Any, vocabulary: Any, protocol: str
+) -> None:
+    order = [item for item, _ in serving.expected(models[1], vocabulary, ["item 3"], 12)]
+    with server.client(protocol) as client:
+
+        def ask(histories: Any, **rules: Any) -> list[list[Any]]:
+            answers = client.recommend_filtered(histories, k=4, **rules)
+            return [[one.item_id for one in answer] for answer in answers]
+
+        assert ask([["item 3"]]) == [order[:4]]
+        assert ask([["item 3"]] * 2, exclude_ids=[[order[0], order[2]], []]) == [
+            [order[1], *order[3:6]],
+            order[:4],
+        ]
+        assert ask([["item 3"]] * 2, exclude_ids=[order[0]]) == [order[1:5]] * 2
+        assert ask([["item 3"]], allow_ids=["item 7", "item 8", "nobody"]) == [
+            [item for item in order if item in ("item 7", "item 8")]
+        ]
+        (answer,) = ask([["item 3", order[0]]], exclude_seen=True)
+        assert not {"item 3", order[0]} & set(answer)
+        assert len(answer) == 4
+
+        table = models[1].table.numpy()[vocabulary.first_item_index :]
+        unit = table / np.linalg.norm(table, axis=1, keepdims=True)
+        like = np.argsort(-(unit @ unit[3]), kind="stable")[1:4]
+        near, none = client.similar_items(["item 3", "nobody"], k=3)
+        assert [one.item_id for one in near] == [f"item {n}" for n in like]
+        assert none == []
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_state_of_versions(server: Any, protocol: str) -> None:
     with server.client(protocol) as client:
         assert [(one.version, one.state, one.error) for one in client.versions()] == [

@@ -9,6 +9,17 @@ import numpy as np
 from tfsessionrec.client.history import History
 from tfsessionrec.client.tensor_spec import TensorSpec
 
+# Every item was taken, none was one of a shown list, no rule has a say.
+NEUTRAL = {
+    "labels": 1.0,
+    "position": 0,
+    "exclude_seen": False,
+    "diversity": 0.0,
+    "tag_mask": 0,
+    "freshness": 0.0,
+    "max_per_category": 0,
+}
+
 
 def make_inputs(
     specs: Mapping[str, TensorSpec],
@@ -102,7 +113,9 @@ def _default(name: str, spec: TensorSpec) -> Any:
     """What a row has that says nothing; None where silence would mean something."""
     if name == "request_times":
         return int(time.time())
-    return {"labels": 1.0, "position": 0}.get(name)
+    if name in ("exclude_ids", "allow_ids"):
+        return spec.padding
+    return NEUTRAL.get(name)
 
 
 def _pad(

@@ -593,7 +593,9 @@ class ServingSignatures(tf.Module):
             Concrete functions by signature name.
         """
         functions = {
-            name: tf.function(getattr(self, name)).get_concrete_function(**self.input_specs(name))
+            name: tf.function(_with_ranks(getattr(self, name))).get_concrete_function(
+                **self.input_specs(name)
+            )
             for name in SIGNATURES
         }
         self._track(functions)
@@ -884,6 +886,20 @@ class ServingSignatures(tf.Module):
             max_sessions=self.max_sessions,
             max_items=self.max_items,
         )
+
+
+def _with_ranks(signature: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuses inputs of another rank when it is called.
+
+    A server looks at names and types only, and operations take some tensors of a wrong rank.
+    """
+
+    def checked(**inputs: tf.Tensor) -> Any:
+        return signature(
+            **{name: tf.ensure_shape(value, value.shape) for name, value in inputs.items()}
+        )
+
+    return checked
 
 
 def _append(values: tf.Tensor, slot: tf.Tensor, session: tf.Tensor) -> tf.Tensor:
