@@ -1,0 +1,289 @@
+"""What the methods share that look for past sessions like the running one."""
+
+import abc
+import concurrent.futures
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import scipy.sparse
+from numpy.typing import NDArray
+
+from tfsessionrec.baselines.explanation import Explanation
+from tfsessionrec.baselines.neighbour_index import NeighbourIndex
+from tfsessionrec.baselines.neighbour_search import (
+    SIMILARITIES,
+    SearchSettings,
+    Workspace,
+    explain_item,
+    score_sessions,
+)
+from tfsessionrec.baselines.running_sessions import RunningSessions
+from tfsessionrec.baselines.session_baseline import SessionBaseline
+from tfsessionrec.baselines.session_log import SessionLog
+from tfsessionrec.checks import positive_integer
+
+_TOGETHER = 256  # Queries that one thread takes at a time.
+
+
+class SessionNeighbours(SessionBaseline):
+    """Scores items by the k most similar of the past sessions that share an item.
+
+    With `s` the running session's items, `N(s)` its neighbours, `v` the weight of the places in s,
+    and `i*` the latest item of s that stands in `n`,
+
+    `score(i) = item_weight(i) sum over n in N(s) that hold i: sim(s, n) match(i*) near(i, i*, n)`.
+
+    | similarity | sim(s, n), sums over distinct items, an item of s at its last place |
+    | --- | --- |
+    | `"vec"` | sum of v over s ∩ n, / |s| |
+    | `"cosine"` | the same sum / sqrt(|s| |n|) |
+    | `"jaccard"` | the same sum / |s ∪ n| |
+    | `"dice"` | twice the same sum / (|s| + |n|) |
+
+    times `time(s, n)`. The subclasses say what `v`, `match`, `near`, `time` and `item_weight` are;
+    each is 1 unless it is told. Of the sessions that share an item only `sample_size` are compared:
+    the most recent ones by their last interaction, or random ones, always the same for one seed. Of
+    equally similar ones those stay that the sample prefers; of ends at the same moment the larger
+    user id, then session index, is the more recent.
+
+    Args:
+        k: Number of neighbours.
+        sample_size: How many sessions are compared, None for all.
+        sampling: `"recent"` or `"random"`; random goes through all sessions of all items.
+        similarity: One of the above.
+        remind: Whether items of the running session get scores.
+        seed: Seed of a random sample.
+    """
+
+    _log: SessionLog
+    _index: NeighbourIndex
+
+    def __init__(
+        self,
+        k: int,
+        sample_size: int | None,
+        sampling: str,
+        similarity: str,
+        remind: bool,
+        seed: int,
+    ) -> None:
+        self.k = positive_integer("k", k)
+        self.sample_size = (
+            sample_size if sample_size is None else positive_integer("sample_size", sample_size)
+        )
+        self.sampling = choice("sampling", sampling, ("recent", "random"))
+        self.similarity = choice("similarity", similarity, SIMILARITIES)
+        self.remind = bool(remind)
+        self.seed = int(seed)
+        self._spare: list[Workspace] = []
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "k": self.k,
+            "sample_size": self.sample_size,
+            "sampling": self.sampling,
+            "similarity": self.similarity,
+            "remind": self.remind,
+            "seed": self.seed,
+        }
+
+    def update(self, events: pl.DataFrame) -> None:
+        self._learn(self.positives(events))
+
+    def explain(
+        self, history: Sequence[Any], item: Any, n: int | None = 3, *, time: float | None = None
+    ) -> list[Explanation]:
+        """The past sessions for which an item is recommended.
+
+        Args:
+            history: As `recommend` takes it.
+            item: Raw id of the item.
+            n: How many sessions at most, 3 by default; None for all, whose contributions add up to
+                the item's score.
+            time: Unix seconds of the request. Defaults to the latest time learned.
+
+        Returns:
+            The sessions, the largest contribution first, of equal ones the more recent first.
+            Empty where the item has no score.
+
+        Raises:
+            ValueError: If the item is not known.
+        """
+        vocabulary = self._fitted()
+        number = int(vocabulary.lookup([item])[0])
+        if number < vocabulary.first_item_index:
+            raise ValueError(
+                f"`item` should be an item of the vocabulary. Received: `item`={item!r}"
+            )
+        if n is not None:
+            n = positive_integer("n", n)
+        query = self._weighted(self.running_sessions(self._features(history, time)))
+        items, _, times, place_weights, match_weights = query
+        work = self._workspace()
+        numbers, similarities, added = explain_item(
+            self._index.arrays(),
+            self._settings(),
+            work,
+            items,
+            times[0],
+            place_weights,
+            match_weights,
+            self._item_weights(),
+            number,
+        )
+        numbers, similarities = numbers.copy(), similarities.copy()
+        self._spare.append(work)
+        best = np.lexsort((-numbers, -added))[:n]
+        log = self._log
+        found = []
+        for at, slot in zip(best, self._index.slots[numbers[best]]):
+            held = log.items[log.start[slot] : log.stop[slot]]
+            found.append(
+                Explanation(
+                    user_id=log.users[slot],
+                    session_id=log.session_ids[slot],
+                    session_index=int(log.session_indices[slot]),
+                    time=float(log.times[slot]),
+                    similarity=float(similarities[at]),
+                    contribution=float(added[at]),
+                    items=tuple(vocabulary.raw(held).tolist()),
+                )
+            )
+        return found
+
+    def _learn_all(self, events: pl.DataFrame) -> None:
+        self._log = SessionLog()
+        self._start_index()
+        self._learn(events)
+
+    def _learn(self, events: pl.DataFrame) -> None:
+        if not events.is_empty():
+            slots, _ = self._log.extend_by(events)
+            self._index.learn(self._log, slots)
+
+    def _start_index(self) -> None:
+        seed = self.seed if self.sampling == "random" else None
+        self._index = NeighbourIndex(len(self._fitted()), seed)
+        self._spare = []
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return self._log.arrays()
+
+    def _restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._log = SessionLog.restore(arrays)
+        self._start_index()
+        self._index.learn(self._log, np.arange(self._log.num_sessions))
+
+    def _score(self, queries: RunningSessions) -> scipy.sparse.csr_array:
+        items, offsets, times, place_weights, match_weights = self._weighted(queries)
+        index, settings, item_weights = self._index.arrays(), self._settings(), self._item_weights()
+
+        def part(first: int) -> Any:
+            last = min(first + _TOGETHER, len(times))
+            own = slice(offsets[first], offsets[last])
+            work = self._workspace()
+            scores = score_sessions(
+                index,
+                settings,
+                work,
+                items[own],
+                offsets[first : last + 1] - offsets[first],
+                times[first:last],
+                place_weights[own],
+                match_weights[own],
+                item_weights,
+            )
+            self._spare.append(work)
+            return scores
+
+        firsts = range(0, max(len(times), 1), _TOGETHER)
+        if len(firsts) == 1:
+            parts = [part(0)]
+        else:
+            with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                parts = list(pool.map(part, firsts))
+        ends = np.cumsum([0, *(len(data) for _, _, data in parts)])
+        indptr = np.concatenate(
+            [[0], *(one[1:] + end for (one, _, _), end in zip(parts, ends))]
+        ).astype(np.int64)
+        return scipy.sparse.csr_array(
+            (
+                np.concatenate([data for _, _, data in parts]),
+                np.concatenate([indices for _, indices, _ in parts]),
+                indptr,
+            ),
+            shape=(len(times), len(self._fitted())),
+        )
+
+    def _weighted(self, queries: RunningSessions) -> tuple[NDArray[Any], ...]:
+        """Items, offsets, times, weights of places, weights of matches."""
+        lengths = np.diff(queries.offsets)
+        length = np.repeat(lengths, lengths)
+        behind = np.repeat(queries.offsets[1:], lengths) - 1 - np.arange(len(queries.items))
+        latest = self._log.times[: self._log.num_sessions].max(initial=0.0)
+        times = np.where(np.isnan(queries.times), latest, queries.times)
+        place = np.ascontiguousarray(self._place_weights(behind, length), np.float64)
+        match = np.ascontiguousarray(self._match_weights(behind), np.float64)
+        return queries.items, queries.offsets, times, place, match
+
+    def _settings(self) -> SearchSettings:
+        return SearchSettings(
+            self.k,
+            self.sample_size or 0,
+            self.sampling == "recent",
+            SIMILARITIES.index(self.similarity),
+            float(self._seconds()),
+            float(self._distance()),
+            self.remind,
+        )
+
+    def _workspace(self) -> Workspace:
+        """Memory that no other thread uses; given back by appending it to `_spare`."""
+        sessions = len(self._index.arrays().alive)
+        try:
+            work = self._spare.pop()
+            if len(work.place) >= sessions:
+                return work
+        except IndexError:
+            pass
+        return Workspace(sessions + sessions // 4, len(self._fitted()))
+
+    def _idf(self) -> NDArray[np.float64]:
+        """[vocabulary_size], log(number of sessions / number of those that hold the item)."""
+        frequency = np.maximum(self._index.frequency, 1)
+        return np.log(max(self._index.num_alive, 1) / frequency)
+
+    @abc.abstractmethod
+    def _place_weights(
+        self, behind: NDArray[np.int64], length: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """`v` of items that have `behind` others after them in a session of `length`."""
+
+    def _match_weights(self, behind: NDArray[np.int64]) -> NDArray[np.float64]:
+        """`match` of items that have `behind` others after them."""
+        return np.ones(len(behind))
+
+    def _item_weights(self) -> NDArray[np.float64]:
+        """`item_weight`, [vocabulary_size]."""
+        return np.ones(len(self._fitted()))
+
+    def _seconds(self) -> float:
+        """`time(s, n)` is exp(-age of n / seconds), or 1 for 0 seconds."""
+        return 0.0
+
+    def _distance(self) -> float:
+        """`near(i, i*, n)` is exp(-places between i and i* / distance), or 1 for 0."""
+        return 0.0
+
+
+def choice(name: str, value: str, allowed: Sequence[str]) -> str:
+    """Returns `value`, one of those allowed."""
+    if value not in allowed:
+        raise ValueError(
+            f"`{name}` should be one of {', '.join(allowed)}. Received: `{name}`={value!r}"
+        )
+    return value

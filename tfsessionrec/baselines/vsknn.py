@@ -1,0 +1,149 @@
+"""Similar sessions, the latest items counting most."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tfsessionrec.baselines.running_sessions import RunningSessions
+from tfsessionrec.baselines.session_neighbours import SessionNeighbours, choice
+from tfsessionrec.checks import positive_integer
+
+WEIGHTINGS = ("same", "div", "linear", "quadratic", "log")
+
+
+class VSKNN(SessionNeighbours):
+    """Vector multiplication session-based kNN: the latest items of the running session count most.
+
+    With the running session `s_1 ... s_L`, its distinct items `set(s)`, the weights below, an item
+    at its last place, and `d(n) = 1, 2 ...` the place from the end of s of the latest item that
+    also stands in the neighbour n,
+
+    `sim(s, n) = sum over i in set(s) ∩ n: weighting(place of i in s, L) / |set(s)|`
+
+    `score(i) = (1 + idf_weighting idf(i))
+    sum over n in N(s) that hold i: sim(s, n) score_weight(d(n))`
+
+    where `idf(i) = log(number of sessions / number of those that hold i)` and N(s) are the k
+    sessions of the largest similarity among the sample (see `SessionNeighbours`).
+
+    | name | weighting(p, L) | score_weight(d) |
+    | --- | --- | --- |
+    | `"same"` | 1 | 1 |
+    | `"div"` | p / L | 1 / d |
+    | `"linear"` | max(1 - (L - p) / 10, 0) | max(1 - d / 10, 0) |
+    | `"quadratic"` | (p / L)² | 1 / d² |
+    | `"log"` | 1 / log10(L - p + 1.7) | 1 / log10(d + 1.7) |
+
+    Args:
+        k: Number of neighbours, 100 by default.
+        sample_size: How many sessions are compared, 1,000 by default; None for all.
+        sampling: Which: `"recent"` (the default) or `"random"`.
+        similarity: `"vec"` (the default, above), `"cosine"`, `"jaccard"` or `"dice"`.
+        weighting: Of the places in the running session, `"div"` by default.
+        weighting_score: Of the neighbours' latest common item, `"div"` by default.
+        idf_weighting: How much rare items gain, 0 by default.
+        last_n_items: How many of the running session's last items are looked at; None for all.
+        remind: Whether items of the running session get scores. True by default.
+        seed: Seed of a random sample.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+
+    >>> import polars as pl
+    >>> from tfsessionrec import data
+    >>> log = pl.DataFrame({"s": [1, 1, 1, 2, 2], "item_id": ["tea", "cup", "pot", "tea", "jam"],
+    ...                     "timestamp": [0, 1, 2, 3, 4]})
+    >>> sessions = data.sessionize(log, session="s")
+    >>> knn = VSKNN(remind=False).fit(sessions, data.Vocabulary.from_sessions(sessions))
+    >>> knn.recommend(["cup", "tea"])
+    [('pot', 0.75), ('jam', 0.5)]
+    >>> knn.explain(["cup", "tea"], "pot")[0].items
+    ('tea', 'cup', 'pot')
+
+    References:
+        Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 2018,
+        section 3.3 (V-SkNN).
+    """
+
+    def __init__(
+        self,
+        k: int = 100,
+        sample_size: int | None = 1000,
+        sampling: str = "recent",
+        similarity: str = "vec",
+        weighting: str = "div",
+        weighting_score: str = "div",
+        idf_weighting: float = 0.0,
+        last_n_items: int | None = None,
+        remind: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(k, sample_size, sampling, similarity, remind, seed)
+        self.weighting = choice("weighting", weighting, WEIGHTINGS)
+        self.weighting_score = choice("weighting_score", weighting_score, WEIGHTINGS)
+        if not (np.isfinite(idf_weighting) and idf_weighting >= 0):
+            raise ValueError(
+                "`idf_weighting` should be finite and not negative. "
+                f"Received: `idf_weighting`={idf_weighting!r}"
+            )
+        self.idf_weighting = idf_weighting
+        self.last_n_items = (
+            last_n_items if last_n_items is None else positive_integer("last_n_items", last_n_items)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "weighting": self.weighting,
+            "weighting_score": self.weighting_score,
+            "idf_weighting": self.idf_weighting,
+            "last_n_items": self.last_n_items,
+        }
+
+    def running_sessions(
+        self,
+        features: Mapping[str, Any],
+        rows: ArrayLike | None = None,
+        positions: ArrayLike | None = None,
+    ) -> RunningSessions:
+        queries = super().running_sessions(features, rows, positions)
+        if self.last_n_items is None:
+            return queries
+        lengths = np.diff(queries.offsets)
+        behind = np.repeat(queries.offsets[1:], lengths) - np.arange(len(queries.items))
+        ends = np.cumsum(np.minimum(lengths, self.last_n_items))
+        return RunningSessions(
+            queries.items[behind <= self.last_n_items], np.append(0, ends), queries.times
+        )
+
+    def _place_weights(
+        self, behind: NDArray[np.int64], length: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        if self.weighting == "div":
+            return (length - behind) / length
+        if self.weighting == "quadratic":
+            return ((length - behind) / length) ** 2
+        if self.weighting == "linear":
+            return np.maximum(1 - behind / 10, 0)
+        if self.weighting == "log":
+            return 1 / np.log10(behind + 1.7)
+        return np.ones(len(behind))
+
+    def _match_weights(self, behind: NDArray[np.int64]) -> NDArray[np.float64]:
+        place = behind + 1
+        if self.weighting_score == "div":
+            return 1 / place
+        if self.weighting_score == "quadratic":
+            return 1 / place**2
+        if self.weighting_score == "linear":
+            return np.maximum(1 - place / 10, 0)
+        if self.weighting_score == "log":
+            return 1 / np.log10(place + 1.7)
+        return np.ones(len(behind))
+
+    def _item_weights(self) -> NDArray[np.float64]:
+        return 1 + self.idf_weighting * self._idf()
