@@ -95,9 +95,21 @@ def test_newer_rows_are_drawn_more_often():
     for length, found in drawn.items():
         own = last[np.arange(200) % 2 == length - 1]
         assert len(found) == 60 * 100  # as many as there are, every epoch
-        expected = 2.0 ** (-(own.max() - own) / 100)
+        expected = 2.0 ** (-np.maximum(np.quantile(last, 0.99) - own, 0) / 100)
         share = np.array([found.count(time) for time in own]) / len(found)
         np.testing.assert_allclose(share, expected / expected.sum(), atol=0.02)
+
+
+def test_a_clock_that_runs_ahead_has_not_all_the_draws():
+    times = np.append(np.arange(999), 10**9)
+    log = pl.DataFrame({"user": times, "item_id": times, "timestamp": times, "visit": times})
+    many = sessionize(log, user="user", session="visit")
+    dataset = session_dataset(
+        many, Vocabulary.from_sessions(many), batch_size=1000, seed=0, recency_half_life=100
+    )
+    (batch,) = dataset
+    assert (batch["session_times"].numpy() == 10**9).sum() < 25  # of 1,000; about 7 are expected
+    assert np.median(batch["session_times"]) == pytest.approx(990 - 100, abs=15)
 
 
 def test_rows_of_any_age_can_be_drawn():

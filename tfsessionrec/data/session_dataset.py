@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfsessionrec.data.sessions import Sessions, starts_session, starts_user
 from tfsessionrec.data.vocabulary import Vocabulary
 
+_NEWEST = 0.99  # the share of rows from which on none is drawn more often for being newer
 _OWN_KEYS = (
     "item_ids",
     "labels",
@@ -120,8 +121,9 @@ def session_dataset(
             one moment holds what is clicked then, and a loss against it unlearns just that.
         recency_half_life: Instead of each row once, an epoch of shuffled batches draws as many
             rows, with replacement, the newer the likelier: among rows of equal length with
-            `p ∝ 2^(-age / recency_half_life)`, the age being that of the last session's start in
-            seconds. For logs of which the last hours tell most. Defaults to None: each row once.
+            `p ∝ 2^(-age / recency_half_life)`, the age in seconds being that of the last session's
+            start (the newest hundredth of all rows has none: clocks may be wrong). For logs of
+            which the last hours tell most. Defaults to None: each row once.
         drop_remainder: Leaves out rows so that every batch has `batch_size`; when shuffled, other
             rows in each epoch.
         static_shapes: Pads to `max_sessions` and `max_items` (`target_ids` to the most targets
@@ -319,8 +321,10 @@ class _Rows:
         times = self.session_times[np.maximum(self.user_end - 1, 0)].astype(np.float64)
         rows = np.argsort(lengths, kind="stable")
         _, start, group = np.unique(lengths[rows], return_index=True, return_inverse=True)
+        # A clock that runs ahead may not have all the draws to itself.
+        age = np.maximum(np.quantile(times, _NEWEST) - times[rows], 0)
         # Ages within a length, so that no length is too old for a number.
-        age = np.maximum.reduceat(times[rows], start)[group] - times[rows]
+        age -= np.minimum.reduceat(age, start)[group]
         weight = 2.0 ** (-age / half_life)
         total = np.cumsum(weight)
         before = (total[start] - weight[start])[group]
