@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import uuid
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -187,7 +188,7 @@ class SessionBaseline(abc.ABC):
             model._restore(arrays)
         except FileNotFoundError:
             raise
-        except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"`path` should be a file that `{cls.__name__}.save` wrote. "
                 f"Received: {path}: {error!r}"
