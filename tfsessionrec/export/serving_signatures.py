@@ -691,6 +691,8 @@ class ServingSignatures(tf.Module):
         features = self._history(item_ids, session_index, item_inputs)
         query = tf.cast(self._model().encode(features), tf.float32)
         known = tf.reduce_any(features["item_ids"] >= self._first_item_index, axis=[1, 2])
+        # A context that is not a number must not become a score that is none.
+        known &= tf.reduce_all(tf.math.is_finite(query), axis=list(range(1, query.shape.rank)))
         found = known[:, tf.newaxis]
         if self.num_interests is not None:
             query = tf.ensure_shape(query, [None, self.num_interests, None])
