@@ -78,6 +78,10 @@ def test_the_other_protocols(
     filtered = run(trained, log, tmp_path, "--protocol", "next_item", "--filter-seen")
     assert filtered["options"]["filter_seen"] is True
     assert filtered["metrics"] != everything["metrics"]
+    new = run(trained, log, tmp_path, "--protocol", "next_item", "--filter-seen", "--no-repeats")
+    assert new["num_queries"] < filtered["num_queries"]
+    assert new["metrics"]["recall@20"] > filtered["metrics"]["recall@20"]
+    assert "unknown targets left out" in new["options"]
     ranking = run(trained, log, tmp_path, "--protocol", "ranking")
     assert 0 < ranking["metrics"]["mrr"] <= 1
     assert set(ranking["baselines"]) >= {"as displayed"}
@@ -96,6 +100,48 @@ def test_cut_histories_are_asked_too(
     assert cut["metrics"] != whole["metrics"]
 
 
+def test_slices_intervals_and_lists(
+    trained: pathlib.Path, log: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """The slices are counted from the log alone: they are the same for every layout."""
+    folder = tmp_path / "report"
+    more = ["--slices", "--bootstrap", "20", "--beyond-accuracy", "--report", str(folder)]
+    report = run(trained, log, tmp_path, "--protocol", "next_item", "--k", "5", *more)
+    vocabulary = ModelDirectory(trained).vocabulary()
+    events = ModelDirectory(trained).settings().log.read(log).events
+    lengths, sessions, users = [], [], set()
+    for (user,), rows in events.group_by("user_id", maintain_order=True):
+        visits = [visit for _, visit in rows.group_by("session_index", maintain_order=True)]
+        taken: list[int] = []  # the session of each item taken so far
+        for index, visit in enumerate(visits):
+            for place, (item, label) in enumerate(visit.select("item_id", "label").rows()):
+                known = vocabulary.lookup([item])[0] >= 2
+                if label == 1 and taken and index == len(visits) - 1 and place > 0 and known:
+                    lengths.append(taken.count(taken[-1]))
+                    sessions.append(taken[-1])
+                    users.add(user)
+                if label == 1:
+                    taken.append(index)
+    for kind, numbers, bounds in (
+        ("session_length", lengths, {"0": (0, 0), "1": (1, 1), "2": (2, 2), "3-5": (3, 5)}),
+        ("earlier_sessions", sessions, {"0": (0, 0), "2-4": (2, 4), "5-9": (5, 9)}),
+    ):
+        for name, (low, high) in bounds.items():
+            found = report["slices"][kind].get(name, {"queries": 0})["queries"]
+            assert found == sum(low <= number <= high for number in numbers), (kind, name)
+    assert f"resamples of {len(users)} rows" in report["options"]["intervals"]
+    low, high = report["intervals"]["model"]["ndcg@5"]
+    assert low < report["metrics"]["ndcg@5"] < high
+    assert 0 < report["metrics"]["coverage@5"] <= 1
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "report.json",
+        "report.md",
+        "report.png",
+    ]
+    assert json.loads((folder / "report.json").read_text())["metrics"] == report["metrics"]
+    assert "on log.csv: next item" in (folder / "report.md").read_text()
+
+
 def test_bad_arguments(
     trained: pathlib.Path, log: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +151,8 @@ def test_bad_arguments(
         (["--protocol", "next_item", "--k", "0"], "`k` should be a positive integer"),
         (["--protocol", "next_item", "--targets", "some"], "should be none, last-session"),
         (["--protocol", "next_item", "--item", "article"], "article"),
+        (["--protocol", "next_item", "--bootstrap", "-1"], "`bootstrap` should be a positive"),
+        (["--protocol", "ranking", "--slices"], "are of lists from the whole catalogue"),
     ):
         assert main([*command, *more]) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]

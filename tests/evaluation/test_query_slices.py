@@ -43,13 +43,19 @@ def asked(batch):
             for session, labels in zip(sessions, batch["labels"][row].tolist())
         ]
         number = sum(any(session) for session in sessions)
+
+        def running(last, taken=taken):
+            """Length and number of the last session up to this one in which something was taken."""
+            while last >= 0 and not taken[last]:
+                last -= 1
+            return (len(taken[last]), last) if last >= 0 else (0, 0)
+
         if "target_ids" in batch:
-            length = len(taken[number - 1]) if number else 0
-            found.append((length, max(number - 1, 0), set(batch["target_ids"][row].tolist())))
+            found.append((*running(number - 1), set(batch["target_ids"][row].tolist())))
             continue
         for t in range(number - 1):
             if taken[t + 1]:
-                found.append((len(taken[t]), t, set(taken[t + 1])))
+                found.append((*running(t), set(taken[t + 1])))
     return found
 
 

@@ -13,7 +13,7 @@ Columns, filters and what was held out are remembered from training; arguments r
 import argparse
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfsessionrec.cli import output
 from tfsessionrec.cli.log import LogFormat, split
@@ -60,6 +60,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ranking: ask for the first session of a user too (default: leave it out)",
     )
+    parser.add_argument(
+        "--no-repeats",
+        action="store_true",
+        help="do not ask for items of the history (default: ask for them too)",
+    )
+    parser.add_argument(
+        "--unknown-targets",
+        choices=("leave_out", "miss"),
+        default="leave_out",
+        help="targets that training never saw: left out, or misses (default %(default)s)",
+    )
+    asked = parser.add_argument_group("more to report (not for ranking, but for --report)")
+    asked.add_argument(
+        "--slices",
+        action="store_true",
+        help="metrics by length of the running session, earlier sessions and popularity of the "
+        "target",
+    )
+    asked.add_argument(
+        "--bootstrap",
+        metavar="N",
+        type=int,
+        default=0,
+        help="95 %% intervals from N resamples of the users (default: none)",
+    )
+    asked.add_argument(
+        "--beyond-accuracy",
+        action="store_true",
+        help="coverage, novelty, popularity, diversity and serendipity of the lists",
+    )
+    asked.add_argument(
+        "--report",
+        metavar="DIR",
+        type=pathlib.Path,
+        help="also write report.json, report.md and the plots report.png there",
+    )
     add_trend_events(parser)
     LogFormat.add_arguments(parser)
     output.add_json_argument(parser)
@@ -73,9 +109,28 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"`--k` should be numbers like 20,100. Received: {arguments.k!r}"
         ) from None
+    asked: dict[str, Any] = {
+        "slices": arguments.slices,
+        "bootstrap": arguments.bootstrap,
+        "beyond_accuracy": arguments.beyond_accuracy,
+    }
+    if arguments.protocol == "ranking" and any(asked.values()):
+        raise ValueError(
+            "`--slices`, `--bootstrap` and `--beyond-accuracy` are of lists from the whole "
+            "catalogue. Received: --protocol ranking"
+        )
+    asked |= {
+        "repeats": not arguments.no_repeats,
+        "unknown_targets": arguments.unknown_targets,
+        "keep_queries": arguments.report is not None,
+    }
     import_tensorflow()
     from tfsessionrec.cli.model_directory import ModelDirectory
 
+    if arguments.report is not None:
+        from tfsessionrec.evaluation.plot_report import import_matplotlib
+
+        import_matplotlib()  # better now than after the evaluation
     directory = ModelDirectory(arguments.model)
     settings = directory.settings()
     targets = arguments.targets or settings.holdout
@@ -92,6 +147,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.filter_seen,
         arguments.empty_history,
         model,
+        **asked,
     )
     print(report)
     print(f"sessions asked for: {'all' if targets == 'none' else targets}")
@@ -107,6 +163,10 @@ def run(arguments: argparse.Namespace) -> None:
             **report.to_dict(),
         },
     )
+    if arguments.report is not None:
+        protocol = arguments.protocol.replace("_", " ")
+        report.save(arguments.report, f"{settings.model} on {arguments.events.name}: {protocol}")
+        output.say(f"report written to {arguments.report}")
 
 
 def evaluate(
@@ -117,6 +177,7 @@ def evaluate(
     filter_seen: bool = False,
     empty_history: bool = False,
     model: "SessionRec | None" = None,
+    **asked: Any,
 ) -> "Report":
     """Evaluates the model of a directory on the target sessions.
 
@@ -128,18 +189,20 @@ def evaluate(
         filter_seen: Whether items of the history are left out.
         empty_history: Whether `ranking` asks for the first sessions of users too.
         model: The model of the directory, if it is loaded already.
+        asked: What else `tfsessionrec.evaluation.evaluate` should report; not for `ranking`.
     """
     from tfsessionrec import evaluation
     from tfsessionrec.cli.protocols import queries
 
     vocabulary = directory.vocabulary()
     training = directory.settings().training
-    batches = queries(protocol, sessions, vocabulary, training, empty_history)
+    origins = any(asked.get(name) for name in ("slices", "bootstrap", "keep_queries"))
+    batches = queries(protocol, sessions, vocabulary, training, empty_history, origins)
     model = directory.load_model() if model is None else model
     if protocol == "ranking":
         return evaluation.evaluate_ranking(
             model, batches, vocabulary=vocabulary, empty_history=empty_history, progress=True
         )
     return evaluation.evaluate(
-        model, batches, k, filter_seen=filter_seen, vocabulary=vocabulary, progress=True
+        model, batches, k, filter_seen=filter_seen, vocabulary=vocabulary, progress=True, **asked
     )

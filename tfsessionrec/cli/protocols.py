@@ -15,6 +15,7 @@ from tfsessionrec.cli.examples import (
     side_columns,
 )
 from tfsessionrec.data import Sessions, Vocabulary
+from tfsessionrec.evaluation.system import ORIGINS
 
 PROTOCOLS = ("next_item", "rest_of_session", "next_session", "ranking")
 BATCH_POSITIONS = 8192
@@ -26,6 +27,7 @@ def queries(
     vocabulary: Vocabulary,
     training: Mapping[str, Any],
     empty_history: bool = False,
+    origins: bool = False,
 ) -> Iterable[Mapping[str, Any]]:
     """Batches for `tfsessionrec.evaluation`; next-item and session models get the same questions.
 
@@ -42,6 +44,8 @@ def queries(
             `whole_history` (does it know one session?), `max_sessions`, `max_items`, and what
             `side_columns` asks for if the model knows any.
         empty_history: Whether `ranking` asks for the first sessions of users too.
+        origins: Whether the batches tell of each item whose it is and where in that user's sessions
+            it stands (`origin`, `running_length`, `earlier_sessions`), which the layout hides.
 
     Returns:
         Session batches, to be read once.
@@ -57,6 +61,16 @@ def queries(
         **relation_columns(training),
         **request_columns(training, protocol),
     }
+    if origins:
+        positives = (pl.col("label") == 1).cum_sum().over("user_id", "session_index")
+        sessions = Sessions(
+            sessions.events.with_columns(
+                origin=pl.col("user_id").rank("dense").cast(pl.Int64),
+                running_length=positives.cast(pl.Int64),
+                earlier_sessions=pl.col("session_index").cast(pl.Int64),
+            )
+        )
+        limits["context"] = (*limits.get("context", ()), *ORIGINS)
     if protocol == "ranking" and training.get("relation") is not None:
         # Asked is who showed something, and not each touch in between.
         shown = (pl.col("position") > 0).any().over("user_id", "session_index")

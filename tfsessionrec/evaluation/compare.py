@@ -69,7 +69,11 @@ def compare(
                 f"Received: {system!r}"
             )
     values_a, values_b = (result.metrics(system) for result, system in zip(results, systems))
-    both = [name for name in values_a if name in values_b]
+    both = [
+        name
+        for name, values in values_a.items()
+        if name in values_b and not np.isnan(values + values_b[name]).all()
+    ]
     names = both if metrics is None else list(metrics)
     for name in names:
         if name not in both:

@@ -337,6 +337,9 @@ def _intervals(
         values = results.metrics(system)
         sums = cluster_sums(np.stack(list(values.values()), axis=1), results.details.origins)
         means = bootstrap_means(*sums, samples, seed)
-        ends = np.nanpercentile(means, tails, axis=0).T
-        found[system] = {name: (float(low), float(high)) for name, (low, high) in zip(values, ends)}
+        found[system] = {
+            name: tuple(np.percentile(column[~np.isnan(column)], tails).tolist())
+            for name, column in zip(values, means.T)
+            if not np.isnan(column).all()
+        }
     return found

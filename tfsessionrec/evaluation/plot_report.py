@@ -48,20 +48,27 @@ _STYLE = {
 }
 
 
-def plot_report(report: "Report", path: pathlib.Path, title: str) -> None:
-    """Draws a report on one page, see `Report.plot`; the file is there whole or not at all."""
+def import_matplotlib() -> Any:
+    """The module, or an error that says where to get it."""
     try:
         import matplotlib
-        from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "`Report.plot` needs matplotlib, which the extra `plots` brings: "
+            "The plots of a report need matplotlib, which the extra `plots` brings: "
             'pip install "tfsessionrec[plots]"'
         ) from error
+    return matplotlib
+
+
+def plot_report(report: "Report", path: pathlib.Path, title: str) -> None:
+    """Draws a report on one page, see `Report.plot`; the file is there whole or not at all."""
+    matplotlib = import_matplotlib()
+    from matplotlib.figure import Figure
+
     top = [_metrics, *([_recall_curve] * (len(_recalls(report)) > 0))]
     top += [_exposure] * bool(report.exposure)
     kinds = [kind for kind, parts in report.slices.items() if len(parts) > 1]
-    with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
+    with matplotlib.rc_context(_STYLE):
         height = 5.0 + 3.6 * bool(kinds)
         figure = Figure(figsize=(13 if len(top) > 1 or kinds else 7, height))
         rows = figure.add_gridspec(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tfsessionrec.evaluation.query_results import QueryResults
 
 RULES = {
-    "session_length": "positive items of the running session, the last one of the history",
+    "session_length": "positive items of the running session, the last of the history with any",
     "earlier_sessions": "sessions before the running one",
     "target_popularity": "the items that had the first third of the training clicks, most clicked "
     "first, are head, those of the second third torso, the others tail, those without clicks new; "

@@ -131,13 +131,23 @@ class Report:
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Writes everything but `queries` to a JSON file, which is there whole or not at all."""
-        path = pathlib.Path(path)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            part.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        _write(pathlib.Path(path), json.dumps(self.to_dict(), indent=2) + "\n")
+
+    def save(self, directory: str | os.PathLike[str], title: str = "Evaluation") -> None:
+        """Writes `report.json`, `report.md` and the plots `report.png`.
+
+        Args:
+            directory: Where; made if it is missing. Files of these names are replaced.
+            title: The heading.
+
+        Raises:
+            ImportError: If matplotlib is missing (`pip install "tfsessionrec[plots]"`).
+        """
+        directory = pathlib.Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.to_json(directory / "report.json")
+        _write(directory / "report.md", self.to_markdown(title) + "\n")
+        self.plot(directory / "report.png", title)
 
     def _rows(self) -> list[list[str]]:
         """The table of metrics; its first row names the systems."""
@@ -178,6 +188,16 @@ def number(value: float) -> str:
         if not abs(value) >= below:
             return f"{value:.{decimals}f}"
     return f"{value:,.1f}"
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    """The file is there whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _plain_table(rows: list[list[str]]) -> list[str]:
