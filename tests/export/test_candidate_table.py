@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfsessionrec.export import candidate_table
 from tfsessionrec.export.candidate_table import CandidateTable
 
 LOWEST = np.finfo(np.float32).min
+DTYPES = ["float32", "bfloat16", "int8", "int8 without oneDNN"]
+
+
+@pytest.fixture(params=DTYPES)
+def dtype(request, monkeypatch):
+    name, _, without = request.param.partition(" without ")
+    if without:
+        monkeypatch.setattr(candidate_table, "has_codes_product", lambda: False)
+    return name
 
 
 def oracle(embeddings, queries, k, bonus=None, allowed=None):
@@ -22,50 +32,148 @@ def oracle(embeddings, queries, k, bonus=None, allowed=None):
     return np.take_along_axis(scores, rows, axis=1), rows
 
 
+def traced(function, queries, **arguments):
+    """The function as a graph for any number of queries."""
+    specs = tf.TensorSpec([None, *queries.shape[1:]]), tf.TensorSpec([], tf.int32)
+    graph = tf.function(lambda queries, k: function(queries, k, **arguments))
+    graph = graph.get_concrete_function(*specs)
+    return lambda queries, k: graph(tf.constant(queries), tf.constant(k))
+
+
 def small_integers(shape, seed, low=-3, high=4):
     """Numbers whose products are the same in any order of summing, with many equal scores."""
     return np.random.default_rng(seed).integers(low, high, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize(
-    ("num_items", "chunk_size"), [(1, None), (7, None), (64, 8), (1000, 32), (1003, 32), (50, 999)]
+    ("num_items", "chunk_size"),
+    # One block of 128 rows, part of one, several with a last one that is not full; one chunk, many.
+    [(1, None), (7, 999), (128, None), (1003, None), (1003, 128), (1025, 256)],
 )
-def test_top_k_is_that_of_a_stable_sort(dtype, num_items, chunk_size):
+@pytest.mark.parametrize("interests", [None, 3])
+def test_top_k_is_that_of_a_stable_sort(dtype, num_items, chunk_size, interests):
     embeddings = small_integers((num_items, 4), seed=num_items)
     table = CandidateTable(embeddings, dtype=dtype, chunk_size=chunk_size)
-    top_k = tf.function(table.top_k)
-    for batch, interests, k in itertools.product((1, 5), (None, 1, 3), (0, 1, 10, 2000)):
-        shape = (batch, 4) if interests is None else (batch, interests, 4)
-        queries = small_integers(shape, seed=batch)
-        scores, rows = top_k(tf.constant(queries), tf.constant(k), interests=interests)
-        expected_scores, expected_rows = oracle(embeddings, queries, k)
+    queries = small_integers((5, 4) if interests is None else (5, interests, 4), seed=0)
+    top_k = traced(table.top_k, queries, interests=interests)
+    for batch, k in itertools.product((1, 5), (-1, 0, 1, 10, 2000)):
+        scores, rows = top_k(queries[:batch], k)
+        expected_scores, expected_rows = oracle(embeddings, queries[:batch], max(k, 0))
         np.testing.assert_array_equal(rows, expected_rows)
-        np.testing.assert_allclose(scores, expected_scores, rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(scores, expected_scores)
+    assert top_k(queries[:0], 3)[0].shape == (0, min(3, num_items))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("of_rows", [False, True], ids=["of all rows", "of each row"])
 def test_bonus_and_allowed_rows(dtype, of_rows):
-    num_items, batch, k = 203, 3, 20
+    num_items, batch, k = 403, 3, 20
     embeddings = small_integers((num_items, 4), seed=0)
-    table = CandidateTable(embeddings, dtype=dtype, chunk_size=16)
+    table = CandidateTable(embeddings, dtype=dtype, chunk_size=256)
     queries = small_integers((batch, 4), seed=1)
     shape = (batch, num_items) if of_rows else (num_items,)
     bonus = small_integers(shape, seed=2, low=-20, high=20)
-    few = np.random.default_rng(3).random(shape) < 0.05  # fewer than k
+    few = np.random.default_rng(3).random(shape) < 0.02  # fewer than k
     many = np.random.default_rng(3).random(shape) < 0.7
-    top_k = tf.function(table.top_k)
     for b, a in itertools.product((None, bonus), (None, few, many)):
-        scores, rows = top_k(
-            tf.constant(queries),
-            tf.constant(k),
-            bonus=None if b is None else tf.constant(b),
-            allowed=None if a is None else tf.constant(a),
-        )
+        constants = {} if b is None else {"bonus": tf.constant(b)}
+        constants |= {} if a is None else {"allowed": tf.constant(a)}
+        scores, rows = traced(table.top_k, queries, **constants)(queries, k)
         expected_scores, expected_rows = oracle(embeddings, queries, k, b, a)
         np.testing.assert_array_equal(rows, expected_rows)
-        np.testing.assert_allclose(scores, expected_scores, rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(scores, expected_scores)
+
+
+def test_rows_that_fill_the_last_block_up_are_not_found(dtype):
+    # Every score is negative, so that the zeros after the last row would be the best of all.
+    embeddings = -np.arange(1, 300, dtype=np.float32)[:, np.newaxis]
+    scores, rows = CandidateTable(embeddings, dtype=dtype).top_k(tf.ones([1, 1]), tf.constant(200))
+    np.testing.assert_array_equal(rows, np.arange(200)[np.newaxis])
+    np.testing.assert_array_equal(scores, -np.arange(1, 201)[np.newaxis])
+
+
+@pytest.mark.parametrize("skew", ["none", "lengths", "common direction"])
+def test_short_lists_lose_nothing(dtype, skew):
+    rng = np.random.default_rng(0)
+    embeddings = rng.standard_normal((20_000, 64), np.float32)
+    if skew == "lengths":
+        embeddings *= rng.lognormal(0, 1, (20_000, 1)).astype(np.float32)
+    if skew == "common direction":
+        embeddings += 3
+    queries = rng.standard_normal((20, 64), np.float32) + (skew == "common direction")
+    held = embeddings
+    if dtype == "bfloat16":
+        held = embeddings.astype(tf.bfloat16.as_numpy_dtype).astype(np.float32)
+    scores, rows = CandidateTable(embeddings, dtype=dtype).top_k(queries, tf.constant(100))
+    expected_scores, expected_rows = oracle(held.astype(np.float64), queries, 100)
+    found = [len(set(a) & set(b)) for a, b in zip(np.asarray(rows), expected_rows, strict=True)]
+    assert sum(found) / expected_rows.size >= 0.999
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5)
+
+
+def test_scores_and_gather(dtype):
+    rng = np.random.default_rng(0)
+    # More rows than one part, of lengths from the smallest to the largest.
+    embeddings = rng.standard_normal((20_001, 3)).astype(np.float32)
+    embeddings *= np.exp2(rng.integers(-100, 100, (20_001, 1))).astype(np.float32)
+    embeddings[5] = 0
+    table = CandidateTable(embeddings, dtype=dtype)
+    rows = np.array([[0, 5], [20_000, 1]], np.int32)
+    largest = np.abs(embeddings).max(axis=1, keepdims=True)
+    gathered = table.gather(tf.constant(rows))
+    bound = {"float32": 0.0, "bfloat16": 2.0**-8, "int8": 2.0**-23}[dtype] * largest
+    assert gathered.dtype == tf.float32
+    assert (np.abs(gathered - embeddings[rows]) <= bound[rows]).all()
+
+    queries = rng.standard_normal((2, 2, 3)).astype(np.float32)
+    for interests, some in {None: queries[0], 2: queries}.items():
+        scores = table.scores(tf.constant(some), interests=interests)
+        exact = np.stack([np.atleast_2d(q).astype(np.float64) @ embeddings.T for q in some])
+        off = np.abs(scores - exact.max(axis=1)) / largest[:, 0].clip(1e-30)
+        assert scores.shape == (2, 20_001)
+        assert off.max() <= (0.05 if dtype == "bfloat16" else 1e-5)
+
+
+def test_a_large_batch_is_scored_chunk_by_chunk(monkeypatch):
+    monkeypatch.setattr(candidate_table, "SCORES_AT_ONCE", 4 * 256)
+    embeddings = small_integers((1003, 4), seed=0)
+    queries = small_integers((5, 4), seed=1)  # 5 x 256 scores are too many: chunks of 128
+    seen = []
+    table = CandidateTable(embeddings)
+    one_pass = table._pass
+    table._pass = lambda *given: seen.append(int(given[2] - given[1])) or one_pass(*given)
+    rows = table.top_k(tf.constant(queries), tf.constant(10))[1]
+    np.testing.assert_array_equal(rows, oracle(embeddings, queries, 10)[1])
+    assert seen == [128] * 8
+
+
+def test_saved_and_run_by_a_session(dtype, tmp_path):
+    embeddings = small_integers((403, 4), seed=0)
+    queries = small_integers((3, 2, 4), seed=1)
+    allowed = np.random.default_rng(2).random((3, 403)) < 0.5
+    table = CandidateTable(embeddings, dtype=dtype, chunk_size=128)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, 2, 4], name="queries"),
+            tf.TensorSpec([], tf.int32, name="k"),
+            tf.TensorSpec([None, 403], tf.bool, name="allowed"),
+        ]
+    )
+    def top_k(queries, k, allowed):
+        scores, rows = table.top_k(queries, k, interests=2, allowed=allowed)
+        return {"scores": scores, "rows": rows}
+
+    tf.saved_model.save(table, str(tmp_path), signatures=top_k)
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        graph = tf.compat.v1.saved_model.load(session, ["serve"], str(tmp_path))
+        signature = graph.signature_def["serving_default"]
+        given = {"queries": queries, "k": 7, "allowed": allowed}
+        feed = {signature.inputs[name].name: value for name, value in given.items()}
+        fetch = {name: tensor.name for name, tensor in signature.outputs.items()}
+        found = session.run(fetch, feed)
+    expected_scores, expected_rows = oracle(embeddings, queries, 7, allowed=allowed)
+    np.testing.assert_array_equal(found["rows"], expected_rows)
+    np.testing.assert_array_equal(found["scores"], expected_scores)
 
 
 @pytest.mark.parametrize(

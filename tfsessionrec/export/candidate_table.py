@@ -1,12 +1,19 @@
 """The candidate embeddings of an export, and their exact top k."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
-from tfsessionrec.scoring import score
+from tfsessionrec.export.quantized_product import codes_product, has_codes_product
+from tfsessionrec.scoring import score, score_given
 
 DTYPES = ("float32", "bfloat16", "int8")
 NOT_ALLOWED = float(tf.float32.min)  # finite, so that JSON can carry it
+BLOCK = 128  # neighbours that are looked at one by one only if the best of them is good enough
+SCORES_AT_ONCE = 2**24  # of all requests of a batch; bounds the memory that a batch takes
+ROWS_AT_ONCE = 2**14  # what becomes float32 for a product should not leave the cache
+SPARE = 64
 
 
 class CandidateTable(tf.Module):
@@ -14,10 +21,28 @@ class CandidateTable(tf.Module):
 
     `score(q, c) = <q, candidate[c]>` (with interests the best one's) `+ bonus[c]`.
 
+    A block of neighbouring rows can only hold one of the k best if fewer than k blocks have a
+    better best row. So the best of each block is taken, then the k best blocks, and their rows are
+    ranked: exact, for one pass over the scores.
+
+    - "float32": 4 bytes a number. Nothing is approximate.
+    - "bfloat16": 2 bytes a number. Embeddings are rounded; they are scored in float32, exactly.
+    - "int8": 3 bytes a number, of which a request reads one. A row is 24-bit fixed point with a
+      power of two for its scale, `x = scale * (high + low / 2^16)`. The products of the high bytes
+      with a query rounded to 7 bits give a short list of `2 k + 64`, which is scored again from all
+      bits. A number is off by at most `2^-23` of the largest of its row.
+
+    The product of bytes is oneDNN's. The usual builds for x86 have it, and switch it on where the
+    processor has instructions for it, elsewhere with `TF_ENABLE_ONEDNN_OPTS=1`; a server without it
+    answers such a request with an error. If the machine that makes the table does not have it,
+    bytes are multiplied as float32, which any server can do and which takes longer. An "int8" table
+    lives in the CPU's memory; on a GPU the other two are the ones to take.
+
     Args:
         embeddings: float32 [C, D], finite.
         dtype: "float32", "bfloat16" or "int8": how the embeddings are held. Defaults to "float32".
-        chunk_size: How many candidates stand in a chunk. Defaults to None: chosen here.
+        chunk_size: How many candidates are scored before the best of them are put aside. Defaults
+            to None: so many that a batch has no more than 2^24 scores at a time.
 
     Raises:
         ValueError: If an argument is not what it should be.
@@ -48,7 +73,21 @@ class CandidateTable(tf.Module):
             )
         self.num_items, self.dim = embeddings.shape
         self.dtype = dtype
-        self._embeddings = tf.Variable(embeddings, trainable=False, name="candidate_embeddings")
+        # Whole blocks only: the last one is filled up, and `_best` knows.
+        self._num_rows = _whole_blocks(self.num_items)
+        self._chunk_size = None if chunk_size is None else _whole_blocks(chunk_size)
+        padding = np.zeros([self._num_rows - self.num_items, self.dim], np.float32)
+        embeddings = np.concatenate([embeddings, padding]) if len(padding) else embeddings
+        if dtype == "int8":
+            self._has_codes_product = has_codes_product()
+            codes, rests, scales = _fixed_point(embeddings)
+            with tf.device("CPU:0"):
+                self._codes = _constant(codes, "candidate_codes")
+                self._rests = _constant(rests, "candidate_rests")
+                self._scales = _constant(scales, "candidate_scales")
+        else:
+            values = embeddings.astype(tf.as_dtype(dtype).as_numpy_dtype)
+            self._embeddings = _constant(values, "candidate_embeddings")
 
     def top_k(
         self,
@@ -72,12 +111,17 @@ class CandidateTable(tf.Module):
         Returns:
             Scores float32 [B, K], highest first, and rows int32 [B, K].
         """
-        scores = self.scores(queries, interests=interests)
-        if bonus is not None:
-            scores += bonus
-        if allowed is not None:
-            scores = tf.where(allowed, scores, NOT_ALLOWED)
-        return tf.math.top_k(scores, tf.clip_by_value(k, 0, self.num_items))
+        queries = self._checked(queries, interests)
+        k = tf.clip_by_value(k, 0, self.num_items)
+        if self.dtype != "int8":
+            return self._best(queries, k, interests, bonus, allowed)
+        with tf.device("CPU:0"):
+            some = tf.minimum(2 * k + SPARE, self.num_items)
+            # In their order, so that of equal scores the lower row comes first.
+            rows = tf.sort(self._best(queries, some, interests, bonus, allowed)[1])
+            scores = score_given(queries, self.gather(rows), interests=interests is not None)
+            bonus, allowed = _of_rows(bonus, rows), _of_rows(allowed, rows)
+            return _top_k(_with(scores, bonus, allowed), rows, k)
 
     def scores(self, queries: tf.Tensor, *, interests: int | None = None) -> tf.Tensor:
         """Scores of all candidates: float32 [B, C].
@@ -86,9 +130,11 @@ class CandidateTable(tf.Module):
             queries: float32 [B, D]; [B, M, D] with interests.
             interests: M, or None for one vector a query. Defaults to None.
         """
-        if interests is not None:
-            queries = tf.ensure_shape(queries, [None, interests, self.dim])
-        return score(queries, self._embeddings, interests=interests is not None)
+        queries = self._checked(queries, interests)
+        if self.dtype == "float32":
+            embeddings = self._embeddings[: self.num_items]
+            return score(queries, embeddings, interests=interests is not None)
+        return self._scores_by_parts(queries, 0, self.num_items, interests, self._embeddings_of)
 
     def gather(self, rows: tf.Tensor) -> tf.Tensor:
         """The embeddings of some candidates: float32 [B, n, D].
@@ -96,4 +142,181 @@ class CandidateTable(tf.Module):
         Args:
             rows: int32 [B, n], each from 0 to C - 1.
         """
-        return tf.gather(self._embeddings, rows)
+        if self.dtype != "int8":
+            return tf.cast(tf.gather(self._embeddings, rows), tf.float32)
+        with tf.device("CPU:0"):
+            held = (self._codes, self._rests, self._scales)
+            return _from_fixed_point(*(tf.gather(values, rows) for values in held))
+
+    def _checked(self, queries: tf.Tensor, interests: int | None) -> tf.Tensor:
+        shape = [None, self.dim] if interests is None else [None, interests, self.dim]
+        return tf.ensure_shape(queries, shape)
+
+    def _best(
+        self,
+        queries: tf.Tensor,
+        k: tf.Tensor,
+        interests: int | None,
+        bonus: tf.Tensor | None,
+        allowed: tf.Tensor | None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`top_k` by the scores of one pass over the table, for k from 0 to C."""
+        batch = tf.shape(queries)[0]
+        size = self._chunk_size
+        if size is None:
+            size = tf.maximum(SCORES_AT_ONCE // (BLOCK * tf.maximum(batch, 1)), 1) * BLOCK
+
+        def step(start: tf.Tensor, scores: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            stop = tf.minimum(start + size, self._num_rows)
+            new = self._pass(queries, start, stop, interests)
+            columns = tf.minimum(stop, self.num_items)
+            padding = stop - columns
+            some = _columns(bonus, start, columns, padding)
+            new = _with(new, some, _columns(allowed, start, columns, padding))
+            new, new_rows = _top_of_blocks(new, self.num_items - start, k)
+            # Rows of earlier chunks are lower, and stand before.
+            scores = tf.concat([scores, new], axis=1)
+            rows = tf.concat([rows, start + new_rows], axis=1)
+            return (stop, *_top_k(scores, rows, tf.minimum(k, tf.shape(rows)[1])))
+
+        _, scores, rows = tf.while_loop(
+            lambda start, *_: start < self._num_rows,
+            step,
+            (tf.constant(0), tf.zeros([batch, 0]), tf.zeros([batch, 0], tf.int32)),
+            shape_invariants=(
+                tf.TensorShape([]),
+                tf.TensorShape([None, None]),
+                tf.TensorShape([None, None]),
+            ),
+            parallel_iterations=1,
+        )
+        return scores, rows
+
+    def _pass(
+        self, queries: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, interests: int | None
+    ) -> tf.Tensor:
+        """Scores of rows [start, stop): float32 [B, stop - start]; of "int8" the rough ones."""
+        if self.dtype == "float32":
+            return score(queries, self._embeddings[start:stop], interests=interests is not None)
+        if self.dtype == "bfloat16":
+            return self._scores_by_parts(queries, start, stop, interests, self._embeddings_of)
+        if not self._has_codes_product:
+            return self._scores_by_parts(queries, start, stop, interests, self._rough_embeddings_of)
+        flat = tf.reshape(queries, [-1, self.dim])
+        scores = codes_product(self._codes[start:stop], flat) * self._scales[start:stop, tf.newaxis]
+        if interests is not None:
+            scores = tf.reduce_max(tf.reshape(scores, [stop - start, -1, interests]), axis=-1)
+        return tf.transpose(scores)
+
+    def _scores_by_parts(
+        self,
+        queries: tf.Tensor,
+        start: tf.Tensor | int,
+        stop: tf.Tensor | int,
+        interests: int | None,
+        embeddings_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    ) -> tf.Tensor:
+        """Scores of rows that become float32 first, a part that fits the cache at a time."""
+
+        def step(first: tf.Tensor, parts: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            last = tf.minimum(first + ROWS_AT_ONCE, stop)
+            some = score(queries, embeddings_of(first, last), interests=interests is not None)
+            return last, parts.write((first - start) // ROWS_AT_ONCE, tf.transpose(some))
+
+        parts = tf.TensorArray(
+            tf.float32, size=0, dynamic_size=True, infer_shape=False, element_shape=[None, None]
+        )
+        first = tf.convert_to_tensor(start)
+        parts = tf.while_loop(lambda first, _: first < stop, step, (first, parts))[1]
+        return tf.transpose(parts.concat())
+
+    def _embeddings_of(self, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+        if self.dtype == "bfloat16":
+            return tf.cast(self._embeddings[start:stop], tf.float32)
+        held = (self._codes, self._rests, self._scales)
+        return _from_fixed_point(*(values[start:stop] for values in held))
+
+    def _rough_embeddings_of(self, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+        codes = tf.cast(self._codes[start:stop], tf.float32) - 128.0
+        return codes * self._scales[start:stop, tf.newaxis]
+
+
+def _top_of_blocks(
+    scores: tf.Tensor, num_real: tf.Tensor, k: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The best k, or all if there are fewer, of scores [B, n], n whole blocks.
+
+    Columns from `num_real` on do not count; they are part of the last block.
+    """
+    shape = tf.shape(scores)
+    blocks = tf.reshape(scores, [shape[0], shape[1] // BLOCK, BLOCK])
+    # One more than k: columns that do not count can make the last block look better than it is.
+    num_chosen = tf.minimum(k + 1, tf.shape(blocks)[1])
+    chosen = tf.math.top_k(tf.reduce_max(blocks, axis=2), num_chosen, sorted=False).indices
+    # In their order, so that of equal scores the lower row comes first.
+    chosen = tf.sort(chosen)
+    scores = tf.reshape(tf.gather(blocks, chosen, batch_dims=1), [shape[0], num_chosen * BLOCK])
+    rows = chosen[:, :, tf.newaxis] * BLOCK + tf.range(BLOCK)
+    rows = tf.reshape(rows, tf.shape(scores))
+    scores = tf.where(rows < num_real, scores, -np.inf)
+    return _top_k(scores, rows, tf.minimum(k, tf.minimum(num_real, shape[1])))
+
+
+def _top_k(scores: tf.Tensor, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The best k of scores [B, n] that belong to rows [B, n]; of equals, the first."""
+    scores, places = tf.math.top_k(scores, k)
+    return scores, tf.gather(rows, places, batch_dims=1)
+
+
+def _with(scores: tf.Tensor, bonus: tf.Tensor | None, allowed: tf.Tensor | None) -> tf.Tensor:
+    if bonus is not None:
+        scores += bonus
+    return scores if allowed is None else tf.where(allowed, scores, NOT_ALLOWED)
+
+
+def _columns(
+    values: tf.Tensor | None, start: tf.Tensor, stop: tf.Tensor, padding: tf.Tensor
+) -> tf.Tensor | None:
+    """Columns of values [C] or [B, C], and zeros (False) after them."""
+    if values is None:
+        return None
+    values = values[..., start:stop]
+    return tf.pad(values, [[0, 0]] * (values.shape.rank - 1) + [[0, padding]])
+
+
+def _of_rows(values: tf.Tensor | None, rows: tf.Tensor) -> tf.Tensor | None:
+    """What values [C] or [B, C] say of rows [B, n]."""
+    if values is None:
+        return None
+    return tf.gather(values, rows, axis=-1, batch_dims=values.shape.rank - 1)
+
+
+def _fixed_point(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """24-bit numbers: high byte + 128 uint8 [C, D], low bytes int16 [C, D], scales [C]."""
+    largest = np.abs(embeddings).max(axis=1)
+    # The smallest power of two that keeps the high byte within 127.
+    exponents = np.ceil(np.log2(np.maximum(largest, np.finfo(np.float32).tiny) / 127.0))
+    scales = np.exp2(np.clip(exponents, -110, None)).astype(np.float32)
+    codes = np.empty(embeddings.shape, np.uint8)
+    rests = np.empty(embeddings.shape, np.int16)
+    for first in range(0, len(embeddings), ROWS_AT_ONCE):
+        part = slice(first, first + ROWS_AT_ONCE)
+        numbers = np.rint(embeddings[part] / scales[part, np.newaxis] * 2**16).astype(np.int32)
+        high = (numbers + 2**15) >> 16
+        codes[part] = high + 128
+        rests[part] = numbers - (high << 16)
+    return codes, rests, scales
+
+
+def _from_fixed_point(codes: tf.Tensor, rests: tf.Tensor, scales: tf.Tensor) -> tf.Tensor:
+    numbers = tf.cast(codes, tf.float32) - 128.0 + tf.cast(rests, tf.float32) * 2.0**-16
+    return numbers * scales[..., tf.newaxis]
+
+
+def _whole_blocks(num_rows: int) -> int:
+    return -(-num_rows // BLOCK) * BLOCK
+
+
+def _constant(value: np.ndarray, name: str) -> tf.Variable:
+    """A variable nobody trains: kept beside the graph, which a protocol buffer limits to 2 GB."""
+    return tf.Variable(value, trainable=False, name=name)

@@ -1,0 +1,55 @@
+"""The product of a table of bytes with queries."""
+
+import functools
+
+import tensorflow as tf
+
+LARGEST = 63.0  # of a query: pairs of products then fit 16 bits, where a processor adds them so
+
+
+def codes_product(codes: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+    """Scores rows of bytes against queries that are rounded to 7 bits.
+
+    `score[c, b] ≈ sum_d (codes[c, d] - 128) * queries[b, d]`
+
+    Args:
+        codes: uint8 [C, D].
+        queries: float32 [B, D].
+
+    Returns:
+        float32 [C, B].
+
+    Example:
+
+    >>> codes = tf.constant([[130, 128], [127, 138]], tf.uint8)
+    >>> codes_product(codes, tf.ones([1, 2])).numpy().round(3)
+    array([[2.], [9.]], dtype=float32)
+    """
+    # oneDNN refuses a product with nothing.
+    batch = tf.shape(queries)[0]
+    queries = tf.pad(queries, [[0, tf.maximum(1 - batch, 0)], [0, 0]])
+    step = tf.reduce_max(tf.abs(queries), axis=1) / LARGEST
+    rounded = tf.round(tf.math.divide_no_nan(tf.transpose(queries), step))
+    product = tf.raw_ops.QuantizedMatMulWithBias(
+        a=tf.bitcast(codes, tf.quint8),
+        b=tf.bitcast(tf.cast(rounded, tf.int8), tf.qint8),
+        bias=-128.0 * tf.reduce_sum(rounded, axis=0),
+        # These make the unit of the bias that of the product.
+        min_a=0.0,
+        max_a=255.0,
+        min_b=-127.0,
+        max_b=127.0,
+        Toutput=tf.qint32,
+        input_quant_mode="SCALED",
+    ).out
+    return tf.cast(tf.bitcast(product, tf.int32), tf.float32)[:, :batch] * step[:batch]
+
+
+@functools.cache
+def has_codes_product() -> bool:
+    """Whether TensorFlow can do it here; it can with oneDNN."""
+    try:
+        tf.function(codes_product)(tf.zeros([1, 1], tf.uint8), tf.zeros([1, 1]))
+    except tf.errors.OpError:
+        return False
+    return True
