@@ -53,6 +53,49 @@ def test_a_visitor_without_history(
     assert items == ModelDirectory(trained).vocabulary().ids[:3].tolist()
 
 
+def test_rules_of_a_request(
+    trained: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = ModelDirectory(trained).vocabulary().ids.tolist()
+    table, path, sold_out = tmp_path / "items.csv", tmp_path / "1", tmp_path / "sold_out.txt"
+    # Of ten items each: even ones are tagged 1, odd ones 2; two categories; the last is new.
+    rows = [f"{item},{1 + n % 2},{'ab'[n % 2]},{n}" for n, item in enumerate(ids[:10])]
+    table.write_text("\n".join(["item_id,tags,kind,since", *rows]) + "\n")
+    command = ["export", "--model", str(trained), "--output", str(path), "--availability"]
+    columns = ["--item-tags", "tags", "--item-category", "kind", "--item-time", "since"]
+    assert main([*command, "--item-table", str(table), *columns]) == 0
+
+    def ask(*more: str, k: int = 30) -> list[str]:
+        result = tmp_path / "recommended.json"
+        recommend = ["recommend", "--saved-model", str(path), "--items", f"{ids[0]},{ids[1]}"]
+        assert main([*recommend, "--k", str(k), "--json", str(result), *more]) == 0
+        return [row["item"] for row in json.loads(result.read_text())["recommended"]]
+
+    everything = ask()
+    assert set(everything) == set(ids)
+    assert ask("--exclude-seen") == [item for item in everything if item not in ids[:2]]
+    assert ask("--exclude", f"{ids[3]}, {ids[2]}") == [
+        item for item in everything if item not in ids[2:4]
+    ]
+    assert set(ask("--allow", ids[5], "--diversity", "0.5")) == {ids[5]}
+    assert set(ask("--tag-mask", "2")) == set(ids[1:10:2])
+    assert len(set(ask("--max-per-category", "1")) & set(ids[:10])) == 2
+    # In a second a million fades by 1.1.
+    assert ask("--freshness", "1e6", "--request-time", "9", k=1) == [ids[9]]
+    assert ask("--freshness", "1e6", "--tag-mask", "1", "--request-time", "9", k=1) == [ids[8]]
+
+    sold_out.write_text(f"{ids[9]}\nnever seen\n")
+    capsys.readouterr()
+    tell = ["availability", "--export", str(path), "--unavailable", str(sold_out)]
+    assert main(tell) == 0
+    out = capsys.readouterr().out
+    assert "1 items are not to be had" in out
+    assert "1 ids are not known" in out
+    assert ask() == [item for item in everything if item != ids[9]]
+    assert main([*command, "--item-tags", "tags", "--overwrite"]) == 2
+    assert "`--item-table` should come with" in capsys.readouterr().err
+
+
 def test_bad_arguments(
     trained: pathlib.Path,
     exported: pathlib.Path,
@@ -67,6 +110,11 @@ def test_bad_arguments(
         ([*recommend, "--sessions", "0"], "session_index"),
         ([*recommend, "--k", "0"], "`k` should be a positive integer"),
         (["recommend", "--saved-model", str(tmp_path), "--items", "a"], "should be an export"),
+        ([*recommend, "--tag-mask", "1"], "made without `item_tags`"),
+        (
+            ["availability", "--export", str(exported), "--unavailable", "x"],
+            "no export made with --availability",
+        ),
     ):
         assert main(command) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]

@@ -72,6 +72,73 @@ def test_labels(
         labelled.recommend(ids, labels=[1])
 
 
+def test_rules(
+    tmp_path: pathlib.Path, recommender: Recommender, toy: Any, model: Any, vocabulary: Vocabulary
+) -> None:
+    ids = vocabulary.ids.tolist()
+    history = ids[:3]
+    best = [item for item, _ in recommender.recommend(history, k=9)]
+
+    def left(**rules: Any) -> list[Any]:
+        return [item for item, _ in recommender.recommend(history, k=9, **rules)]
+
+    assert left(exclude_seen=True) == [item for item in best if item not in history]
+    assert left(exclude_ids=[str(best[0]), "17"]) == [i for i in best[1:] if i != 17]
+    assert left(allow_ids=best[4:6], exclude_ids=best[:1]) == best[4:6]
+    assert left(exclude_ids=ids) == []
+    assert sorted(left(diversity=0.9), key=str) == sorted(ids, key=str)
+    assert left(diversity=0.9) != best
+    for rule, option in (
+        ({"tag_mask": 1}, "item_tags"),
+        ({"max_per_category": 1}, "item_categories"),
+        ({"freshness": 0.5}, "item_times"),
+    ):
+        with pytest.raises(ValueError, match=f"should be 0: the export was made .*`{option}`"):
+            left(**rule)
+    with pytest.raises(ValueError, match="`diversity` should be of type float32"):
+        left(diversity="much")
+    if vocabulary.dtype == "int64":
+        with pytest.raises(ValueError, match="`exclude_ids` should be integers"):
+            left(exclude_ids=["seven"])
+
+    path = export_saved_model(
+        model,
+        tmp_path / "1",
+        vocabulary,
+        item_tags=[n % 4 for n in range(9)],
+        item_categories=["a", "b", "c"] * 3,
+        item_times=range(9),
+        freshness_half_life=1,
+        unavailable=ids[:2],
+    )
+    recommender = load_saved_model(path)
+    assert set(left()) == set(ids[2:])
+    assert set(left(tag_mask=2)) == {ids[n] for n in range(2, 9) if n % 4 >= 2}
+    assert len(left(max_per_category=1)) == 3
+    # Recent enough to decide, whatever the model says; by now all are equally old.
+    assert left(freshness=1e6, request_time=8) == ids[:1:-1]
+    assert left(freshness=1e6) == left()
+
+
+def test_similar_items(
+    recommender: Recommender, model: Any, vocabulary: Vocabulary, unknown: Any
+) -> None:
+    table = model.table.numpy()[2:]
+    table /= np.linalg.norm(table, axis=1, keepdims=True)
+    ids = vocabulary.ids.tolist()
+    for row, item in enumerate(ids):
+        cosines = table @ table[row]
+        order = [c for c in np.argsort(-cosines) if c != row]
+        answer = recommender.similar_items(item)
+        assert [other for other, _ in answer] == [ids[c] for c in order][:5]
+        np.testing.assert_allclose([cosine for _, cosine in answer], cosines[order][:5], rtol=1e-4)
+        assert len(recommender.similar_items(item, k=100)) == 8
+    with pytest.raises(ValueError, match="`item_id` should be an item of the export"):
+        recommender.similar_items(unknown)
+    with pytest.raises(ValueError, match="`k` should be a positive integer"):
+        recommender.similar_items(ids[0], k=0)
+
+
 def test_newest_version_of_a_model(
     tmp_path: pathlib.Path, toy: Any, model: Any, vocabulary: Vocabulary
 ) -> None:

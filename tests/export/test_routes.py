@@ -22,7 +22,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import tfsessionrec
 from tfsessionrec.data import Vocabulary
-from tfsessionrec.export import export_saved_model, write_trend_file
+from tfsessionrec.export import (
+    export_saved_model,
+    write_availability_file,
+    write_trend_file,
+)
 
 # Route 1: the TensorFlow C API, in a process without Python.
 
@@ -191,6 +195,98 @@ def test_c_api_with_models_of_this_package(
         )
 
 
+@pytest.mark.parametrize(("strings", "num_interests"), [(True, 1), (False, 3)])
+def test_c_api_with_rules(
+    tmp_path: pathlib.Path, capi_runner: pathlib.Path, strings: bool, num_interests: int
+) -> None:
+    """Masks, freshness, a cap and availability, where only the files are known."""
+    ids: list[Any] = [f"item {n}" if strings else 10 + n for n in range(12)]
+    vocabulary, padding = Vocabulary(ids, range(12, 0, -1)), "" if strings else -1
+    model = tfsessionrec.models.build(
+        "sessionrec-sasrec",
+        vocabulary_size=len(vocabulary),
+        embedding_dim=8,
+        num_heads=1,
+        num_interests=num_interests,
+    )
+    model.build()
+    export = export_saved_model(
+        model,
+        tmp_path / "1",
+        vocabulary,
+        item_tags=[1, 2, 4] * 4,
+        item_categories=["a"] * 6 + ["b"] * 6,
+        item_times=range(12),
+        freshness_half_life=1,
+        unavailable=[],
+    )
+    dtype = object if strings else np.int64
+    request = {
+        "item_ids": np.array([[ids[3], ids[1]], [ids[2], padding], [padding, padding]], dtype),
+        "session_index": np.array([[0, 1], [0, -1], [-1, -1]]),
+        "k": np.array([12, 12, 12]),
+        "exclude_ids": np.array([[ids[0]], [padding], [ids[1]]], dtype),
+        "allow_ids": np.array([[padding] * 4, [padding] * 4, ids[:4]], dtype),
+        "exclude_seen": np.array([True, False, False]),
+        "diversity": np.zeros(3),
+        "tag_mask": np.array([1 | 4, 0, 0]),
+        "freshness": np.array([0.0, 1e6, 0.0]),
+        "request_times": np.array([0, 11, 0]),
+        "max_per_category": np.array([0, 2, 0]),
+    }
+
+    def ask() -> list[list[Any]]:
+        answer = ask_capi(capi_runner, export, tmp_path, "recommend_filtered", **request)
+        return [[item for item in row if item != padding] for row in answer["item_ids"].tolist()]
+
+    plain = {name: request[name] for name in ("item_ids", "session_index", "k")}
+    free = ask_capi(capi_runner, export, tmp_path, "recommend", **plain)["item_ids"].tolist()
+    tagged = {ids[n] for n in range(12) if n % 3 != 1} - {ids[0], ids[3]}
+    first, second, third = ask()
+    assert first == [item for item in free[0] if item in tagged]
+    assert second == [ids[11], ids[10], ids[5], ids[4]]
+    assert third == [ids[0], ids[2], ids[3]]
+
+    write_availability_file(export / "assets" / "availability.pb", [ids[11], ids[2], free[0][0]])
+    gone = {ids[11], ids[2], free[0][0]}
+    first, second, third = ask()
+    assert first == [item for item in free[0] if item in tagged - gone]
+    newest = [item for item in ids[::-1] if item not in gone]
+    assert second == newest[:2] + [item for item in newest if item in ids[:6]][:2]
+    assert third == [item for item in (ids[0], ids[2], ids[3]) if item not in gone]
+    again = ask_capi(capi_runner, export, tmp_path, "recommend", **plain)["item_ids"].tolist()
+    assert again[0] == [item for item in free[0] if item not in gone] + [padding] * len(gone)
+
+    request |= {
+        "diversity": np.ones(3),
+        "max_per_category": np.zeros(3),
+        "freshness": np.zeros(3),
+    }
+    varied = ask()[1]
+    table = model.candidate_embeddings().numpy()[2:]
+    table /= np.linalg.norm(table, axis=1, keepdims=True)
+    # With nothing but diversity asked for, each is the least like those before it.
+    places = [ids.index(item) for item in varied]
+    assert set(varied) == set(ids) - gone
+    for n in range(1, len(places)):
+        alike = (table[places[n:]] @ table[places[:n]].T).max(axis=1)
+        assert alike[0] <= alike.min() + 1e-5
+
+    similar = ask_capi(
+        capi_runner,
+        export,
+        tmp_path,
+        "similar_items",
+        item_ids=np.array([ids[4], "never" if strings else 7], dtype),
+        k=np.array([3, 3]),
+    )
+    assert similar["known"].tolist() == [True, False]
+    cosines = table @ table[4]
+    order = [c for c in np.argsort(-cosines) if c != 4 and ids[c] not in gone][:3]
+    assert similar["item_ids"].tolist() == [[ids[c] for c in order], [padding] * 3]
+    np.testing.assert_allclose(similar["scores"][0], cosines[order], rtol=1e-4)
+
+
 def test_c_api_reads_the_trend_anew(tmp_path: pathlib.Path, capi_runner: pathlib.Path) -> None:
     vocabulary = Vocabulary([f"item {n}" for n in range(9)], range(9, 0, -1))
     trend = {"half_lives": [50], "follow_half_lives": [80], "refresh": 10}
@@ -297,13 +393,10 @@ print(json.dumps({"item_ids": ids, "scores": answer["scores"].tolist()}))
 """
 
 
-def test_compat_v1_session(
-    export: pathlib.Path, toy: Any, model: Any, vocabulary: Vocabulary, histories: Any
-) -> None:
-    request = {name: value.tolist() for name, value in toy.pad(histories).items()}
+def ask_compat_v1(export: pathlib.Path, signature: str, request: dict[str, Any]) -> dict[str, Any]:
     result = subprocess.run(
-        [sys.executable, "-c", COMPAT_V1, str(export), "recommend"],
-        input=json.dumps({**request, "k": [4] * 8}),
+        [sys.executable, "-c", COMPAT_V1, str(export), signature],
+        input=json.dumps(request),
         capture_output=True,
         text=True,
         check=False,
@@ -311,11 +404,44 @@ def test_compat_v1_session(
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
     )
     assert result.returncode == 0, result.stderr
-    answer = json.loads(result.stdout.splitlines()[-1])
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_compat_v1_session(
+    export: pathlib.Path, toy: Any, model: Any, vocabulary: Vocabulary, histories: Any
+) -> None:
+    request = {name: value.tolist() for name, value in toy.pad(histories).items()}
+    answer = ask_compat_v1(export, "recommend", {**request, "k": [4] * 8})
     for row, history in enumerate(histories):
         ids, scores = toy.recommendations(model, vocabulary, history, 4)
         assert answer["item_ids"][row] == ids
         np.testing.assert_allclose(answer["scores"][row], scores, rtol=1e-5, atol=1e-6)
+
+
+def test_compat_v1_session_with_rules(
+    export: pathlib.Path, toy: Any, model: Any, vocabulary: Vocabulary, histories: Any
+) -> None:
+    request = {name: value.tolist() for name, value in toy.pad(histories).items()}
+    ids, padding = vocabulary.ids.tolist(), "" if vocabulary.dtype == "string" else -1
+    gone = ids[2:5]
+    rules = {
+        "k": [9] * 8,
+        "exclude_ids": [[*gone, padding]] * 8,
+        "allow_ids": [[padding]] * 8,
+        "exclude_seen": [row % 2 == 1 for row in range(8)],
+        "diversity": [0.0] * 8,
+    }
+    answer = ask_compat_v1(export, "recommend_filtered", {**request, **rules})
+    for row, history in enumerate(histories):
+        seen = {*gone, *(history[0] if row % 2 else ())}
+        best = toy.recommendations(model, vocabulary, history, 9)
+        left = [(i, s) for i, s in zip(*best, strict=True) if i not in seen]
+        assert answer["item_ids"][row] == [i for i, _ in left] + [padding] * (9 - len(left))
+        scores = answer["scores"][row][: len(left)]
+        np.testing.assert_allclose(scores, [s for _, s in left], rtol=1e-5, atol=1e-6)
+    answer = ask_compat_v1(export, "similar_items", {"item_ids": ids[:2], "k": [8, 2]})
+    assert set(answer["item_ids"][0]) == set(ids) - {ids[0]}
+    assert answer["item_ids"][1][2:] == [padding] * 6
 
 
 # Route 3: TensorFlow Serving.

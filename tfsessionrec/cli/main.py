@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tfsessionrec
 from tfsessionrec.cli import (
     ask,
+    availability,
     benchmark,
     demo,
     evaluate,
@@ -17,7 +18,18 @@ from tfsessionrec.cli import (
     trend,
 )
 
-COMMANDS = (demo, simulate, train, evaluate, export, recommend, trend, benchmark, ask)
+COMMANDS = (
+    demo,
+    simulate,
+    train,
+    evaluate,
+    export,
+    recommend,
+    trend,
+    availability,
+    benchmark,
+    ask,
+)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -37,12 +37,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "may be given several times",
     )
     parser.add_argument("--k", metavar="N", type=int, default=10, help="how many (default 10)")
+    rules = parser.add_argument_group("business rules")
+    rules.add_argument("--exclude", metavar="A,B,...", default="", help="never these items")
+    rules.add_argument("--allow", metavar="A,B,...", default="", help="only these items")
+    rules.add_argument("--exclude-seen", action="store_true", help="no item of the history")
+    rules.add_argument(
+        "--tag-mask",
+        metavar="N",
+        type=int,
+        default=0,
+        help="only items with one of these tags, a sum of their bits",
+    )
+    rules.add_argument(
+        "--max-per-category", metavar="N", type=int, default=0, help="so many of a category"
+    )
+    rules.add_argument(
+        "--diversity",
+        metavar="X",
+        type=float,
+        default=0.0,
+        help="0 (order of the scores, the default) to 1 (as unlike each other as can be)",
+    )
+    rules.add_argument(
+        "--freshness",
+        metavar="X",
+        type=float,
+        default=0.0,
+        help="add so much to the score of a new item, less as it ages",
+    )
+    rules.add_argument(
+        "--request-time",
+        metavar="SECONDS",
+        type=int,
+        help="when to take the age of items, unix seconds (default: now)",
+    )
     output.add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Recommends."""
-    items = [item.strip() for item in arguments.items.split(",") if item.strip()]
+    items = _ids(arguments.items)
     sessions = arguments.sessions
     if sessions is not None:
         try:
@@ -56,7 +90,20 @@ def run(arguments: argparse.Namespace) -> None:
 
     recommender = load_saved_model(arguments.saved_model)
     inputs = _inputs(arguments.input, recommender.item_inputs)
-    recommended = recommender.recommend(items, sessions, k=arguments.k, **inputs)
+    recommended = recommender.recommend(
+        items,
+        sessions,
+        k=arguments.k,
+        exclude_ids=_ids(arguments.exclude),
+        allow_ids=_ids(arguments.allow),
+        exclude_seen=arguments.exclude_seen,
+        diversity=arguments.diversity,
+        tag_mask=arguments.tag_mask,
+        max_per_category=arguments.max_per_category,
+        freshness=arguments.freshness,
+        request_time=arguments.request_time,
+        **inputs,
+    )
     print(
         output.table(
             [
@@ -75,7 +122,11 @@ def run(arguments: argparse.Namespace) -> None:
     )
 
 
-def _inputs(given: Sequence[str], dtypes: Mapping[str, str]) -> dict[str, list[Any]]:
+def _ids(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _inputs(given: Sequence[str], dtypes: Mapping[str, str]) -> dict[str, Any]:
     """The values of `--input`, numbers where the export takes numbers."""
     inputs: dict[str, list[Any]] = {}
     for text in given:

@@ -3,13 +3,22 @@
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfsessionrec.export.atomic_directory import MARKER
 from tfsessionrec.export.saved_model import DESCRIPTION
+from tfsessionrec.export.serving_signatures import NO_SCORE
+
+# Which option of `export_saved_model` lets a request bring a rule.
+OPTIONS = {
+    "tag_mask": "item_tags",
+    "max_per_category": "item_categories",
+    "freshness": "item_times",
+}
 
 
 class Recommender:
@@ -39,9 +48,11 @@ class Recommender:
             self.include_labels = bool(description["include_labels"])
             self.id_dtype = str(description["vocabulary"]["dtype"])
             self._saved_model = tf.saved_model.load(os.fspath(self.path))
-            self._signature = self._saved_model.signatures["recommend"]
+            self._signatures = self._saved_model.signatures
+            described = description["signatures"]
+            self._rules = set(described.get("recommend_filtered", {}).get("inputs", {}))
             given = {"item_ids", "session_index", "k", "labels"}
-            inputs = description["signatures"]["recommend"]["inputs"]
+            inputs = described["recommend"]["inputs"]
             self.item_inputs = {n: str(i["dtype"]) for n, i in inputs.items() if n not in given}
         except Exception as error:  # TensorFlow raises many kinds for a truncated file.
             raise ValueError(
@@ -56,6 +67,14 @@ class Recommender:
         *,
         k: int | None = None,
         labels: Sequence[float] | None = None,
+        exclude_ids: Sequence[Any] = (),
+        allow_ids: Sequence[Any] = (),
+        exclude_seen: bool = False,
+        diversity: float = 0.0,
+        tag_mask: int = 0,
+        max_per_category: int = 0,
+        freshness: float = 0.0,
+        request_time: int | None = None,
         **item_inputs: Sequence[Any],
     ) -> list[tuple[Any, float]]:
         """Recommends items to follow a history.
@@ -66,18 +85,39 @@ class Recommender:
             k: How many items to recommend. Defaults to None: the k of the export.
             labels: 1 taken, 0 shown but not taken, for an export made with `include_labels`.
                 Defaults to None: all taken.
+            exclude_ids: Items that must not be recommended. Defaults to none.
+            allow_ids: The only items that may be recommended. Defaults to none: all may.
+            exclude_seen: Whether no item of the history may be. Defaults to False.
+            diversity: 0 (order of the scores) to 1, see `rules.maximal_marginal_relevance`.
+                Defaults to 0.
+            tag_mask: Tags of which an item must have one, as a sum of their bits, for an export
+                made with `item_tags`. Defaults to 0: any item.
+            max_per_category: The most items of a category, for an export made with
+                `item_categories`. Defaults to 0: no limit.
+            freshness: What is added to the score of a new item, see `rules.freshness_bonus`, for an
+                export made with `item_times`. Defaults to 0.
+            request_time: Unix seconds at which `freshness` takes the age of items. Defaults to
+                None: now.
             **item_inputs: What else the export takes of each item (`recommender.item_inputs`):
                 `timestamps`, `interaction_types` or a context feature, one value an item.
 
         Returns:
-            Pairs (raw id, score), highest score first; fewer than k if the catalogue is smaller.
+            Pairs (raw id, score), highest score first, or in the order of `diversity`; fewer than k
+            if the catalogue is smaller or the rules leave fewer.
 
         Raises:
             ValueError: If an argument is not what it should be.
         """
-        k = self.k if k is None else k
-        if not isinstance(k, int) or k <= 0:
-            raise ValueError(f"`k` should be a positive integer. Received: `k`={k!r}")
+        k = self._checked_k(k)
+        rules: dict[str, Any] = {
+            "exclude_ids": self._ids(exclude_ids, "exclude_ids"),
+            "allow_ids": self._ids(allow_ids, "allow_ids"),
+            "exclude_seen": bool(exclude_seen),
+            "diversity": diversity,
+            "tag_mask": tag_mask,
+            "max_per_category": max_per_category,
+            "freshness": freshness,
+        }
         if session_index is None:
             session_index = [0] * len(item_ids)
         if labels is not None and not self.include_labels:
@@ -102,7 +142,7 @@ class Recommender:
         inputs = {
             "item_ids": tf.constant([self._ids(item_ids)], self.id_dtype),
             "session_index": tf.constant([list(session_index)], tf.int32),
-            "k": tf.constant([min(k, tf.int32.max)], tf.int32),
+            "k": tf.constant([k], tf.int32),
         }
         if self.include_labels:
             inputs["labels"] = tf.constant([list(labels)], tf.float32)
@@ -114,20 +154,83 @@ class Recommender:
                     f"`{name}` should hold values of type {self.item_inputs[name]}. "
                     f"Received: `{name}`={value!r}"
                 ) from error
-        answer = {name: value[0].numpy() for name, value in self._signature(**inputs).items()}
-        ids = answer["item_ids"].tolist()
+        if not any(rules.values()):
+            return self._pairs(self._signatures["recommend"](**inputs))
+        inputs |= self._rule_inputs(rules, request_time)
+        return self._pairs(self._signatures["recommend_filtered"](**inputs))
+
+    def similar_items(self, item_id: Any, *, k: int | None = None) -> list[tuple[Any, float]]:
+        """The items most similar to one item.
+
+        Args:
+            item_id: Raw id.
+            k: How many items to give. Defaults to None: the k of the export.
+
+        Returns:
+            Pairs (raw id, similarity), most similar first; fewer than k if the catalogue is
+            smaller.
+
+        Raises:
+            ValueError: If `k` is not a positive integer, or the export does not know the item.
+        """
+        inputs = {
+            "item_ids": tf.constant(self._ids([item_id], "item_id"), self.id_dtype),
+            "k": tf.constant([self._checked_k(k)], tf.int32),
+        }
+        answer = self._signatures["similar_items"](**inputs)
+        if not answer["known"][0]:
+            raise ValueError(
+                f"`item_id` should be an item of the export. Received: `item_id`={item_id!r}"
+            )
+        return self._pairs(answer)
+
+    def _checked_k(self, k: int | None) -> int:
+        k = self.k if k is None else k
+        if not isinstance(k, int) or k <= 0:
+            raise ValueError(f"`k` should be a positive integer. Received: `k`={k!r}")
+        return min(k, tf.int32.max)
+
+    def _rule_inputs(
+        self, rules: Mapping[str, Any], request_time: int | None
+    ) -> dict[str, tf.Tensor]:
+        """The inputs of `recommend_filtered` beside the history and k."""
+        given = dict(rules)
+        for name, option in OPTIONS.items():
+            if name not in self._rules and given.pop(name):
+                raise ValueError(
+                    f"`{name}` should be 0: the export was made without `{option}`. Received: "
+                    f"`{name}`={rules[name]!r}"
+                )
+        if "freshness" in given:
+            given["request_times"] = int(time.time()) if request_time is None else request_time
+        specs = self._signatures["recommend_filtered"].structured_input_signature[1]
+        inputs = {}
+        for name, value in given.items():
+            try:
+                inputs[name] = tf.constant([value], specs[name].dtype)
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"`{name}` should be of type {specs[name].dtype.name}. Received: "
+                    f"`{name}`={value!r}"
+                ) from error
+        return inputs
+
+    def _pairs(self, answer: Mapping[str, tf.Tensor]) -> list[tuple[Any, float]]:
+        """Raw ids and scores of the one row of an answer."""
+        ids, scores = (answer[name][0].numpy().tolist() for name in ("item_ids", "scores"))
         if self.id_dtype == "string":
             ids = [item.decode() for item in ids]
-        return list(zip(ids, answer["scores"].tolist(), strict=True))
+        pairs = zip(ids, scores, strict=True)
+        return [(item, score) for item, score in pairs if score > NO_SCORE]
 
-    def _ids(self, item_ids: Sequence[Any]) -> list[Any]:
+    def _ids(self, item_ids: Sequence[Any], name: str = "item_ids") -> list[Any]:
         kind = str if self.id_dtype == "string" else int
         try:
             return [kind(item) for item in item_ids]
         except (TypeError, ValueError):
             raise ValueError(
-                "`item_ids` should be integers, as in the vocabulary of this export. Received: "
-                f"`item_ids`={item_ids!r}"
+                f"`{name}` should be integers, as in the vocabulary of this export. Received: "
+                f"`{name}`={item_ids!r}"
             ) from None
 
 
