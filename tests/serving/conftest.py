@@ -175,6 +175,7 @@ def serving() -> types.SimpleNamespace:
     """What test files cannot import from here."""
     return types.SimpleNamespace(
         running=running,
+        command_of=command_of,
         write_models_config=write_models_config,
         kinds=(STAND_IN, REAL),
         NAME=NAME,

@@ -131,7 +131,7 @@ class Batcher:
         self.sizes, self.seconds = sizes, seconds
         self.queues: dict[Any, queue.Queue[Any]] = {}
         self.lock = threading.Lock()
-        self.merged = 0
+        self.runs = 0
 
     def run(self, version: Version, name: str, feed: dict[str, np.ndarray]) -> Any:
         if not all(value.ndim for value in feed.values()):
@@ -171,7 +171,7 @@ class Batcher:
                     break
                 batch.append(task)
                 rows.append(more)
-            self.merged += len(batch) > 1
+            self.runs += 1
             self._run(version, name, batch, rows)
 
     def _run(self, version: Version, name: str, batch: list[Any], rows: list[int]) -> None:
@@ -433,6 +433,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for (name, status), count in sorted(self.models.requests.items()):
                 labels = f'model_name="{name}",status="{status}"'
                 lines.append(f":tensorflow:serving:request_count{{{labels}}} {count}")
+            if self.models.batcher is not None:
+                name = ":tensorflow:serving:batching_session:wrapped_run_count"
+                lines += [f"# TYPE {name} counter", f"{name}{{}} {self.models.batcher.runs}"]
             self._send(200, "\n".join(lines).encode() + b"\n")
             return
         self._answer(self._get)
