@@ -15,6 +15,7 @@ import tfsessionrec
 from tfsessionrec.export.atomic_directory import MARKER, atomic_directory
 from tfsessionrec.export.availability_file import FILE as AVAILABILITY_FILE
 from tfsessionrec.export.availability_file import VOCABULARY, write_availability_file
+from tfsessionrec.export.checksum import CHECKSUMS, write_checksums
 from tfsessionrec.export.item_values import ItemValues
 from tfsessionrec.export.serving_signatures import (
     NO_SCORE,
@@ -24,11 +25,13 @@ from tfsessionrec.export.serving_signatures import (
 )
 from tfsessionrec.export.trend_file import FILE as TREND_FILE
 from tfsessionrec.export.trend_file import write_trend_file
+from tfsessionrec.export.warm_up import FILE as WARM_UP_FILE
+from tfsessionrec.export.warm_up import write_warm_up_file
 
 if TYPE_CHECKING:
     from tfsessionrec.data import Vocabulary
 
-DESCRIPTION = "signature.json"
+DESCRIPTION, METADATA = "signature.json", "metadata.json"
 MEANINGS = {
     "item_ids": "raw ids of the history's items, oldest first, padding last",
     "session_index": "which session each item belongs to, -1 at padding",
@@ -72,6 +75,8 @@ def export_saved_model(
     similarity: str = "cosine",
     candidate_dtype: str = "float32",
     chunk_size: int | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    warm_up_batch_sizes: Sequence[int] = (1, 4, 16, 32),
     overwrite: bool = False,
 ) -> pathlib.Path:
     """Writes a SavedModel that takes raw ids and answers with raw ids and scores.
@@ -79,8 +84,10 @@ def export_saved_model(
     Its signatures are `recommend` (also `serving_default`), `recommend_filtered`, `rank`, `encode`
     and `similar_items`; `ServingSignatures` says what goes in and out. The vocabulary travels along
     as an asset, the candidate embeddings as a table computed here, and `signature.json` describes
-    it all. The directory appears complete or not at all. TensorFlow Serving expects its name to be
-    a version number.
+    it all. Warm-up requests, which a server replays before it serves the version, are answered
+    here first; `check_saved_model` replays and compares them, and `checksums.json` and `SHA256SUMS`
+    tell whether a file is damaged. The directory appears complete or not at all. TensorFlow Serving
+    expects its name to be a version number, such as `next_version` gives.
 
     Args:
         model: Any object with `encode(features)` → [B, D] (or [B, M, D], M interests, of which the
@@ -130,6 +137,10 @@ def export_saved_model(
             Defaults to "float32".
         chunk_size: How many candidates are scored at a time, see `CandidateTable`. Defaults to
             None.
+        metadata: What made the model, such as its configuration and metrics: JSON values, written
+            to `metadata.json`. Defaults to None: no such file.
+        warm_up_batch_sizes: Rows of the warm-up requests; none above the server's `max_batch_size`.
+            Empty for no warm-up. Defaults to (1, 4, 16, 32).
         overwrite: Whether an export at `path` may be replaced. Defaults to False.
 
     Returns:
@@ -138,7 +149,8 @@ def export_saved_model(
     Raises:
         FileExistsError: If `path` exists and may not be replaced.
         ValueError: If an argument is not what it should be, an id cannot be a line of a file, or
-            the model does not take the longest history or gives embeddings of the wrong shape.
+            the model does not take the longest history, gives embeddings of the wrong shape or
+            answers with a number that is not finite.
 
     Example:
 
@@ -158,7 +170,8 @@ def export_saved_model(
             )
     if "://" in os.fspath(path):
         raise ValueError(f"`path` should be a local directory. Received: `path`={path!r}")
-    lines = _vocabulary_lines(vocabulary)
+    lines = vocabulary_lines(vocabulary)
+    facts = None if metadata is None else _metadata_text(metadata)
 
     with (
         atomic_directory(path, overwrite=overwrite) as directory,
@@ -198,27 +211,38 @@ def export_saved_model(
             chunk_size=chunk_size,
         )
         functions = module.concrete_functions()
+        functions["serving_default"] = functions["recommend"]
         tf.saved_model.save(
             module,
             os.fspath(directory),
-            signatures={**functions, "serving_default": functions["recommend"]},
+            signatures=functions,
             options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
         )
         _drop_compilation_requirements(directory)
-        description = _describe(module, functions, k)
+        if facts is not None:
+            (directory / METADATA).write_text(facts)
+        model_name = pathlib.Path(path).absolute().parent.name
+        records = write_warm_up_file(
+            directory, model_name, module, functions, vocabulary.ids, k, warm_up_batch_sizes
+        )
+        description = {
+            **_describe(module, functions, k),
+            **({"metadata": {"file": METADATA}} if facts is not None else {}),
+            **({"warm_up": {"file": WARM_UP_FILE, "records": records}} if records else {}),
+            "checksums": {"file": CHECKSUMS},
+        }
         (directory / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+        replaceable = (description.get(kind, {}).get("file") for kind in ("trend", "availability"))
+        write_checksums(directory, filter(None, replaceable))
     return pathlib.Path(path)
 
 
-def _is_positive_integer(value: Any) -> bool:
-    try:
-        return not isinstance(value, bool) and operator.index(value) > 0
-    except TypeError:
-        return False
+def vocabulary_lines(vocabulary: "Vocabulary") -> bytes:
+    """The raw ids, one a line.
 
-
-def _vocabulary_lines(vocabulary: "Vocabulary") -> bytes:
-    """The raw ids, one a line."""
+    Raises:
+        ValueError: If an id is no line.
+    """
     ids = [str(item) for item in vocabulary.ids]
     for item in ids:
         # TensorFlow's reader of lines drops carriage returns.
@@ -228,6 +252,20 @@ def _vocabulary_lines(vocabulary: "Vocabulary") -> bytes:
                 f"to be exported as a file of lines. Received: the id {item!r}"
             )
     return ("\n".join(ids) + "\n").encode()
+
+
+def _metadata_text(metadata: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(metadata), indent=2, ensure_ascii=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`metadata` should hold JSON values. Received: {error}") from error
+
+
+def _is_positive_integer(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and operator.index(value) > 0
+    except TypeError:
+        return False
 
 
 def _drop_compilation_requirements(directory: pathlib.Path) -> None:
@@ -290,6 +328,7 @@ def _describe(module: ServingSignatures, functions: dict[str, Any], k: int) -> d
             },
         },
         "categories": module.categories,
+        "session_context": list(module.session_context),
         "dimensions": {
             "B": "requests in the batch",
             "N": "items of history, oldest first, padding last",

@@ -1,0 +1,88 @@
+"""What tells a whole export from a damaged one."""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+
+CHECKSUMS = "checksums.json"
+SHA256SUMS = "SHA256SUMS"
+
+
+def write_checksums(directory: str | os.PathLike[str], replaceable: Iterable[str] = ()) -> None:
+    """Writes sizes and SHA-256 of all files of an export; the last step of making one.
+
+    `checksums.json` has both; `SHA256SUMS` is for `sha256sum --check`, without Python.
+
+    Args:
+        directory: The export.
+        replaceable: Files that may be replaced while the export is served; those are of no
+            concern to a check.
+    """
+    directory = pathlib.Path(directory)
+    may_change = set(replaceable)
+    known: dict[str, dict[str, dict[str, int | str]]] = {"files": {}, "replaceable": {}}
+    for file in sorted(file for file in directory.rglob("*") if file.is_file()):
+        name = file.relative_to(directory).as_posix()
+        kind = "replaceable" if name in may_change else "files"
+        known[kind][name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
+    (directory / CHECKSUMS).write_text(json.dumps({"format": 1, **known}, indent=2) + "\n")
+    sums = {name: entry["sha256"] for name, entry in known["files"].items()}
+    sums[CHECKSUMS] = sha256(directory / CHECKSUMS)
+    (directory / SHA256SUMS).write_text("".join(f"{s}  {name}\n" for name, s in sums.items()))
+
+
+def damaged_files(directory: str | os.PathLike[str], *, hashes: bool = True) -> list[str]:
+    """What is wrong with the files of an export, one line each; empty if nothing is.
+
+    Args:
+        directory: The export.
+        hashes: Whether to read all files and compare their SHA-256; otherwise only sizes are
+            looked at, which takes no time. Defaults to True.
+
+    Raises:
+        FileNotFoundError: If there is no `checksums.json`.
+        ValueError: If that file is damaged.
+    """
+    directory = pathlib.Path(directory)
+    problems = []
+    for name, (size, digest) in _known(directory, "files").items():
+        file = directory / name
+        if not file.is_file():
+            problems.append(f"`{name}` is missing")
+        elif file.stat().st_size != size:
+            problems.append(f"`{name}` has {file.stat().st_size} bytes instead of {size}")
+        elif hashes and sha256(file) != digest:
+            problems.append(f"`{name}` has another SHA-256 than when it was written")
+    return problems
+
+
+def replaced_files(directory: str | os.PathLike[str]) -> list[str]:
+    """Those files that may be replaced and have been, or are gone.
+
+    Raises:
+        FileNotFoundError: If there is no `checksums.json`.
+        ValueError: If that file is damaged.
+    """
+    directory = pathlib.Path(directory)
+    return [
+        name
+        for name, (_, digest) in _known(directory, "replaceable").items()
+        if not (directory / name).is_file() or sha256(directory / name) != digest
+    ]
+
+
+def sha256(file: pathlib.Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _known(directory: pathlib.Path, kind: str) -> dict[str, tuple[int, str]]:
+    text = (directory / CHECKSUMS).read_text()
+    try:
+        entries = json.loads(text)[kind].items()
+        return {name: (int(entry["bytes"]), str(entry["sha256"])) for name, entry in entries}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"`{CHECKSUMS}` is damaged: {error!r}") from error
