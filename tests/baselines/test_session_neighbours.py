@@ -58,8 +58,8 @@ def neighbours(model, query, time, learned):
     recent = sorted(learned, key=lambda session: (session[1], session[0]), reverse=True)
     sample = [session for session in recent if set(session[2]) & set(query)][: model.sample_size]
     found = [(similarity(model, query, time, session), session) for session in sample]
-    # `sorted` is stable: of equal ones the more recent stay. Rounded: sums differ in their order.
-    found = sorted((pair for pair in found if pair[0] > 0), key=lambda pair: -round(pair[0], 12))
+    # `sorted` is stable: of equal ones the more recent stay.
+    found = sorted((pair for pair in found if pair[0] > 0), key=lambda pair: -np.float32(pair[0]))
     return found[: model.k]
 
 
@@ -72,8 +72,8 @@ def contributions(model, query, time, learned):
         step = len(query) - mine[star] + 1
         for item in theirs:
             weight = near
-            frequency = sum(item in items for _, _, items in learned)
-            idf = math.log(len(learned) / frequency)
+            taken = sum(items.count(item) for _, _, items in learned)
+            idf = max(math.log(len(learned) / taken), 0)
             if isinstance(model, VSKNN):
                 weight *= STEP[model.weighting_score](step) * (1 + model.idf_weighting * idf)
             if isinstance(model, STAN):

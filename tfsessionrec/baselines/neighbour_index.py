@@ -60,8 +60,6 @@ class NeighbourIndex:
 
     def _clear(self) -> None:
         self.num_alive = 0
-        self.frequency = np.zeros(self._size, np.int64)
-        """[size], how many sessions hold the item."""
         self.slots = np.empty(0, np.int64)
         """[numbers], which session of the log it is."""
         self._numbers = 0
@@ -105,9 +103,6 @@ class NeighbourIndex:
         dead = np.union1d(old[old >= 0], again)
         self._alive[dead] = False
         self.num_alive -= len(dead)
-        for number in dead:
-            held = slice(self._start[number], self._start[number + 1])
-            self.frequency[self._items[held]] -= 1
         every = np.union1d(slots, self.slots[again])
         if self._numbers - self.num_alive > max(self.num_alive + len(every), 1024):
             number_of = self._number_of
@@ -159,7 +154,6 @@ class NeighbourIndex:
             self._head,
             self._entry_session,
             self._entry_previous,
-            self.frequency,
         )
         self._number_of[slots] = np.arange(begin, end)
         self._numbers = end
@@ -194,7 +188,6 @@ def _append(
     head: Any,
     entry_session: Any,
     entry_previous: Any,
-    frequency: Any,
 ) -> int:
     for slot in slots:
         begin = log_start[slot]
@@ -206,7 +199,6 @@ def _append(
             items[used], places[used] = item, place
             entry_session[used], entry_previous[used] = number, head[item]
             head[item] = used
-            frequency[item] += 1
             used += 1
         number += 1
         start[number] = used

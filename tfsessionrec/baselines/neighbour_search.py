@@ -199,6 +199,7 @@ def _neighbours(
             value *= 2.0 / (own + other)
         if seconds > 0:
             value *= np.exp(-max(time - times[number], 0.0) / seconds)
+        value = np.float64(np.float32(value))  # equal ones are equal whatever their sums' order
         if value > 0:
             touched[kept], match[kept], similarity[kept] = number, match[at], value
             kept += 1

@@ -46,8 +46,10 @@ class SessionNeighbours(SessionBaseline):
     times `time(s, n)`. The subclasses say what `v`, `match`, `near`, `time` and `item_weight` are;
     each is 1 unless it is told. Of the sessions that share an item only `sample_size` are compared:
     the most recent ones by their last interaction, or random ones, always the same for one seed. Of
-    equally similar ones those stay that the sample prefers; of ends at the same moment the larger
-    user id, then session index, is the more recent.
+    equally similar ones (in float32) those stay that the sample prefers. Of sessions that end at
+    the same moment, that of the larger user id, then session index, is the more recent.
+
+    A running session that was learned by `update` is a neighbour of its own.
 
     Args:
         k: Number of neighbours.
@@ -164,10 +166,15 @@ class SessionNeighbours(SessionBaseline):
         if not events.is_empty():
             slots, _ = self._log.extend_by(events)
             self._index.learn(self._log, slots)
+            self._count(events["item_ids"].to_numpy())
+
+    def _count(self, items: NDArray[np.int32]) -> None:
+        self._interactions += np.bincount(items, minlength=len(self._interactions))
 
     def _start_index(self) -> None:
         seed = self.seed if self.sampling == "random" else None
         self._index = NeighbourIndex(len(self._fitted()), seed)
+        self._interactions = np.zeros(len(self._fitted()), np.int64)
         self._spare = []
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
@@ -177,6 +184,7 @@ class SessionNeighbours(SessionBaseline):
         self._log = SessionLog.restore(arrays)
         self._start_index()
         self._index.learn(self._log, np.arange(self._log.num_sessions))
+        self._count(arrays["items"])
 
     def _score(self, queries: RunningSessions) -> scipy.sparse.csr_array:
         items, offsets, times, place_weights, match_weights = self._weighted(queries)
@@ -253,9 +261,9 @@ class SessionNeighbours(SessionBaseline):
         return Workspace(sessions + sessions // 4, len(self._fitted()))
 
     def _idf(self) -> NDArray[np.float64]:
-        """[vocabulary_size], log(number of sessions / number of those that hold the item)."""
-        frequency = np.maximum(self._index.frequency, 1)
-        return np.log(max(self._index.num_alive, 1) / frequency)
+        """[vocabulary_size], max(log(number of sessions / interactions with the item), 0)."""
+        ratio = max(self._index.num_alive, 1) / np.maximum(self._interactions, 1)
+        return np.log(np.maximum(ratio, 1))
 
     @abc.abstractmethod
     def _place_weights(

@@ -25,8 +25,8 @@ class VSKNN(SessionNeighbours):
     `score(i) = (1 + idf_weighting idf(i))
     sum over n in N(s) that hold i: sim(s, n) score_weight(d(n))`
 
-    where `idf(i) = log(number of sessions / number of those that hold i)` and N(s) are the k
-    sessions of the largest similarity among the sample (see `SessionNeighbours`).
+    where `idf(i) = max(log(number of sessions / number of interactions with i), 0)` and N(s) are
+    the k sessions of the largest similarity among the sample (see `SessionNeighbours`).
 
     | name | weighting(p, L) | score_weight(d) |
     | --- | --- | --- |

@@ -17,8 +17,8 @@ class VSTAN(STAN):
     `score(i) = (1 + lambda_idf idf(i)) sum over n in N(s) that hold i:
     sim(s, n) exp(-|p(i, n) - p(i*, n)| / lambda_inh) exp((p(i*, s) - L) / lambda_ipw)`
 
-    where `idf(i) = log(number of sessions / number of those that hold i)`. A decay that is None is
-    1 throughout.
+    where `idf(i) = max(log(number of sessions / number of interactions with i), 0)`. A decay that
+    is None is 1 throughout.
 
     Args:
         k, sample_size, sampling, similarity, lambda_spw, lambda_snh, lambda_inh, remind, seed: As
