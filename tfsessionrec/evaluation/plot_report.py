@@ -256,18 +256,20 @@ def _slices(report: "Report", kind: str, axes: Any, leftmost: bool) -> None:
     places = np.arange(len(parts))
     for name, colour in _colours(report).items():
         values = [part["metrics"][name][metric] for part in parts.values()]
-        axes.plot(places, values, "o-", color=colour, linewidth=2, markersize=6.5, alpha=0.95)
-    labels = [f"{name}\n{part['queries']:,}" for name, part in parts.items()]
-    axes.set_xticks(places, labels)
-    for label in axes.get_xticklabels():
-        label.set_linespacing(1.5)
+        axes.plot(places, values, "o-", color=colour, linewidth=2, markersize=6.5, clip_on=False)
+    axes.set_xticks(places, [""] * len(parts))
+    below: dict[str, Any] = {
+        "xycoords": axes.get_xaxis_transform(),
+        "textcoords": "offset points",
+        "annotation_clip": False,
+    }
+    for place, (name, part) in zip(places, parts.items()):
+        axes.annotate(name, (place, 0), (0, -15), ha="center", **below)
+        axes.annotate(f"{part['queries']:,}", (place, 0), (0, -28), ha="center", **below)
     axes.set_xlim(-0.5, len(parts) - 0.5)
     axes.grid(visible=False, axis="x")
     axes.set_title(f"{_name(metric)} by {_SLICES[kind]}" if leftmost else f"by {_SLICES[kind]}")
     if leftmost:
-        axes.annotate(
-            "queries", (0, 0), (-6, -24), xycoords="axes fraction", textcoords="offset points",
-            ha="right", va="center", size=8.5, color=_SOFT,
-        )  # fmt: skip
+        axes.annotate("queries", (-0.5, 0), (-6, -28), ha="right", size=8.5, color=_SOFT, **below)
     else:
         axes.tick_params(labelleft=False)

@@ -127,7 +127,7 @@ def average_precision(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
     array([1.])
     """
     ranks, hits, sizes = _hits(ranks, k)
-    found = np.sort(np.where(hits, ranks, np.iinfo(np.int64).max), axis=1)
+    found = np.sort(np.where(hits, ranks.astype(np.int64), np.iinfo(np.int64).max), axis=1)
     precisions = np.arange(1, ranks.shape[1] + 1) / found
     gains = np.where(found <= k, precisions, 0.0).sum(axis=1)
     return gains / np.minimum(sizes, k)
