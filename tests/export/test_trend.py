@@ -157,3 +157,61 @@ def test_an_export_without_a_moment_begins_neutral(
     model.trend.set_events([], [], [])
     wanted = expected(model, ["item 3"], vocabulary)
     np.testing.assert_allclose(Served(path).rank(["item 3"], IDS), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_trend_and_a_relation(vocabulary: Vocabulary, tmp_path: pathlib.Path) -> None:
+    """What a session showed is ranked by the product, what is clicked now, and the relation."""
+    tf.keras.utils.set_random_seed(0)
+    model = sr.models.build(
+        "sessionrec-gru",
+        vocabulary_size=len(vocabulary),
+        embedding_dim=4,
+        ranking_loss="listwise",
+        trend={"half_lives": [50], "follow_half_lives": [80], "follow_items": 2, "refresh": 10},
+        relation={"numeric": ["price"], "hidden_dims": (8, 8), "dropout": 0.0},
+    )
+    model.build()
+    random = np.random.default_rng(4)
+    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    tell(model, seed=1)
+    path = export_saved_model(model, tmp_path / "1", vocabulary, trend_time=NOW)
+    rank = tf.saved_model.load(path).signatures["rank"]
+
+    shown = ["item 4", "item 0", "item 6", "item 1"]
+    seen = set()
+    for history, sessions in ((["item 3", "item 1", "item 6"], [0, 0, 1]), ([], [])):
+        times = [NOW - 60, NOW - 60, NOW - 30][: len(history)]
+        length = len(history)
+        found = rank(
+            item_ids=tf.constant([history], tf.string, [1, length]),
+            session_index=tf.constant([sessions], tf.int32, [1, length]),
+            labels=tf.ones([1, length]),
+            position=tf.zeros([1, length], tf.int32),
+            timestamps=tf.constant([times], tf.int64, [1, length]),
+            request_times=tf.constant([NOW], tf.int64),
+            candidate_ids=tf.constant([[*shown, ""]]),
+            candidate_price=tf.constant([[1.0, -2.0, 0.5, 3.0, 0.0]]),
+        )["scores"].numpy()[0]
+        past = [["item 3", "item 1"], ["item 6"]] if history else []
+        rows = [vocabulary.lookup(np.array(ids, object)).tolist() for ids in (*past, shown)]
+        items = np.array([[row + [0] * (4 - len(row)) for row in rows]])
+        last = np.zeros_like(items)
+        last[:, -1] = 1
+        features = {
+            "item_ids": items,
+            "match_ids": items,
+            "labels": (items > 0) * (1.0 - last),
+            "position": last * [1, 2, 3, 4],
+            "price": last * np.array([1.0, -2.0, 0.5, 3.0]),
+            "session_times": np.array([[NOW - 60, NOW - 30, NOW][-len(rows) :]]),
+            "request_times": np.full((1, len(rows)), NOW),
+        }
+        given = {name: tf.constant(value) for name, value in features.items()}
+        expected = model.score_shown(given).numpy()[0, -1]
+        np.testing.assert_allclose(found[:4], expected, atol=5e-2, rtol=1e-3)
+        without = model.score_shown(
+            given, terms=lambda ids: tf.zeros_like(ids, tf.float32)
+        ).numpy()[0, -1]
+        seen.add(bool(np.abs(expected - without).max() > 0.5))
+        assert np.isfinite(found).all()
+    assert seen == {True, False}  # without a history, the relation alone

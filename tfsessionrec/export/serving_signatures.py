@@ -227,10 +227,6 @@ class ServingSignatures(tf.Module):
 
         self.has_trend = getattr(model, "trend", None) is not None
         if self.has_trend:
-            if self.has_relation:
-                raise ValueError(
-                    "`model` should have a trend or a relation, to be exported. Received: both"
-                )
             if trend_file is None:
                 raise ValueError("`trend_file` should be given for a model with a trend")
             self._trend_file = tf.saved_model.Asset(os.fspath(trend_file))
@@ -519,6 +515,7 @@ class ServingSignatures(tf.Module):
         length = tf.shape(item_ids)[1]
         given["match_ids"] = numbers[:, :length]
         features = self._history(item_ids, session_index, given)
+        terms = self._terms_of_shown(features) if self.has_trend else {}
         features |= {name: tf.zeros_like(features["labels"]) for name in columns}
 
         shown = candidate_ids != tf.constant(self.padding_id, self.id_dtype)
@@ -540,7 +537,7 @@ class ServingSignatures(tf.Module):
             name: _append(values, slot, session.get(name, unknown[values.shape.rank]))
             for name, values in features.items()
         }
-        scores = tf.gather(self._model().score_shown(features), slot, axis=1, batch_dims=1)
+        scores = tf.gather(self._model().score_shown(features, **terms), slot, axis=1, batch_dims=1)
         scores = scores[:, : tf.shape(candidate_ids)[1]]
         return {"scores": tf.where(shown, scores, NO_SCORE), "known": rows >= 0}
 
@@ -849,6 +846,18 @@ class ServingSignatures(tf.Module):
             table, trend.gates(query), last - self._first_item_index, self.num_items
         )
         return terms, tf.size(table.item_rows) > 0
+
+    def _terms_of_shown(self, features: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+        """The argument `terms` of `score_shown`, right for the session after a history."""
+        query = tf.cast(self._model().encode(features), tf.float32)
+        terms, _ = self._trend_terms(query, features)
+        terms = tf.pad(terms, [[0, 0], [self._first_item_index, 0]])
+
+        def of_shown(items: tf.Tensor) -> tf.Tensor:
+            by_row = tf.reshape(items, [tf.shape(terms)[0], -1])
+            return tf.reshape(tf.gather(terms, by_row, batch_dims=1), tf.shape(items))
+
+        return {"terms": of_shown}
 
     def _history(
         self, item_ids: tf.Tensor, session_index: tf.Tensor, item_inputs: Mapping[str, tf.Tensor]

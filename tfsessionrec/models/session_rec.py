@@ -1,5 +1,6 @@
 """Next-session prediction as one multi-objective TFRS model."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -156,7 +157,11 @@ class SessionRec(tfrs.Model):
         """Whether a score is more than the product of two embeddings."""
         return self.trend is not None or self.relation is not None
 
-    def score_shown(self, features: Features | tf.Tensor) -> tf.Tensor:
+    def score_shown(
+        self,
+        features: Features | tf.Tensor,
+        terms: CandidateTerms | Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> tf.Tensor:
         """Scores what each session showed, given the sessions before it.
 
         `score[t, c] = <O_{t-1}, E_c> + trend + relation`; a session without any before it has the
@@ -164,13 +169,16 @@ class SessionRec(tfrs.Model):
 
         Args:
             features: The batch, with what `trend` and `relation` need.
+            terms: Gives what the trend adds, [B (S - 1), I], to items [B (S - 1), I] shown after
+                the first session. Defaults to None: `candidate_terms`.
 
         Returns:
             [B, S, I] float32 tensor.
         """
         features = session_features(features)
         queries = self(features, training=False)[:, :-1]
-        terms = self.candidate_terms(queries, features)
+        if terms is None:
+            terms = self.candidate_terms(queries, features)
         return self._score_shown(features, queries, self.backbone.items, terms, training=False)
 
     def _score_shown(
@@ -178,7 +186,7 @@ class SessionRec(tfrs.Model):
         features: dict[str, Any],
         queries: tf.Tensor,
         items: Any,
-        terms: CandidateTerms | None,
+        terms: CandidateTerms | Callable[[tf.Tensor], tf.Tensor] | None,
         training: bool,
     ) -> tf.Tensor:
         """`score_shown` with the queries [B, S - 1, D] of the sessions before."""
