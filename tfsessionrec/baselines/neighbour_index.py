@@ -118,16 +118,7 @@ class NeighbourIndex:
         return first + np.flatnonzero(self._alive[first : self._numbers])
 
     def _append(self, log: SessionLog, slots: NDArray[np.int64]) -> None:
-        if len(slots) > 1:
-            order = pl.DataFrame(
-                {
-                    "slot": slots,
-                    "time": log.times[slots],
-                    "user": pl.Series(log.users[slots].tolist()),
-                    "index": log.session_indices[slots],
-                }
-            ).sort("time", "user", "index")
-            slots = order["slot"].to_numpy()
+        slots = _in_order(log, slots)
         begin, end = self._numbers, self._numbers + len(slots)
         for field in ("slots", "_alive", "_priority", "_time"):
             setattr(self, field, grown(getattr(self, field), end))
@@ -164,6 +155,20 @@ class NeighbourIndex:
         names = zip(log.users[slots].tolist(), log.session_indices[slots].tolist())
         texts = (f"{self._seed} {user} {index}".encode() for user, index in names)
         return np.array([zlib.crc32(text) << 31 | zlib.adler32(text) >> 1 for text in texts])
+
+
+def _in_order(log: SessionLog, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Slots by the time of the last interaction, user and session index."""
+    columns = {
+        "time": log.times[slots],
+        "user": log.users[slots].tolist(),
+        "index": log.session_indices[slots],
+        "slot": slots,
+    }
+    if len(slots) > 64:
+        return pl.DataFrame(columns).sort("time", "user", "index")["slot"].to_numpy()
+    # A few at a time are sorted before a data frame has begun.
+    return np.array([row[-1] for row in sorted(zip(*columns.values()))], np.int64)
 
 
 @numba.njit(cache=True, nogil=True)
