@@ -4,8 +4,10 @@ from tfsessionrec.baselines.association_rules import AssociationRules
 from tfsessionrec.baselines.explanation import Explanation
 from tfsessionrec.baselines.item_knn import ItemKNN
 from tfsessionrec.baselines.popularity import Popularity
+from tfsessionrec.baselines.recent_popularity import RecentPopularity
 from tfsessionrec.baselines.sequential_rules import SequentialRules
 from tfsessionrec.baselines.session_baseline import SessionBaseline
+from tfsessionrec.baselines.session_popularity import SessionPopularity
 from tfsessionrec.baselines.sknn import SKNN
 from tfsessionrec.baselines.stan import STAN
 from tfsessionrec.baselines.vsknn import VSKNN
@@ -20,6 +22,8 @@ __all__ = [
     "Explanation",
     "ItemKNN",
     "Popularity",
+    "RecentPopularity",
     "SequentialRules",
     "SessionBaseline",
+    "SessionPopularity",
 ]

@@ -243,7 +243,7 @@ class SessionBaseline(abc.ABC):
         return RunningSessions(
             known[taken].astype(np.int32),
             np.concatenate([[0], np.cumsum(taken.sum(axis=1))]).astype(np.int64),
-            np.where(last < 0, np.nan, self._times(features, items, row, last)),
+            self._times(features, items, row, last, whole=positions is None),
         )
 
     def _times(
@@ -252,16 +252,23 @@ class SessionBaseline(abc.ABC):
         items: NDArray[Any],
         row: NDArray[np.int64],
         last: NDArray[np.int64],
+        whole: bool,
     ) -> NDArray[np.float64]:
+        """When each query is asked; NaN where nothing says so."""
         if "request_times" in features:
             asked = np.asarray(features["request_times"], np.float64)
-            return asked[row] if asked.ndim == 1 else asked[row, last]
+            if asked.ndim == 1:
+                return asked[row]
+            # A row without a history is asked at its first position.
+            return np.where((last < 0) & (not whole), np.nan, asked[row, np.maximum(last, 0)])
         if "item_times" in features:
             times = np.asarray(features["item_times"], np.float64)[row, last]
-            return np.where(items[row, last] > 0, times, -np.inf).max(axis=1, initial=-np.inf)
-        if "session_times" in features:
-            return np.asarray(features["session_times"], np.float64)[row, last]
-        return np.full(len(row), np.nan)
+            times = np.where(items[row, last] > 0, times, -np.inf).max(axis=1, initial=-np.inf)
+        elif "session_times" in features:
+            times = np.asarray(features["session_times"], np.float64)[row, last]
+        else:
+            times = np.full(len(row), np.nan)
+        return np.where(last < 0, np.nan, times)
 
     def _features(self, history: Sequence[Any], time: float | None) -> dict[str, Any]:
         """A batch of one row."""
