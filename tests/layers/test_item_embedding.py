@@ -46,7 +46,9 @@ def test_history_says_what_was_done_and_candidates_do_not():
     np.testing.assert_allclose(result, expected, atol=1e-6)
     np.testing.assert_allclose(layer.candidates(IDS), weights["item_table"][IDS])
     # no labels: everything is positive
-    np.testing.assert_allclose(layer(IDS), layer(IDS, labels=np.ones_like(LABELS)), atol=1e-6)
+    for training in (None, False):
+        positive = layer(IDS, labels=np.ones_like(LABELS), training=training)
+        np.testing.assert_allclose(layer(IDS, training=training), positive, atol=1e-6)
 
 
 def test_a_mean_still_tells_which_item_was_taken():

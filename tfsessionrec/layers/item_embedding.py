@@ -286,7 +286,8 @@ class ItemEmbedding(keras.layers.Layer):
         training: bool | None = None,
     ) -> tf.Tensor:
         embedded = self.candidates(item_ids, training)
-        if self.interaction_embedding:
+        # Without labels nothing is negative; training still wants a gradient, of zero, to both.
+        if self.interaction_embedding and (labels is not None or training is not False):
             labels = tf.ones_like(embedded[..., 0]) if labels is None else labels
             negative = 1 - tf.cast(labels, embedded.dtype)[..., tf.newaxis]
             scale, shift = (
