@@ -1,0 +1,355 @@
+"""How long a served request takes, beside the time of reading the candidate table once.
+
+    python benchmarks/serving_latency.py --section
+
+Everything runs in process through TensorFlow's C API, on 2 threads, batch 1; what is timed is
+`TF_SessionRun` alone. Medians of rounds in which all calls take turns.
+
+1. *Top k* of a `CandidateTable` of random embeddings with dimension 64. *Reading* is the time it
+   takes to read as many bytes as a request reads of the table (of "int8" one byte a number): the
+   largest of so many int32, by TensorFlow or by NumPy in 2 threads, whichever is faster in this
+   run. *Ratio* is that of the medians. *Recall* is the share of the exact answer of float32 that
+   is found.
+2. *An export* of `sessionrec-sasrec` with dimension 64 and 2 blocks, of as many items: how long it
+   takes to load in a fresh process, from files that the system has in memory; `encode` and
+   `recommend` for a history of 50 sessions of 20 items.
+
+Exits with 1 if a limit is passed: 2 times the reading for float32 and int8, a recall of 0.999 for
+int8, 2 ms for `encode`, 50/3 ms for `recommend`, 2 s for loading.
+"""
+
+import argparse
+import concurrent.futures
+import ctypes
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from section import command, write_section
+from train_throughput import cpu_seconds, say, table
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "serving"))
+
+DIM = 64
+THREADS = 2
+READ_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of each number, by a request
+SESSIONS, ITEMS = 50, 20
+# Times the time of reading; recall; milliseconds; seconds.
+RATIO, RECALL, ENCODE_MS, RECOMMEND_MS, LOAD_S = 2.0, 0.999, 2.0, 50 / 3, 2.0
+
+
+def prepared(model: Any, signature: str, inputs: Mapping[str, Any]) -> Callable[[], float]:
+    """A call whose tensors are made beforehand; it returns the seconds of `TF_SessionRun`."""
+    library = model._library
+    definition = model.meta_graph.signature_def[signature]
+    places = type(model._place(next(iter(definition.outputs.values())).name))
+    feeds = [model._place(definition.inputs[name].name) for name in inputs]
+    fetches = [model._place(output.name) for output in definition.outputs.values()]
+    tensors = [model._tensor(value) for value in inputs.values()]
+    given = (places * len(feeds))(*feeds), (ctypes.c_void_p * len(feeds))(*tensors), len(feeds)
+    wanted, count = (places * len(fetches))(*fetches), len(fetches)
+
+    def call() -> float:
+        status, answers = library.TF_NewStatus(), (ctypes.c_void_p * count)()
+        begin = time.perf_counter()
+        library.TF_SessionRun(
+            model._session, None, *given, wanted, answers, count, None, 0, None, status
+        )
+        seconds = time.perf_counter() - begin
+        model._check(status)
+        library.TF_DeleteStatus(status)
+        for answer in answers:
+            library.TF_DeleteTensor(answer)
+        return seconds
+
+    return call
+
+
+def take_turns(calls: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each call in each round, after two rounds that do not count."""
+    measured = [{name: call() for name, call in calls.items()} for _ in range(rounds + 2)][2:]
+    return {name: [one[name] for one in measured] for name in calls}
+
+
+def random_embeddings(items: int) -> Any:
+    import numpy as np
+
+    return np.random.default_rng(0).standard_normal((items, DIM), np.float32)
+
+
+def make_tables(folder: pathlib.Path, arguments: argparse.Namespace) -> None:
+    """Saves a table of each kind, and one signature for the top k of each and its reading."""
+    import tensorflow as tf
+
+    from tfsessionrec.export.candidate_table import CandidateTable
+
+    embeddings = random_embeddings(arguments.items)
+    module = tf.Module()
+    module.tables = {kind: CandidateTable(embeddings, dtype=kind) for kind in arguments.kinds}
+    module.memory = tf.Variable(embeddings.view("int32"), trainable=False)
+
+    def top_k_of(kind: str) -> Any:
+        def top_k(queries: Any, k: Any) -> dict[str, Any]:
+            scores, rows = module.tables[kind].top_k(queries, k[0])
+            return {"scores": scores, "rows": rows}
+
+        specs = tf.TensorSpec([None, DIM], name="queries"), tf.TensorSpec([1], tf.int32, "k")
+        return tf.function(top_k).get_concrete_function(*specs)
+
+    def reading_of(kind: str) -> Any:
+        rows = arguments.items * READ_BYTES[kind] // 4
+
+        def read() -> dict[str, Any]:
+            return {"largest": tf.reduce_max(module.memory[:rows])}
+
+        return tf.function(read).get_concrete_function()
+
+    signatures = {kind: top_k_of(kind) for kind in arguments.kinds}
+    signatures |= {f"read_{kind}": reading_of(kind) for kind in arguments.kinds}
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+
+
+def measure_tables(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds of the top k and of reading, and recall."""
+    import c_api
+    import numpy as np
+
+    model = c_api.SavedModel(folder, THREADS, THREADS)
+    rng = np.random.default_rng(1)
+    queries = rng.standard_normal((arguments.queries, 1, DIM), np.float32)
+    k = np.array([arguments.k], np.int32)
+    memory = random_embeddings(arguments.items).view(np.int32)
+    pool = concurrent.futures.ThreadPoolExecutor(THREADS)
+
+    def numpy_read(kind: str) -> Callable[[], float]:
+        parts = np.array_split(memory[: arguments.items * READ_BYTES[kind] // 4], THREADS)
+
+        def call() -> float:
+            begin = time.perf_counter()
+            list(pool.map(np.max, parts))
+            return time.perf_counter() - begin
+
+        return call
+
+    calls = {}
+    for kind in arguments.kinds:
+        calls[kind] = prepared(model, kind, {"queries": queries[0], "k": k})
+        calls[f"read_{kind}"] = prepared(model, f"read_{kind}", {})
+        calls[f"numpy_{kind}"] = numpy_read(kind)
+    seconds = take_turns(calls, arguments.rounds)
+    answer: dict[str, Any] = {"seconds": seconds}
+    # Asked through the same session: what is fast is also what is right.
+    asked = [{"queries": query, "k": k} for query in queries]
+    exact = [set(model.run("float32", one)["rows"][0].tolist()) for one in asked]
+    for kind in arguments.kinds:
+        found = [set(model.run(kind, one)["rows"][0].tolist()) for one in asked]
+        both = sum(len(ours & best) for ours, best in zip(found, exact, strict=True))
+        reading = min(statistics.median(seconds[f"{how}_{kind}"]) for how in ("read", "numpy"))
+        took = statistics.median(seconds[kind])
+        answer[kind] = {
+            "ms": 1e3 * took,
+            "reading_ms": 1e3 * reading,
+            "ratio": took / reading,
+            "recall": both / sum(map(len, exact)),
+        }
+    return answer
+
+
+def make_export(folder: pathlib.Path, arguments: argparse.Namespace) -> None:
+    """Exports an untrained model: how good it is has no say here."""
+    import tfsessionrec as sr
+
+    vocabulary = sr.data.Vocabulary([f"item-{number}" for number in range(arguments.items)])
+    model = sr.models.build(
+        "sessionrec-sasrec", vocabulary_size=len(vocabulary), embedding_dim=DIM, num_layers=2
+    )
+    sr.export.export_saved_model(
+        model,
+        folder,
+        vocabulary,
+        k=arguments.k,
+        max_sessions=SESSIONS,
+        max_items=ITEMS,
+        candidate_dtype=arguments.candidate_dtype,
+        warm_up_batch_sizes=(1,),
+    )
+
+
+def measure_load(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds until the export can be asked."""
+    import c_api
+    from tensorflow.core.protobuf import config_pb2  # noqa: F401, not part of loading
+
+    c_api._load()
+    begin = time.perf_counter()
+    c_api.SavedModel(folder, THREADS, THREADS)
+    return {"seconds": time.perf_counter() - begin}
+
+
+def measure_export(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds of `encode` and `recommend`."""
+    import c_api
+    import numpy as np
+
+    model = c_api.SavedModel(folder, THREADS, THREADS)
+    numbers = np.random.default_rng(1).integers(0, arguments.items, SESSIONS * ITEMS)
+    history = {
+        "item_ids": np.array([[f"item-{number}" for number in numbers]], object),
+        "session_index": np.repeat(np.arange(SESSIONS, dtype=np.int32), ITEMS)[np.newaxis],
+    }
+    calls = {
+        "encode": prepared(model, "encode", history),
+        "recommend": prepared(model, "recommend", {**history, "k": np.int32([arguments.k])}),
+    }
+    seconds = take_turns(calls, arguments.rounds)
+    medians = {name: 1e3 * statistics.median(values) for name, values in seconds.items()}
+    return {"seconds": seconds, **medians}
+
+
+WORKERS: dict[str, Callable[[pathlib.Path, argparse.Namespace], Any]] = {
+    "make_tables": make_tables,
+    "measure_tables": measure_tables,
+    "make_export": make_export,
+    "measure_load": measure_load,
+    "measure_export": measure_export,
+}
+
+
+def work(worker: str, folder: pathlib.Path, arguments: argparse.Namespace) -> Any:
+    """Runs a worker in a process of its own."""
+    words = [sys.executable, str(pathlib.Path(__file__).resolve()), "--worker", worker]
+    words += ["--folder", str(folder), "--kinds", *arguments.kinds]
+    for name in ("items", "k", "rounds", "queries", "candidate_dtype"):
+        words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+    answer = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def limits(tables: Mapping[str, Any], export: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What was asked for, what was seen, and whether that is enough."""
+    found = []
+
+    def limit(what: str, seen: float, asked: float, unit: str, at_least: bool = False) -> None:
+        met = seen >= asked if at_least else seen <= asked
+        found.append({"what": what, "seen": seen, "asked": asked, "unit": unit, "met": met})
+
+    for kind in ("float32", "int8"):
+        if kind in tables:
+            limit(f"top k of {kind}, times reading", tables[kind]["ratio"], RATIO, "×")
+    if "int8" in tables:
+        limit("recall of int8", tables["int8"]["recall"], RECALL, "", at_least=True)
+    limit("encode", export["encode"], ENCODE_MS, "ms")
+    limit("recommend", export["recommend"], RECOMMEND_MS, "ms")
+    limit("loading", export["load"], LOAD_S, "s")
+    return found
+
+
+def report_text(
+    tables: Mapping[str, Any],
+    checked: Sequence[Mapping[str, Any]],
+    others: float,
+    arguments: argparse.Namespace,
+) -> list[str]:
+    """Paragraphs of Markdown."""
+    rows = [
+        [
+            kind,
+            f"{tables[kind]['ms']:.2f}",
+            f"{tables[kind]['reading_ms']:.2f}",
+            f"{tables[kind]['ratio']:.2f}×",
+            f"{tables[kind]['recall']:.4f}",
+        ]
+        for kind in arguments.kinds
+    ]
+    places = {"ms": 2, "s": 2, "×": 2, "": 4}
+    asked = [
+        [
+            one["what"],
+            f"{one['seen']:.{places[one['unit']]}f} {one['unit']}".strip(),
+            f"{one['asked']:.{places[one['unit']]}f} {one['unit']}".strip(),
+            "yes" if one["met"] else "**no**",
+        ]
+        for one in checked
+    ]
+    return [
+        f"{arguments.items:,} items, dimension {DIM}, top {arguments.k}, batch 1, {THREADS} "
+        f"threads in process, through TensorFlow's C API; medians of {arguments.rounds} rounds in "
+        "which all calls take turns. Meanwhile other processes took "
+        f"{100 * others:.0f} % of the cores.",
+        table(["table", "top k, ms", "reading it once, ms", "ratio", "recall"], rows),
+        f"The export of `sessionrec-sasrec` holds a {arguments.candidate_dtype} table; "
+        f"{SESSIONS} sessions of {ITEMS} items are asked for.",
+        table(["what", "seen", "limit", "met"], asked),
+    ]
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--items", type=int, default=10**6)
+    parser.add_argument("--k", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--loads", type=int, default=3, help="fresh processes that load the export")
+    parser.add_argument("--queries", type=int, default=100, help="of which recall is taken")
+    parser.add_argument("--kinds", nargs="+", choices=READ_BYTES, default=list(READ_BYTES))
+    parser.add_argument("--candidate-dtype", choices=READ_BYTES, default="float32")
+    parser.add_argument("--json", type=pathlib.Path, help="write the whole report here")
+    parser.add_argument("--section", action="store_true", help="write the section of RESULTS.md")
+    parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if "float32" not in arguments.kinds:
+        parser.error("`--kinds` should have float32, the exact answer")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures and prints."""
+    arguments = parse_arguments(argv)
+    if arguments.worker:
+        print(json.dumps(WORKERS[arguments.worker](arguments.folder, arguments)))
+        return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, export_folder = pathlib.Path(scratch) / "tables", pathlib.Path(scratch) / "1"
+        say("making the tables and the export ...")
+        work("make_tables", folder, arguments)
+        work("make_export", export_folder, arguments)
+        say("measuring ...")
+        begin, (machine, own) = time.perf_counter(), cpu_seconds()
+        tables = work("measure_tables", folder, arguments)
+        export = work("measure_export", export_folder, arguments)
+        loads = [work("measure_load", export_folder, arguments) for _ in range(arguments.loads)]
+        (machine_after, own_after), elapsed = cpu_seconds(), time.perf_counter() - begin
+    export["load"] = statistics.median(one["seconds"] for one in loads)
+    others = max(0.0, machine_after - machine - own_after + own) / (elapsed * THREADS)
+    checked = limits(tables, export)
+    text = report_text(tables, checked, others, arguments)
+    print("\n\n".join(text))
+    if arguments.json:
+        report = {
+            "command": command("serving_latency", argv),
+            "route": "TensorFlow C API, in process",
+            "items": arguments.items,
+            "others": others,
+            "tables": tables,
+            "export": export,
+            "limits": checked,
+        }
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    if arguments.section:
+        write_section(
+            "serving_latency", "Latency of serving", command("serving_latency", argv), *text
+        )
+    return int(not all(one["met"] for one in checked))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
