@@ -7,6 +7,7 @@ from tfsessionrec.evaluation.evaluate import evaluate
 from tfsessionrec.evaluation.evaluate_ranking import evaluate_ranking
 from tfsessionrec.evaluation.ranks import MISS, Slices, rank_targets
 from tfsessionrec.evaluation.report import Report
+from tfsessionrec.evaluation.streaming import evaluate_streaming
 
 __all__ = [
     "MISS",
@@ -17,5 +18,6 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_ranking",
+    "evaluate_streaming",
     "rank_targets",
 ]

@@ -16,6 +16,8 @@ from tfsessionrec.evaluation.ranks import (
     score_block,
 )
 
+_GROUP = 16  # Neighbours of which only the best is looked at first.
+
 
 def top_lists(
     query_embeddings: NDArray[np.float32],
@@ -143,11 +145,30 @@ def _merge(
     )
     lowest = scores.dtype.min
     scores = tf.where(tf.math.is_nan(scores), lowest, tf.maximum(scores, lowest))
-    outside = tf.fill([tf.shape(gone)[0]], -float("inf"))
-    scores = tf.tensor_scatter_nd_update(scores, gone, outside)[:, :real]
+    nothing = scores.dtype.as_numpy_dtype(-np.inf)
+    scores = tf.tensor_scatter_nd_update(scores, gone, tf.fill([tf.shape(gone)[0]], nothing))
+    scores = tf.where(tf.range(columns) < real, scores, nothing)
+    values, indices = _top(scores, tf.minimum(k, columns), nothing)
+    joined = tf.concat([best, values], axis=1)
+    every = tf.concat([numbers, tf.cast(indices + start, tf.int64)], axis=1)
     # Of equals `top_k` puts the lower index first, and lower numbers stand before.
-    top = tf.math.top_k(scores, tf.minimum(k, real))
-    joined = tf.concat([best, top.values], axis=1)
-    every = tf.concat([numbers, tf.cast(top.indices + start, tf.int64)], axis=1)
     chosen = tf.math.top_k(joined, tf.minimum(k, tf.shape(joined)[1]))
     return chosen.values, tf.gather(every, chosen.indices, batch_dims=1)
+
+
+def _top(scores: tf.Tensor, k: tf.Tensor, nothing: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """`top_k` of long rows: the k best stand in the k groups of neighbours with the best maxima.
+
+    If a group is not among them, k others have an element before each of its own: a greater one, or
+    an equal one in front of it.
+    """
+    rows = tf.shape(scores)[0]
+    groups = -(-tf.shape(scores)[1] // _GROUP)
+    padding = [[0, 0], [0, groups * _GROUP - tf.shape(scores)[1]]]
+    grouped = tf.reshape(tf.pad(scores, padding, constant_values=nothing), [rows, groups, _GROUP])
+    kept = tf.math.top_k(tf.reduce_max(grouped, axis=2), tf.minimum(k, groups)).indices
+    kept = tf.sort(kept, axis=1)
+    near = tf.reshape(tf.gather(grouped, kept, batch_dims=1), [rows, -1])
+    top = tf.math.top_k(near, k)
+    group = tf.gather(kept, top.indices // _GROUP, batch_dims=1)
+    return top.values, group * _GROUP + top.indices % _GROUP
