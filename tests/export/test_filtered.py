@@ -279,6 +279,39 @@ def test_no_rows_and_nobody_who_asks(shop: Any, toy: Any) -> None:
     assert shop.ask("similar_items", item_ids=given["item_ids"][:0, 0], k=[])["known"].shape == (0,)
 
 
+def test_rules_over_candidates_of_int8_in_chunks(tmp_path: pathlib.Path, toy: Any) -> None:
+    ids = [f"item {n}" for n in range(NUM_ITEMS)]
+    vocabulary = Vocabulary(ids, range(NUM_ITEMS, 0, -1))
+    model = toy.Model(vocabulary)
+    options = {"item_times": [NOW - 10 * n for n in range(NUM_ITEMS)]}
+    history = {"item_ids": [ids[:3], ["", "", ""]], "session_index": [[0, 0, 1], [-1, -1, -1]]}
+    rules = {
+        "exclude_ids": [ids[5:8], ids[:3]],
+        "allow_ids": [["", ""], ["", ""]],
+        "exclude_seen": [True, False],
+        "diversity": [0.3, 0.0],
+        "freshness": [2.0, 1.0],
+        "request_times": [NOW, NOW],
+        "k": [7, 30],
+    }
+    answers = []
+    for dtype, size in (("float32", None), ("int8", 16)):
+        path = export_saved_model(
+            model,
+            tmp_path / dtype,
+            vocabulary,
+            candidate_dtype=dtype,
+            chunk_size=size,
+            freshness_half_life=100.0,
+            **options,
+        )
+        answers.append(asker(path)("recommend_filtered", **history, **rules))
+        assert json.loads((path / "signature.json").read_text())["candidate_dtype"] == dtype
+    for row in range(2):
+        assert answers[1]["item_ids"][row].tolist() == answers[0]["item_ids"][row].tolist()
+    np.testing.assert_allclose(answers[1]["scores"], answers[0]["scores"], rtol=1e-4, atol=1e-4)
+
+
 def test_masks_remove_whatever_the_score(tmp_path: pathlib.Path, toy: Any) -> None:
     """Whoever subtracts a constant is beaten by a larger score."""
     vocabulary = Vocabulary([f"item {n}" for n in range(5)], [5, 4, 3, 2, 1])
@@ -397,41 +430,6 @@ def test_availability_takes_several_ids(tmp_path: pathlib.Path) -> None:
         write_availability_file(tmp_path / "availability.pb", "tea")
 
 
-# Similar items.
-
-
-@pytest.mark.parametrize("similarity", ["cosine", "dot"])
-def test_similar_items(
-    tmp_path: pathlib.Path, toy: Any, vocabulary: Vocabulary, unknown: Any, similarity: str
-) -> None:
-    model = toy.Model(vocabulary)
-    model.table[4].assign(tf.zeros([6]))  # like nothing
-    path = export_saved_model(model, tmp_path / "1", vocabulary, similarity=similarity)
-    ids = vocabulary.ids.tolist()
-    padding = "" if vocabulary.dtype == "string" else -1
-    asked = [*ids, unknown, padding]
-    ks = [9, 3, 1, 0, -2, 8, 100, 2, 5, 4, 4]
-    answer = asker(path)("similar_items", item_ids=asked, k=ks)
-    assert answer["known"].tolist() == [True] * 9 + [False] * 2
-    assert answer["item_ids"].shape == (11, 9)
-    table = model.table.numpy()[2:].astype(np.float64)
-    lengths = np.linalg.norm(table, axis=1)
-    if similarity == "cosine":
-        table /= np.where(lengths > 0, lengths, 1)[:, np.newaxis]
-    for row in range(11):
-        count = min(max(ks[row], 0), 8) if row < 9 else 0
-        got, scores = answer["item_ids"][row].tolist(), answer["scores"][row]
-        assert got[count:] == [padding] * (9 - count)
-        assert (scores[count:] == toy.LOWEST).all()
-        if row < 9:
-            values = table @ table[row]
-            order = [c for c in np.argsort(-values, kind="stable") if c != row][:count]
-            assert got[:count] == [ids[c] for c in order]
-            np.testing.assert_allclose(scores[:count], values[order], rtol=1e-5, atol=1e-6)
-    description = json.loads((path / "signature.json").read_text())
-    assert description["similarity"] == similarity
-
-
 # What it says of itself.
 
 
@@ -481,33 +479,6 @@ def test_recommend_has_no_branch_for_rules_it_does_not_have(export: pathlib.Path
         "ScatterNd"  # sessions
     }
     assert "BitwiseAnd" not in kinds
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"item_tags": [1, 2]}, r"`item_tags` should be a map .* the 9 items .* Received: 2 val"),
-        ({"item_tags": [1.5] + [0] * 8}, "`item_tags` should hold 64-bit integers. .*1.5"),
-        ({"item_times": [2**63] + [0] * 8}, "`item_times` should hold 64-bit integers"),
-        ({"item_tags": [True] + [0] * 8}, "`item_tags` should hold 64-bit integers"),
-        ({"item_categories": ["a"]}, "`item_categories` should be a map"),
-        ({"similarity": "euclid"}, r"`similarity` should be one of .*`similarity`='euclid'"),
-        ({"freshness_half_life": 0}, "`freshness_half_life` should be a positive number"),
-        ({"freshness_half_life": math.nan}, "`freshness_half_life` should be a positive number"),
-        ({"candidate_dtype": "int3"}, "`dtype` should be one of"),
-        ({"unavailable": "tea"}, "`unavailable` should be several ids"),
-    ],
-)
-def test_bad_arguments(
-    tmp_path: pathlib.Path,
-    toy: Any,
-    vocabulary: Vocabulary,
-    options: dict[str, Any],
-    message: str,
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        export_saved_model(toy.Model(vocabulary), tmp_path / "1", vocabulary, **options)
-    assert not list(tmp_path.iterdir())
 
 
 # With a trend.
@@ -563,3 +534,68 @@ def test_rules_and_a_trend(tmp_path: pathlib.Path) -> None:
     (path / "assets" / "trend.pb").unlink()
     answer = ask("recommend_filtered", **history, **rules, k=[9, 9])
     assert answer["item_ids"][1].tolist() == ids  # by popularity
+
+
+# Similar items.
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_similar_items(
+    tmp_path: pathlib.Path, toy: Any, vocabulary: Vocabulary, unknown: Any, similarity: str
+) -> None:
+    model = toy.Model(vocabulary)
+    model.table[4].assign(tf.zeros([6]))  # like nothing
+    path = export_saved_model(model, tmp_path / "1", vocabulary, similarity=similarity)
+    ids = vocabulary.ids.tolist()
+    padding = "" if vocabulary.dtype == "string" else -1
+    asked = [*ids, unknown, padding]
+    ks = [9, 3, 1, 0, -2, 8, 100, 2, 5, 4, 4]
+    answer = asker(path)("similar_items", item_ids=asked, k=ks)
+    assert answer["known"].tolist() == [True] * 9 + [False] * 2
+    assert answer["item_ids"].shape == (11, 9)
+    table = model.table.numpy()[2:].astype(np.float64)
+    lengths = np.linalg.norm(table, axis=1)
+    if similarity == "cosine":
+        table /= np.where(lengths > 0, lengths, 1)[:, np.newaxis]
+    for row in range(11):
+        count = min(max(ks[row], 0), 8) if row < 9 else 0
+        got, scores = answer["item_ids"][row].tolist(), answer["scores"][row]
+        assert got[count:] == [padding] * (9 - count)
+        assert (scores[count:] == toy.LOWEST).all()
+        if row < 9:
+            values = table @ table[row]
+            order = [c for c in np.argsort(-values, kind="stable") if c != row][:count]
+            assert got[:count] == [ids[c] for c in order]
+            np.testing.assert_allclose(scores[:count], values[order], rtol=1e-5, atol=1e-6)
+    description = json.loads((path / "signature.json").read_text())
+    assert description["similarity"] == similarity
+
+
+# What it refuses.
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"item_tags": [1, 2]}, r"`item_tags` should be a map .* the 9 items .* Received: 2 val"),
+        ({"item_tags": [1.5] + [0] * 8}, "`item_tags` should hold 64-bit integers. .*1.5"),
+        ({"item_times": [2**63] + [0] * 8}, "`item_times` should hold 64-bit integers"),
+        ({"item_tags": [True] + [0] * 8}, "`item_tags` should hold 64-bit integers"),
+        ({"item_categories": ["a"]}, "`item_categories` should be a map"),
+        ({"similarity": "euclid"}, r"`similarity` should be one of .*`similarity`='euclid'"),
+        ({"freshness_half_life": 0}, "`freshness_half_life` should be a positive number"),
+        ({"freshness_half_life": math.nan}, "`freshness_half_life` should be a positive number"),
+        ({"candidate_dtype": "int3"}, "`dtype` should be one of"),
+        ({"unavailable": "tea"}, "`unavailable` should be several ids"),
+    ],
+)
+def test_bad_arguments(
+    tmp_path: pathlib.Path,
+    toy: Any,
+    vocabulary: Vocabulary,
+    options: dict[str, Any],
+    message: str,
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        export_saved_model(toy.Model(vocabulary), tmp_path / "1", vocabulary, **options)
+    assert not list(tmp_path.iterdir())

@@ -364,30 +364,38 @@ class ServingSignatures(tf.Module):
         excluded = tf.where(
             exclude_ids == self._padding, -1, tf.cast(self._row_of_id.lookup(exclude_ids), tf.int32)
         )
-        ruled = tf.reduce_any(excluded >= 0) | tf.reduce_any(is_listed)
-        ruled |= tf.reduce_any(exclude_seen)
-        if "tag_mask" in given:
-            ruled |= tf.reduce_any(given["tag_mask"] != 0)
-        if "freshness" in given:
-            ruled |= tf.reduce_any(given["freshness"] != 0)
+        some_listed = tf.reduce_any(is_listed)
+        ruled = tf.reduce_any(excluded >= 0) | some_listed | tf.reduce_any(exclude_seen)
+        # Rules that no row has cost nothing.
+        tagged = tf.reduce_any(given.get("tag_mask", tf.zeros([0])) != 0)
+        fresh = tf.reduce_any(given.get("freshness", tf.zeros([0])) != 0)
+        ruled |= tagged | fresh
 
         def allowed() -> tf.Tensor:
             seen = exclude_seen[:, tf.newaxis] & (session_index >= 0)
             seen = tf.where(seen, tf.cast(self._row_of_id.lookup(item_ids), tf.int32), -1)
             mask = rules.exclude(tf.concat([excluded, seen], axis=1), self.num_items)
-            rows = self._row_of_id.lookup(allow_ids)
-            mask &= rules.allow_only(tf.where(is_listed, rows, -1), is_listed, self.num_items)
-            if "tag_mask" in given:
-                mask &= rules.has_tags(self._item_tags, given["tag_mask"])
-            return mask
 
-        def bonus() -> tf.Tensor | float:
+            def only_listed() -> tf.Tensor:
+                rows = tf.where(is_listed, self._row_of_id.lookup(allow_ids), -1)
+                return mask & rules.allow_only(rows, is_listed, self.num_items)
+
+            mask = tf.cond(some_listed, only_listed, lambda: mask)
+            if "tag_mask" not in given:
+                return mask
+            tags = self._item_tags, given["tag_mask"]
+            return tf.cond(tagged, lambda: mask & rules.has_tags(*tags), lambda: mask)
+
+        def with_bonus(terms: tf.Tensor) -> tf.Tensor:
             if "freshness" not in given:
-                return 0.0
-            times = given["request_times"], given["freshness"]
-            return rules.freshness_bonus(self._item_times, *times, self.freshness_half_life)
+                return terms
+            times = self._item_times, given["request_times"], given["freshness"]
+            half_life = self.freshness_half_life
+            return tf.cond(
+                fresh, lambda: terms + rules.freshness_bonus(*times, half_life), lambda: terms
+            )
 
-        best = self._best(query, known, terms, self._unavailable(), ruled, allowed, bonus)
+        best = self._best(query, known, terms, self._unavailable(), ruled, allowed, with_bonus)
         asked = tf.clip_by_value(k, 0, self.num_items)
         short = tf.clip_by_value(asked, 0, LONGEST_SHORT_LIST) * SHORT_LIST
         short = tf.maximum(asked, tf.minimum(short, LONGEST_SHORT_LIST))
@@ -735,7 +743,7 @@ class ServingSignatures(tf.Module):
         unavailable: tf.Tensor | None,
         ruled: tf.Tensor | None = None,
         allowed: Callable[[], tf.Tensor] | None = None,
-        bonus: Callable[[], tf.Tensor | float] | None = None,
+        with_bonus: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """What gives the best of all items, so many as it is told: scores and rows [B, depth].
 
@@ -748,7 +756,7 @@ class ServingSignatures(tf.Module):
             unavailable: int32 [n], rows of items that are not to be had, or None.
             ruled: Whether a row of the batch has a rule at all; if not, rules cost nothing.
             allowed: Gives what may be recommended, bool [B, C].
-            bonus: Gives what is added to all scores, [B, C].
+            with_bonus: Adds to what all scores get, [B, C].
         """
         interests = self.num_interests
 
@@ -762,7 +770,7 @@ class ServingSignatures(tf.Module):
             # Where nothing is known the query is zeros.
             added = 0.0 if terms is None else terms
             added = tf.where(known[:, tf.newaxis], added, self._popularity)
-            added += 0.0 if bonus is None else bonus()
+            added = added if with_bonus is None else with_bonus(added)
             may = tf.fill(tf.shape(added), True) if allowed is None else allowed()
             if unavailable is not None:
                 may &= rules.exclude(unavailable[tf.newaxis], self.num_items)

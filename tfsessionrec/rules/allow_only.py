@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tfsessionrec.rules.exclude import listed
+from tfsessionrec.rules.exclude import mark
 
 
 def allow_only(rows: tf.Tensor, is_listed: tf.Tensor, num_items: int) -> tf.Tensor:
@@ -30,4 +30,4 @@ def allow_only(rows: tf.Tensor, is_listed: tf.Tensor, num_items: int) -> tf.Tens
            [False, False, False]])
     """
     no_list = tf.logical_not(tf.reduce_any(is_listed, axis=1, keepdims=True))
-    return listed(rows, num_items) | no_list
+    return mark(rows, num_items, True) | no_list

@@ -22,12 +22,15 @@ def exclude(rows: tf.Tensor, num_items: int) -> tf.Tensor:
     array([[False,  True, False],
            [ True, False,  True]])
     """
-    return tf.logical_not(listed(rows, num_items))
+    return mark(rows, num_items, False)
 
 
-def listed(rows: tf.Tensor, num_items: int) -> tf.Tensor:
-    """Whether each candidate is among those listed: [B, C] bool, see `exclude`."""
+def mark(rows: tf.Tensor, num_items: int, value: bool) -> tf.Tensor:
+    """[B, C] bool tensor, `value` for the candidates listed, see `exclude`, and else its opposite.
+
+    One byte a candidate is all that is written, so that it costs little beside the scores.
+    """
     real = tf.where(rows >= 0)
     cells = tf.stack([real[:, 0], tf.cast(tf.gather_nd(rows, real), tf.int64)], axis=1)
-    shape = [tf.shape(rows, tf.int64)[0], num_items]
-    return tf.scatter_nd(cells, tf.ones_like(cells[:, 0], tf.int32), shape) > 0
+    others = tf.fill([tf.shape(rows)[0], num_items], not value)
+    return tf.tensor_scatter_nd_update(others, cells, tf.fill([tf.shape(cells)[0]], value))
