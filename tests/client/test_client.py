@@ -192,6 +192,34 @@ def test_nobody_answers_in_time(protocol: str) -> None:
             assert time.monotonic() - begin < 2
 
 
+def test_an_answer_that_never_ends() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        stop = threading.Event()
+
+        def drip() -> None:
+            one, _ = listener.accept()
+            with one, contextlib.suppress(OSError):
+                one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                while not stop.wait(0.05):
+                    one.sendall(b" ")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        begin = time.monotonic()
+        try:
+            with (
+                client_of(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.3) as client,
+                pytest.raises(ServingError, match=r"^DEADLINE_EXCEEDED"),
+            ):
+                client.recommend([["x"]])
+        finally:
+            stop.set()
+            thread.join()
+        assert time.monotonic() - begin < 3
+
+
 def test_the_time_of_retries_counts() -> None:
     busy = (503, {"error": "busy"})
     with scripted(*[busy] * 50) as (url, asked), client_of(url, backoff=0.05) as client:

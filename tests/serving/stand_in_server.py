@@ -625,8 +625,7 @@ def main() -> None:
         return config
 
     models = Models(arguments)
-    seen = read_config()
-    models.reload(seen)
+    models.reload(read_config())
     server = grpc.server(
         futures.ThreadPoolExecutor(16),
         options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
@@ -647,10 +646,7 @@ def main() -> None:
     while not stop.wait(wait):
         with contextlib.suppress(OSError, text_format.ParseError, Failure):
             if arguments.model_config_file_poll_wait_seconds:
-                config = read_config()
-                if config != seen:
-                    seen = config
-                    models.reload(config)
+                models.reload(read_config())
             with models.reload_lock:
                 models.poll()
     server.stop(None)

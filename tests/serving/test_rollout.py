@@ -26,20 +26,24 @@ def rollout() -> Any:
     return module
 
 
-@pytest.fixture(params=["stand-in", "tensorflow_model_server"])
-def shop(
-    request: pytest.FixtureRequest, tmp_path: pathlib.Path, serving: Any, exports: pathlib.Path
+@pytest.fixture(scope="module", params=["stand-in", "tensorflow_model_server"])
+def running(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    serving: Any,
+    exports: pathlib.Path,
 ) -> Iterator[Any]:
-    """A server of version 1 that may be changed, and the start of a command."""
-    config = tmp_path / "models.config"
-    base = tmp_path / "exports"
+    """A server that may be changed, and the start of a command."""
+    folder = tmp_path_factory.mktemp("rollout")
+    config = folder / "models.config"
+    base = folder / "exports"
     base.mkdir()
     for version in ("1", "2"):
         (base / version).symlink_to(exports / version)
     serving.write_models_config(config, base, [1], {"stable": 1, "canary": 1})
     with serving.running(
         request.param,
-        tmp_path,
+        folder,
         f"--model_config_file={config}",
         "--model_config_file_poll_wait_seconds=1",
         "--max_num_load_retries=0",
@@ -49,6 +53,15 @@ def shop(
         server.command = ["--config", str(config), "--exports", str(base)]
         server.command += ["--url", server.rest, "--model-name", serving.NAME, *QUICK]
         yield server
+
+
+@pytest.fixture
+def shop(running: Any, rollout: Any) -> Iterator[Any]:
+    """The server with version 1 alone, which it goes back to."""
+    yield running
+    to = [*running.command, "--grpc", running.grpc]
+    assert rollout.main([*to, "--version", "1"]) == 0
+    assert rollout.main([*to, "--retire"]) == 0
 
 
 def best(server: Any, label: str = "stable") -> list[str]:
@@ -107,6 +120,7 @@ def test_what_fails_is_put_back(
 ) -> None:
     to = [*shop.command, "--grpc", shop.grpc]
     before = rollout.ModelsConfig(shop.config, "shop").proto
+    shutil.rmtree(shop.base / "3", ignore_errors=True)
     shutil.copytree(shop.base / "1", shop.base / "3")
     (shop.base / "3" / "saved_model.pb").write_bytes(b"no model")
     for arguments, message in (

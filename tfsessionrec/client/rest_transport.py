@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import time
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -134,6 +135,7 @@ class RestTransport:
         self, method: str, path: str, body: bytes | None, seconds: float
     ) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"} if body is not None else {}
+        end = time.monotonic() + seconds
         for may_be_stale in (True, False):
             connection: http.client.HTTPConnection | None
             connection = getattr(self._local, "connection", None)
@@ -147,7 +149,7 @@ class RestTransport:
                 connection.sock.settimeout(seconds)
                 connection.request(method, self._prefix + path, body, headers)
                 response = connection.getresponse()
-                return response.status, response.read()
+                return response.status, _read(connection, response, end)
             except (ConnectionError, http.client.BadStatusLine) as error:
                 self._drop(connection)
                 # A server may close a connection while it is idle; asking changes nothing there,
@@ -173,6 +175,22 @@ class RestTransport:
         with self._lock:
             if connection in self._connections:
                 self._connections.remove(connection)
+
+
+def _read(
+    connection: http.client.HTTPConnection, response: http.client.HTTPResponse, end: float
+) -> bytes:
+    """The whole answer; a socket's own timeout would begin anew with every part of it."""
+    parts = []
+    while part := response.read1():
+        parts.append(part)
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if connection.sock is not None:
+            connection.sock.settimeout(left)
+    response.read()  # Nothing is left; only this lets the connection be used again.
+    return b"".join(parts)
 
 
 def _specs(tensors: Mapping[str, Any]) -> dict[str, TensorSpec]:
