@@ -282,12 +282,11 @@ class Rollout:
 
         def labelled() -> bool:
             try:
-                found = client.versions()
+                return client.resolved_version() == version
             except ServingError as error:
                 if error.status in ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"):
                     return False  # The server has not read the file yet.
                 raise
-            return [one.version for one in found] == [version]
 
         self._wait(labelled, f"version {version} answers as {label}")
 

@@ -249,13 +249,29 @@ def test_versions() -> None:
             {"version": "2", "state": "AVAILABLE", "status": {"error_message": ""}},
         ]
     }
-    with scripted((200, content), (200, content)) as (url, asked), client_of(url) as client:
+    with (
+        scripted((200, content), (200, {"model_spec": {"version": "2"}})) as (url, asked),
+        client_of(url, label="stable") as client,
+    ):
         assert client.versions() == [
             VersionStatus(2, "AVAILABLE"),
             VersionStatus(1, "END", "bad"),
         ]
-        assert client.is_ready()
-    assert asked[0] == ("/v1/models/shop", None)
+        assert client.resolved_version() == 2
+    assert [path for path, _ in asked] == [
+        "/v1/models/shop",
+        "/v1/models/shop/labels/stable/metadata",
+    ]
+
+
+def test_a_version_that_is_none() -> None:
+    with (
+        scripted((200, {"metadata": {}}), (404, {"error": "no"})) as (url, _),
+        client_of(url) as client,
+    ):
+        with pytest.raises(ServingError, match="the answer holds no version"):
+            client.resolved_version()
+        assert not client.is_ready()
 
 
 @pytest.mark.parametrize(

@@ -308,10 +308,7 @@ class Models:
     def get_status(self, spec: Any) -> Any:
         with self.lock:
             status = dict(self.status.get(spec.name, {}))
-            if spec.version_label:
-                number, _ = self.find(spec)
-                status = {number: status[number]}
-            elif spec.HasField("version"):
+            if spec.HasField("version"):  # The server looks at no label here.
                 status = {n: s for n, s in status.items() if n == spec.version.value}
         if not status:
             raise Failure(CODE.NOT_FOUND, f"Could not find any versions of model {spec.name}")
@@ -484,7 +481,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
             )
             return {
-                "model_spec": {"name": response.model_spec.name},
+                "model_spec": {
+                    "name": response.model_spec.name,
+                    "version": str(response.model_spec.version.value),
+                },
                 "metadata": {"signature_def": signatures},
             }
         return json_format.MessageToDict(

@@ -94,6 +94,9 @@ def test_state_of_versions(server: Any, protocol: str) -> None:
             (1, "AVAILABLE", "")
         ]
         assert client.is_ready()
+        assert client.resolved_version() == 1
+    with server.client(protocol, label="stable") as client:
+        assert client.resolved_version() == 1
     with Client(server.address(protocol), "other", timeout=5.0) as client:
         assert not client.is_ready()
 

@@ -200,17 +200,25 @@ class Client:
         return self._ask("encode", self._histories(histories), inputs)["query_embeddings"]
 
     def versions(self) -> list[VersionStatus]:
-        """The versions that the server knows of, and their states, highest first."""
-        found = self._retrying(lambda seconds: self._transport.versions(self.model, seconds))
+        """The versions of the model that the server knows of, and their states, highest first.
+
+        All of them, whatever version or label this client asks: the server looks at no label here.
+        """
+        model = ModelReference(self.model.name)
+        found = self._retrying(lambda seconds: self._transport.versions(model, seconds))
         return sorted(found, key=lambda one: -one.version)
 
     def is_ready(self) -> bool:
-        """Whether a version that this client asks for would answer now; tries once."""
+        """Whether the version that this client asks for would answer now; tries once."""
         try:
-            versions = self._transport.versions(self.model, self.timeout)
+            self._transport.resolved_version(self.model, self.timeout)
         except ServingError:
             return False
-        return any(one.state == "AVAILABLE" for one in versions)
+        return True
+
+    def resolved_version(self) -> int:
+        """The version that answers this client now, such as the one that its label names."""
+        return self._retrying(lambda seconds: self._transport.resolved_version(self.model, seconds))
 
     def signatures(self) -> dict[str, Signature]:
         """The inputs and outputs of each signature; asked for once."""

@@ -78,10 +78,7 @@ class GrpcTransport:
         return answer
 
     def signatures(self, model: ModelReference, seconds: float) -> dict[str, Signature]:
-        request = self._metadata_pb2.GetModelMetadataRequest()
-        _fill(request.model_spec, model)
-        request.metadata_field.append("signature_def")
-        response = self._call(self._prediction.GetModelMetadata, request, model, seconds)
+        response = self._metadata(model, seconds)
         found = self._metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(found)
         return {
@@ -89,6 +86,9 @@ class GrpcTransport:
             for name, one in found.signature_def.items()
             if not name.startswith("__")
         }
+
+    def resolved_version(self, model: ModelReference, seconds: float) -> int:
+        return self._metadata(model, seconds).model_spec.version.value
 
     def versions(self, model: ModelReference, seconds: float) -> list[VersionStatus]:
         request = self._status_pb2.GetModelStatusRequest()
@@ -102,6 +102,12 @@ class GrpcTransport:
 
     def close(self) -> None:
         self._channel.close()
+
+    def _metadata(self, model: ModelReference, seconds: float) -> Any:
+        request = self._metadata_pb2.GetModelMetadataRequest()
+        _fill(request.model_spec, model)
+        request.metadata_field.append("signature_def")
+        return self._call(self._prediction.GetModelMetadata, request, model, seconds)
 
     def _call(self, method: Any, request: Any, model: ModelReference, seconds: float) -> Any:
         try:

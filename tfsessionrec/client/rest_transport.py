@@ -89,6 +89,15 @@ class RestTransport:
                 f"the answer holds no signatures: {error!r}", self.url + model.path, "INTERNAL"
             ) from error
 
+    def resolved_version(self, model: ModelReference, seconds: float) -> int:
+        answer = self._ask("GET", f"{model.path}/metadata", seconds)
+        try:
+            return int(answer["model_spec"]["version"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServingError(
+                f"the answer holds no version: {error!r}", self.url + model.path, "INTERNAL"
+            ) from error
+
     def versions(self, model: ModelReference, seconds: float) -> list[VersionStatus]:
         answer = self._ask("GET", model.path, seconds)
         return [

@@ -33,6 +33,9 @@ class Transport(Protocol):
     def signatures(self, model: ModelReference, seconds: float) -> dict[str, Signature]:
         """What the model offers."""
 
+    def resolved_version(self, model: ModelReference, seconds: float) -> int:
+        """The version that answers now, whatever names it."""
+
     def versions(self, model: ModelReference, seconds: float) -> list[VersionStatus]:
         """The state of the model's versions."""
 
