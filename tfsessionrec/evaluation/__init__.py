@@ -3,6 +3,7 @@
 from tfsessionrec.evaluation.catalogue_metrics import CatalogueMetrics
 from tfsessionrec.evaluation.compare import compare
 from tfsessionrec.evaluation.comparison import Comparison
+from tfsessionrec.evaluation.ensemble import Ensemble
 from tfsessionrec.evaluation.evaluate import evaluate
 from tfsessionrec.evaluation.evaluate_ranking import evaluate_ranking
 from tfsessionrec.evaluation.ranks import MISS, Slices, rank_targets
@@ -13,6 +14,7 @@ __all__ = [
     "MISS",
     "CatalogueMetrics",
     "Comparison",
+    "Ensemble",
     "Report",
     "Slices",
     "compare",

@@ -55,6 +55,7 @@ class Ranking:
         self._sums: dict[str, dict[str, float]] = {name: {} for name in systems}
         # Of the queries that wait to be ranked:
         self._queries: list[Queries] = []
+        self._num_waiting = 0
         self._embeddings: dict[str, list[NDArray[np.float32]]] = {name: [] for name in systems}
         self._terms: dict[str, list[Any]] = {name: [] for name in systems}
         self._ranks: dict[str, list[NDArray[np.int64]]] = {name: [] for name in systems}
@@ -81,8 +82,9 @@ class Ranking:
             if self.keep:
                 self._details.append(QueryDetails.of(batch, queries, self._num_rows))
             self._queries.append(queries)
+            self._num_waiting += len(queries.rows)
         self._num_rows += len(batch["item_ids"])
-        if sum(len(queries.rows) for queries in self._queries) >= _TOGETHER:
+        if self._num_waiting >= _TOGETHER:
             self.finish()
 
     def finish(self) -> None:
@@ -131,6 +133,7 @@ class Ranking:
                 waiting[name].clear()
         self.num_queries += len(targets)
         self._queries.clear()
+        self._num_waiting = 0
 
     def metrics(self, system: str) -> dict[str, float]:
         """Means over all queries."""

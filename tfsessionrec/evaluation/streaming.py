@@ -176,8 +176,8 @@ def _replay(
     first_row = np.cumsum([0, *(len(batch["item_ids"]) for batch in batches)])
     # Of one moment those of one batch stand together.
     order = np.lexsort([rows, batch_of, known_until])
-    moment, source = known_until[order], batch_of[order]
-    starts = np.flatnonzero(np.append(True, (np.diff(moment) > 0) | (np.diff(source) != 0)))
+    moment = known_until[order]
+    starts = np.flatnonzero(np.append(True, np.diff(moment) > 0))
     stamps = events["timestamp"].to_numpy()
     told = 0
     for start, stop in zip(starts, [*starts[1:], len(order)]):
@@ -187,17 +187,35 @@ def _replay(
                 system.update(events[told:until])
             told = until
         some = order[start:stop]
-        batch = batches[source[start]]
-        own = rows[some]
-        taken = {key: value[own] for key, value in batch.items()}
-        if positions[some[0]] != -2:
-            asked = np.zeros(taken["item_ids"].shape[:2], bool)
-            asked[np.arange(len(own)), positions[some] + 1] = True
-            taken["is_target"] = asked
-        if "origin" not in taken:
-            number = first_row[source[start]] + own
-            taken["origin"] = np.broadcast_to(number[:, None, None], taken["item_ids"].shape)
-        yield taken
+        parts = []
+        for source in np.unique(batch_of[some]):
+            of_batch = some[batch_of[some] == source]
+            own = rows[of_batch]
+            taken = {key: value[own] for key, value in batches[source].items()}
+            if positions[of_batch[0]] != -2:
+                asked = np.zeros(taken["item_ids"].shape[:2], bool)
+                asked[np.arange(len(own)), positions[of_batch] + 1] = True
+                taken["is_target"] = asked
+            if "origin" not in taken:
+                number = first_row[source] + own
+                taken["origin"] = np.broadcast_to(number[:, None, None], taken["item_ids"].shape)
+            parts.append(taken)
+        yield parts[0] if len(parts) == 1 else _side_by_side(parts)
+
+
+def _side_by_side(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The rows of several batches as one, padded to the longest."""
+    joined = {}
+    for key in parts[0]:
+        arrays = [part[key] for part in parts]
+        widest = np.max([array.shape[1:] for array in arrays], axis=0)
+        joined[key] = np.concatenate(
+            [
+                np.pad(array, [(0, 0), *((0, more) for more in widest - array.shape[1:])])
+                for array in arrays
+            ]
+        )
+    return joined
 
 
 def _begin(

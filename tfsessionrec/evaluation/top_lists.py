@@ -52,6 +52,27 @@ def top_lists(
     >>> top_lists(query, candidates, 3)
     array([[1, 0, 2]])
     """
+    options = {"removed": removed, "block_size": block_size, "terms": terms}
+    return top_scores(
+        query_embeddings,
+        candidate_embeddings,
+        k,
+        first_candidate_id=first_candidate_id,
+        **options,
+    )[0]
+
+
+def top_scores(
+    query_embeddings: NDArray[np.float32],
+    candidate_embeddings: Any,
+    k: int,
+    *,
+    removed: Slices | None = None,
+    block_size: int = BLOCK_SIZE,
+    terms: Any = None,
+    first_candidate_id: int = 0,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """`top_lists`, and the scores [Q, min(k, C)], -inf where no candidate is left."""
     candidates = tf.convert_to_tensor(candidate_embeddings, tf.float32)
     num_candidates = int(candidates.shape[0])
     k = min(k, num_candidates)
@@ -60,6 +81,7 @@ def top_lists(
     rows, columns = block_shape(len(query_embeddings), num_candidates, block_size)
     interests = query_embeddings.shape[1] if query_embeddings.ndim == 3 else None
     found = np.zeros((len(query_embeddings), k), np.int64)
+    values = np.zeros(found.shape, np.float32)
     for first in range(0, len(query_embeddings), rows):
         last = min(first + rows, len(query_embeddings))
         queries = tf.constant(pad_rows(query_embeddings[first:last], rows))
@@ -86,7 +108,8 @@ def top_lists(
             )
         scores, numbers = (part.numpy()[: last - first] for part in best)
         found[first:last] = np.where(np.isneginf(scores), -1, numbers)
-    return found
+        values[first:last] = scores
+    return found, values
 
 
 def top_lists_sparse(
@@ -123,6 +146,25 @@ def top_lists_sparse(
     found = np.full((num_queries, k), -1, np.int64)
     found[row[place < k], place[place < k]] = item[place < k]
     return found
+
+
+def best_of_rows(scores: scipy.sparse.csr_array, k: int) -> scipy.sparse.csr_array:
+    """The scores [Q, C] without those that are not among the k best stored ones of their row.
+
+    Example:
+
+    >>> import scipy.sparse
+    >>> best_of_rows(scipy.sparse.csr_array([[0.0, 2.0, 2.0, 3.0]]), 2).toarray()
+    array([[0., 2., 0., 3.]])
+    """
+    held = np.diff(scores.indptr)
+    row = np.repeat(np.arange(len(held)), held)
+    order = np.lexsort([scores.indices, -scores.data, row])
+    kept = np.sort(order[np.arange(len(row)) - scores.indptr[row] < k])
+    indptr = np.append(0, np.cumsum(np.minimum(held, k)))
+    return scipy.sparse.csr_array(
+        (scores.data[kept], scores.indices[kept], indptr), shape=scores.shape
+    )
 
 
 @tf.function(reduce_retracing=True)
