@@ -63,11 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments, those of the process by default.
 
     Returns:
-        The exit status: 0 done, 2 an error that the message names, 130 interrupted.
+        The exit status: 0 done, 1 a check found something wrong, 2 an error that the message names,
+        130 interrupted.
     """
     arguments = make_parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         if arguments.debug:
             raise
@@ -78,7 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"tfsessionrec: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -52,6 +52,11 @@ def atomic_directory(
         temporary.mkdir(parents=True)
         yield temporary
         if path.exists():
+            if not overwrite:
+                raise FileExistsError(
+                    "`path` should stay free while it is being written. Received: "
+                    f"`path`={str(path)!r}, which somebody else has made"
+                )
             path.rename(old)
         try:
             temporary.rename(path)

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.export.atomic_directory import MARKER
+from tfsessionrec.export.checksum import CHECKSUMS, damaged_files
 from tfsessionrec.export.saved_model import DESCRIPTION
 from tfsessionrec.export.serving_signatures import NO_SCORE
 
@@ -27,10 +28,12 @@ class Recommender:
     Args:
         path: What `export_saved_model` wrote, or the directory above it that holds numbered
             versions, the newest of which is taken.
+        verify: Whether to read all files first and compare their SHA-256. Defaults to False: only
+            their sizes are looked at, which takes no time.
 
     Raises:
         FileNotFoundError: If there is no export at `path`.
-        ValueError: If the export is incomplete or damaged.
+        ValueError: If the export is incomplete or damaged; it names the file.
 
     Example:
 
@@ -40,9 +43,14 @@ class Recommender:
     ```
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, verify: bool = False) -> None:
         self.path = _version_directory(pathlib.Path(path))
         try:
+            # Exports of earlier versions of this package have no checksums.
+            if verify or (self.path / CHECKSUMS).exists():
+                damage = damaged_files(self.path, hashes=verify)
+                if damage:
+                    raise ValueError("; ".join(damage))
             description = json.loads((self.path / DESCRIPTION).read_text())
             self.k = int(description["k"])
             self.include_labels = bool(description["include_labels"])
@@ -234,11 +242,12 @@ class Recommender:
             ) from None
 
 
-def load_saved_model(path: str | os.PathLike[str]) -> Recommender:
+def load_saved_model(path: str | os.PathLike[str], *, verify: bool = False) -> Recommender:
     """Loads what `export_saved_model` wrote.
 
     Args:
         path: The export, or the directory above it that holds numbered versions.
+        verify: Whether to compare the SHA-256 of all files first. Defaults to False.
 
     Returns:
         A `Recommender`.
@@ -247,7 +256,7 @@ def load_saved_model(path: str | os.PathLike[str]) -> Recommender:
         FileNotFoundError: If there is no export at `path`.
         ValueError: If the export is incomplete or damaged.
     """
-    return Recommender(path)
+    return Recommender(path, verify=verify)
 
 
 def _version_directory(path: pathlib.Path) -> pathlib.Path:

@@ -1,4 +1,4 @@
-"""Replays requests in a process that knows nothing of this package: a script, not to be imported.
+"""Replays requests in a process that knows nothing of this package: a script.
 
     python -P replay.py EXPORT REQUESTS ANSWERS
 

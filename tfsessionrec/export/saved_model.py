@@ -26,7 +26,7 @@ from tfsessionrec.export.serving_signatures import (
 from tfsessionrec.export.trend_file import FILE as TREND_FILE
 from tfsessionrec.export.trend_file import write_trend_file
 from tfsessionrec.export.warm_up import FILE as WARM_UP_FILE
-from tfsessionrec.export.warm_up import write_warm_up_file
+from tfsessionrec.export.warm_up import checked_batch_sizes, write_warm_up_file
 
 if TYPE_CHECKING:
     from tfsessionrec.data import Vocabulary
@@ -172,6 +172,7 @@ def export_saved_model(
         raise ValueError(f"`path` should be a local directory. Received: `path`={path!r}")
     lines = vocabulary_lines(vocabulary)
     facts = None if metadata is None else _metadata_text(metadata)
+    warm_up_batch_sizes = checked_batch_sizes(warm_up_batch_sizes)
 
     with (
         atomic_directory(path, overwrite=overwrite) as directory,

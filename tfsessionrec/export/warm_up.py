@@ -43,17 +43,15 @@ def write_warm_up_file(
         functions: Their concrete functions by name, under which they are served.
         ids: Raw ids of the vocabulary, most popular first.
         k: How many items a request asks for.
-        batch_sizes: Rows of the requests.
+        batch_sizes: Rows of the requests; none for no file.
 
     Returns:
         How many records there are.
 
     Raises:
-        ValueError: If a batch size is no positive integer, there are more records than a server
-            takes, or an answer is not finite.
+        ValueError: If there are more records than a server takes, or an answer is not finite.
     """
-    sizes = _checked_sizes(batch_sizes)
-    requests = list(warm_up_requests(module, ids, k, sizes)) if sizes else []
+    requests = list(warm_up_requests(module, ids, k, batch_sizes))
     # The default is the same function, but a server prepares each signature by itself.
     requests += [
         ("serving_default", inputs)
@@ -63,7 +61,7 @@ def write_warm_up_file(
     if len(requests) > MAX_RECORDS:
         raise ValueError(
             f"`warm_up_batch_sizes` should make no more than {MAX_RECORDS} records. Received: "
-            f"{len(sizes)} sizes, which make {len(requests)}"
+            f"{len(batch_sizes)} sizes, which make {len(requests)}"
         )
     if not requests:
         return 0
@@ -224,7 +222,12 @@ class _Drawn:
         return self._ids[np.minimum(ranks.astype(np.int64), len(self._ids)) - 1]
 
 
-def _checked_sizes(batch_sizes: Sequence[int]) -> list[int]:
+def checked_batch_sizes(batch_sizes: Sequence[int]) -> list[int]:
+    """The sizes in ascending order, none twice.
+
+    Raises:
+        ValueError: If one is no positive integer.
+    """
     try:
         sizes = sorted({operator.index(size) for size in batch_sizes})
     except TypeError:
