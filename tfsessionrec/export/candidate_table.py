@@ -168,7 +168,7 @@ class CandidateTable(tf.Module):
 
         def step(start: tf.Tensor, scores: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
             stop = tf.minimum(start + size, self._num_rows)
-            new = self._pass(queries, start, stop, interests)
+            new = self._pass(queries, start, stop, interests, only_order=bonus is None)
             columns = tf.minimum(stop, self.num_items)
             padding = stop - columns
             some = _columns(bonus, start, columns, padding)
@@ -193,9 +193,17 @@ class CandidateTable(tf.Module):
         return scores, rows
 
     def _pass(
-        self, queries: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, interests: int | None
+        self,
+        queries: tf.Tensor,
+        start: tf.Tensor,
+        stop: tf.Tensor,
+        interests: int | None,
+        only_order: bool,
     ) -> tf.Tensor:
-        """Scores of rows [start, stop): float32 [B, stop - start]; of "int8" the rough ones."""
+        """Scores of rows [start, stop): float32 [B, stop - start].
+
+        Of "int8" they are rough; with `only_order` also in a unit of each query's own.
+        """
         if self.dtype == "float32":
             return score(queries, self._embeddings[start:stop], interests=interests is not None)
         if self.dtype == "bfloat16":
@@ -203,10 +211,14 @@ class CandidateTable(tf.Module):
         if not self._has_codes_product:
             return self._scores_by_parts(queries, start, stop, interests, self._rough_embeddings_of)
         flat = tf.reshape(queries, [-1, self.dim])
-        scores = codes_product(self._codes[start:stop], flat) * self._scales[start:stop, tf.newaxis]
+        product, step = codes_product(self._codes[start:stop], flat)
+        scores = product * self._scales[start:stop, tf.newaxis]
         if interests is not None:
-            scores = tf.reduce_max(tf.reshape(scores, [stop - start, -1, interests]), axis=-1)
-        return tf.transpose(scores)
+            # One step for all interests of a query would round the shorter ones more.
+            scores = tf.reshape(scores * step, [stop - start, -1, interests])
+            return tf.transpose(tf.reduce_max(scores, axis=-1))
+        # A factor of a query does not change which rows are best: one pass less, at batch 1.
+        return tf.transpose(scores if only_order else scores * step)
 
     def _scores_by_parts(
         self,

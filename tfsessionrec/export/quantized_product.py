@@ -7,22 +7,23 @@ import tensorflow as tf
 LARGEST = 63.0  # of a query: pairs of products then fit 16 bits, where a processor adds them so
 
 
-def codes_product(codes: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+def codes_product(codes: tf.Tensor, queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Scores rows of bytes against queries that are rounded to 7 bits.
 
-    `score[c, b] ≈ sum_d (codes[c, d] - 128) * queries[b, d]`
+    `step[b] * product[c, b] ≈ sum_d (codes[c, d] - 128) * queries[b, d]`
 
     Args:
         codes: uint8 [C, D].
         queries: float32 [B, D].
 
     Returns:
-        float32 [C, B].
+        Products float32 [C, B] and steps float32 [B].
 
     Example:
 
     >>> codes = tf.constant([[130, 128], [127, 138]], tf.uint8)
-    >>> codes_product(codes, tf.ones([1, 2])).numpy().round(3)
+    >>> product, step = codes_product(codes, tf.ones([1, 2]))
+    >>> (product * step).numpy().round(3)
     array([[2.], [9.]], dtype=float32)
     """
     # oneDNN refuses a product with nothing.
@@ -30,19 +31,21 @@ def codes_product(codes: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
     queries = tf.pad(queries, [[0, tf.maximum(1 - batch, 0)], [0, 0]])
     step = tf.reduce_max(tf.abs(queries), axis=1) / LARGEST
     rounded = tf.round(tf.math.divide_no_nan(tf.transpose(queries), step))
-    product = tf.raw_ops.QuantizedMatMulWithBias(
+    product = tf.raw_ops.QuantizedMatMulWithBiasAndDequantize(
         a=tf.bitcast(codes, tf.quint8),
         b=tf.bitcast(tf.cast(rounded, tf.int8), tf.qint8),
         bias=-128.0 * tf.reduce_sum(rounded, axis=0),
-        # These make the unit of the bias that of the product.
+        # With these a unit of the product is 1; the last two are not used.
         min_a=0.0,
         max_a=255.0,
         min_b=-127.0,
         max_b=127.0,
-        Toutput=tf.qint32,
+        min_freezed_output=0.0,
+        max_freezed_output=0.0,
+        Toutput=tf.float32,
         input_quant_mode="SCALED",
-    ).out
-    return tf.cast(tf.bitcast(product, tf.int32), tf.float32)[:, :batch] * step[:batch]
+    )
+    return product[:, :batch], step[:batch]
 
 
 @functools.cache
