@@ -1,11 +1,15 @@
 import json
+import os
 import pathlib
+import shutil
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tfsessionrec.cli.main import main
 from tfsessionrec.cli.model_directory import ModelDirectory
+from tfsessionrec.export import check, replay
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +98,85 @@ def test_rules_of_a_request(
     assert ask() == [item for item in everything if item != ids[9]]
     assert main([*command, "--item-tags", "tags", "--overwrite"]) == 2
     assert "`--item-table` should come with" in capsys.readouterr().err
+
+
+@pytest.fixture
+def replay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replays in this process: a fresh one takes seconds to start."""
+
+    def run(directory: pathlib.Path, requests: pathlib.Path, answers: pathlib.Path) -> None:
+        lines = replay.replay(os.fspath(directory), requests.read_text().splitlines())
+        answers.write_text("".join(f"{line}\n" for line in lines))
+
+    monkeypatch.setattr(check, "_run_replay", run)
+
+
+@pytest.mark.usefixtures("replay_here")
+def test_check(
+    trained: pathlib.Path,
+    exported: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    result = tmp_path / "check.json"
+    command = ["export", "--check", str(exported), "--json", str(result)]
+    capsys.readouterr()
+    assert main([*command, "--model", str(trained)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in out[:3]] == ["files", "vocabulary", "signatures"]
+    assert out[-1].startswith("live model        ok  66 the same")
+    content = json.loads(result.read_text())
+    assert (content["export"], content["ok"], len(content["steps"])) == (str(exported), True, 6)
+
+    damaged = pathlib.Path(shutil.copytree(exported, tmp_path / "2"))
+    (damaged / "assets" / "vocabulary.txt").unlink()
+    command = ["export", "--check", str(damaged), "--json", str(result)]
+    assert main(command) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out[1] == "  - `assets/vocabulary.txt` is missing"
+    assert json.loads(result.read_text())["ok"] is False
+
+
+@pytest.mark.usefixtures("replay_here")
+def test_check_against_another_model(
+    train: Any, exported: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "other", "--epochs", "1", "--seed", "5") == 0
+    assert main(["export", "--check", str(exported), "--model", str(tmp_path / "other")]) == 1
+    assert "live model        FAILED" in capsys.readouterr().out
+
+
+def test_what_made_the_model_travels_along(
+    trained: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"metrics": {"recall@20": 0.25}}))
+    base = tmp_path / "shop"
+    command = ["export", "--model", str(trained), "--output", str(base), "--next-version"]
+    command += ["--warm-up-batch-sizes", "2"]
+    assert main([*command, "--report", str(report)]) == 0
+    assert main([*command]) == 0
+    assert sorted(path.name for path in base.iterdir()) == ["1", "2"]
+    metadata = json.loads((base / "1" / "metadata.json").read_text())
+    directory = ModelDirectory(trained)
+    assert metadata["settings"] == json.loads((trained / "config.json").read_text())
+    assert metadata["epochs"] == directory.history()
+    assert metadata["evaluation"] == {"metrics": {"recall@20": 0.25}}
+    assert "evaluation" not in json.loads((base / "2" / "metadata.json").read_text())
+    assert json.loads((base / "2" / "signature.json").read_text())["warm_up"]["records"] == 12
+
+    report.write_text("recall@20: 0.25")
+    for more, message in (
+        (["--report", str(report)], "`--report` should be a file that `evaluate --json` wrote"),
+        (["--warm-up-batch-sizes", "1;2"], "`--warm-up-batch-sizes` should be whole numbers"),
+        (["--warm-up-batch-sizes", "0"], "`warm_up_batch_sizes` should be positive integers"),
+        (["--check", str(base / "1")], "`--check` should come without `--output`"),
+    ):
+        assert main([*command, *more]) == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
+    assert main(["export", "--model", str(trained)]) == 2
+    assert "`--model` and `--output`, or with `--check`" in capsys.readouterr().err
+    assert sorted(path.name for path in base.iterdir()) == ["1", "2"]
 
 
 def test_bad_arguments(

@@ -179,3 +179,37 @@ def test_damaged_export(
     with pytest.raises((ValueError, FileNotFoundError), match="`path` should be") as error:
         load_saved_model(copy)
     assert str(copy) in str(error.value)
+
+
+def test_damage_is_named(tmp_path: pathlib.Path, export: pathlib.Path) -> None:
+    copy = tmp_path / "1"
+    shutil.copytree(export, copy)
+    data = copy / "variables" / "variables.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"`variables/variables.data\S+` has \d+ bytes instead"):
+        load_saved_model(copy)
+    data.unlink()
+    with pytest.raises(ValueError, match=r"`variables/variables.data-00000-of-00001` is missing"):
+        load_saved_model(copy)
+
+
+def test_hashes_are_read_on_demand(tmp_path: pathlib.Path, export: pathlib.Path) -> None:
+    copy = tmp_path / "1"
+    shutil.copytree(export, copy)
+    assert load_saved_model(copy, verify=True).recommend([], k=1)
+    vocabulary = copy / "assets" / "vocabulary.txt"
+    content = bytearray(vocabulary.read_bytes())
+    content[0] ^= 2  # another id, which no item has
+    vocabulary.write_bytes(content)
+    assert load_saved_model(copy).recommend([], k=1)
+    with pytest.raises(ValueError, match=r"`assets/vocabulary.txt` has another SHA-256"):
+        load_saved_model(copy, verify=True)
+
+
+def test_an_export_of_an_earlier_version(tmp_path: pathlib.Path, export: pathlib.Path) -> None:
+    copy = tmp_path / "1"
+    shutil.copytree(export, copy)
+    (copy / "checksums.json").unlink()
+    assert load_saved_model(copy).recommend([], k=1)
+    with pytest.raises(ValueError, match=r"FileNotFoundError: .*checksums.json"):
+        load_saved_model(copy, verify=True)
