@@ -435,10 +435,11 @@ def test_keras_model_leaves_optimizer_and_losses_behind(
         model, tmp_path / "1", names, max_sessions=toy.MAX_SESSIONS, max_items=toy.MAX_ITEMS
     )
 
-    # The embedding, three of the GRU, two of the dense layer; candidates, lengths, popularity.
+    # The embedding, three of the GRU, two of the dense layer; candidates (a block of 128), their
+    # lengths, popularity.
     stored = tf.train.list_variables(str(path / "variables" / "variables"))
     shapes = sorted(shape for name, shape in stored if "CHECKPOINTABLE" not in name)
-    assert shapes == sorted([[11, 8], [8, 24], [8, 24], [2, 24], [8, 8], [8], [9, 8], [9], [9]])
+    assert shapes == sorted([[11, 8], [8, 24], [8, 24], [2, 24], [8, 8], [8], [128, 8], [9], [9]])
 
     history = (names.ids[:4].tolist(), [0, 0, 1, 2])
     answer = load_saved_model(path).recommend(*history, k=9)
@@ -461,7 +462,8 @@ def test_candidates_are_computed_once_and_stored_once(
     path = export_saved_model(model, tmp_path / "1", names)
     assert len(calls) == 1
     shapes = dict(tf.train.list_variables(str(path / "variables" / "variables"))).values()
-    assert [shape for shape in shapes if shape == [9, 6]] == [[9, 6]]
+    # The kernel and the table of the model, and one block of candidates.
+    assert sorted(shape for shape in shapes if shape[1:] == [6]) == [[6, 6], [11, 6], [128, 6]]
 
 
 def test_model_with_compiled_functions_runs_without_xla(
