@@ -3,6 +3,7 @@
 from tfsessionrec.baselines.association_rules import AssociationRules
 from tfsessionrec.baselines.explanation import Explanation
 from tfsessionrec.baselines.item_knn import ItemKNN
+from tfsessionrec.baselines.matrix_factorization import MatrixFactorization
 from tfsessionrec.baselines.popularity import Popularity
 from tfsessionrec.baselines.recent_popularity import RecentPopularity
 from tfsessionrec.baselines.sequential_rules import SequentialRules
@@ -21,6 +22,7 @@ __all__ = [
     "AssociationRules",
     "Explanation",
     "ItemKNN",
+    "MatrixFactorization",
     "Popularity",
     "RecentPopularity",
     "SequentialRules",
