@@ -15,7 +15,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfsessionrec.cli import output
+from tfsessionrec.cli import baselines, output
 from tfsessionrec.cli.log import LogFormat, split
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 from tfsessionrec.cli.train import add_trend_events, set_trend
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tfsessionrec.cli.model_directory import ModelDirectory
     from tfsessionrec.data import Sessions
     from tfsessionrec.evaluation import Report
-    from tfsessionrec.models import SessionRec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,6 +95,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=pathlib.Path,
         help="also write report.json, report.md and the plots report.png there",
     )
+    live = parser.add_argument_group("as a live system (not for ranking)")
+    live.add_argument(
+        "--streaming",
+        action="store_true",
+        help="ask in order of time, after telling the model of every event before each request: "
+        "baselines are fitted anew to what came before the first one and learn on, a trend counts",
+    )
+    live.add_argument(
+        "--stream-events",
+        metavar="FILE",
+        type=pathlib.Path,
+        help="the log of everything that happened (default: that of --events)",
+    )
+    live.add_argument(
+        "--tick",
+        metavar="SECONDS",
+        type=float,
+        help="tell it no more often than this (default: before each request)",
+    )
     add_trend_events(parser)
     LogFormat.add_arguments(parser)
     output.add_json_argument(parser)
@@ -119,6 +137,10 @@ def run(arguments: argparse.Namespace) -> None:
             "`--slices`, `--bootstrap` and `--beyond-accuracy` are of lists from the whole "
             "catalogue. Received: --protocol ranking"
         )
+    if not arguments.streaming and (arguments.stream_events, arguments.tick) != (None, None):
+        raise ValueError("`--stream-events` and `--tick` need `--streaming`. Received: none")
+    if arguments.protocol == "ranking" and arguments.streaming:
+        raise ValueError("`--streaming` is of the whole catalogue. Received: --protocol ranking")
     asked |= {
         "repeats": not arguments.no_repeats,
         "unknown_targets": arguments.unknown_targets,
@@ -137,7 +159,12 @@ def run(arguments: argparse.Namespace) -> None:
     sessions = LogFormat.from_arguments(arguments, settings.log).read(arguments.events)
     _, held_out = split(sessions, "none" if targets == "all" else targets)
     model = directory.load_model()
-    if model.trend is not None:
+    if arguments.streaming:
+        told = sessions
+        if arguments.stream_events is not None:
+            told = LogFormat.from_arguments(arguments, settings.log).read(arguments.stream_events)
+        asked |= {"stream": baselines.learned(settings, told), "tick": arguments.tick}
+    elif getattr(model, "trend", None) is not None:
         set_trend(model, directory, sessions, arguments.trend_events)
     report = evaluate(
         directory,
@@ -176,7 +203,9 @@ def evaluate(
     k: Sequence[int],
     filter_seen: bool = False,
     empty_history: bool = False,
-    model: "SessionRec | None" = None,
+    model: Any = None,
+    stream: "Sessions | None" = None,
+    tick: float | None = None,
     **asked: Any,
 ) -> "Report":
     """Evaluates the model of a directory on the target sessions.
@@ -189,6 +218,8 @@ def evaluate(
         filter_seen: Whether items of the history are left out.
         empty_history: Whether `ranking` asks for the first sessions of users too.
         model: The model of the directory, if it is loaded already.
+        stream: Everything that happened, for streaming evaluation; not for `ranking`.
+        tick: Seconds between two tellings of it.
         asked: What else `tfsessionrec.evaluation.evaluate` should report; not for `ranking`.
     """
     from tfsessionrec import evaluation
@@ -196,6 +227,8 @@ def evaluate(
 
     vocabulary = directory.vocabulary()
     training = directory.settings().training
+    if stream is not None:
+        training = {**training, "request_times": True}
     origins = any(asked.get(name) for name in ("slices", "bootstrap", "keep_queries"))
     batches = queries(protocol, sessions, vocabulary, training, empty_history, origins)
     model = directory.load_model() if model is None else model
@@ -203,6 +236,7 @@ def evaluate(
         return evaluation.evaluate_ranking(
             model, batches, vocabulary=vocabulary, empty_history=empty_history, progress=True
         )
-    return evaluation.evaluate(
-        model, batches, k, filter_seen=filter_seen, vocabulary=vocabulary, progress=True, **asked
-    )
+    asked |= {"filter_seen": filter_seen, "vocabulary": vocabulary, "progress": True}
+    if stream is not None:
+        return evaluation.evaluate_streaming(model, batches, stream, k, tick=tick, **asked)
+    return evaluation.evaluate(model, batches, k, **asked)

@@ -79,7 +79,7 @@ def request_columns(training: Mapping[str, Any], protocol: str) -> dict[str, Any
         training: The recipe.
         protocol: The objective of training, or the protocol of an evaluation.
     """
-    if not training.get("trend"):
+    if not (training.get("trend") or training.get("request_times")):
         return {}
     running = protocol in ("next_item", "rest_of_session")
     return {"request_times": "last_interaction" if running else "next_start"}

@@ -10,6 +10,7 @@ import pathlib
 from typing import TYPE_CHECKING, Any
 
 from tfsessionrec.cli import output
+from tfsessionrec.cli.baselines import BASELINES
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 from tfsessionrec.cli.train import set_trend
 from tfsessionrec.cli.trend import now
@@ -156,6 +157,11 @@ def export(
 
     settings = directory.settings()
     training = settings.training
+    if settings.model in BASELINES:
+        raise ValueError(
+            f"{settings.model} has no graph to export: `tfsessionrec recommend` and "
+            f"`tfsessionrec evaluate` take its model directory. Received: {directory.path}"
+        )
     model = directory.load_model()
     metadata = {"settings": settings.to_json(), "epochs": directory.history()}
     if report is not None:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfsessionrec import models
 from tfsessionrec.backend import keras
+from tfsessionrec.cli import baselines
 from tfsessionrec.cli.output import write_json
 from tfsessionrec.cli.settings import Settings
 from tfsessionrec.data import Vocabulary, item_features, read_events
@@ -24,6 +25,7 @@ class ModelDirectory:
         DIR/items.parquet      their features, if any were given
         DIR/history.json       the losses and metrics of each finished epoch
         DIR/checkpoint/        weights, state of the optimizer, number of finished epochs
+        DIR/baseline.npz       of a baseline, instead of these two: what it has counted
 
     The checkpoint is replaced as a whole, so that whatever interrupts training leaves the model of
     the last finished epoch.
@@ -107,14 +109,17 @@ class ModelDirectory:
         """Reads what each finished epoch ended with."""
         return self._read_json("history.json")["epochs"]
 
-    def load_model(self) -> models.SessionRec:
-        """Builds the model and gives it the weights of the checkpoint.
+    def load_model(self) -> Any:
+        """Builds the model and gives it the weights of the checkpoint; or reads the baseline.
 
         Raises:
             FileNotFoundError: If a piece of the directory is missing.
             ValueError: If a piece cannot be read or does not fit the others.
         """
-        model = build_model(self.settings(), self.vocabulary(), self.catalogue())
+        settings = self.settings()
+        if settings.model in baselines.BASELINES:
+            return baselines.load(settings.model, self._piece(baselines.FILE))
+        model = build_model(settings, self.vocabulary(), self.catalogue())
         self._restore(tf.train.Checkpoint(model=model), self._latest_checkpoint())
         return model
 

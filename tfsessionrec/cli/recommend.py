@@ -8,14 +8,18 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfsessionrec.cli import output
+from tfsessionrec.cli import baselines, output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     parser.add_argument(
-        "--saved-model", metavar="DIR", type=pathlib.Path, required=True, help="the export"
+        "--saved-model",
+        metavar="DIR",
+        type=pathlib.Path,
+        required=True,
+        help="the export; or the model directory of a baseline",
     )
     parser.add_argument(
         "--items",
@@ -85,25 +89,31 @@ def run(arguments: argparse.Namespace) -> None:
             raise ValueError(
                 f"`--sessions` should be whole numbers like 0,0,1. Received: {arguments.sessions!r}"
             ) from None
+    excluded, allowed = _ids(arguments.exclude), _ids(arguments.allow)
     import_tensorflow()
-    from tfsessionrec.export import load_saved_model
+    if baselines.is_baseline(arguments.saved_model):
+        recommended = baselines.recommend(
+            arguments.saved_model, items, sessions, arguments, excluded, allowed
+        )
+    else:
+        from tfsessionrec.export import load_saved_model
 
-    recommender = load_saved_model(arguments.saved_model)
-    inputs = _inputs(arguments.input, recommender.item_inputs)
-    recommended = recommender.recommend(
-        items,
-        sessions,
-        k=arguments.k,
-        exclude_ids=_ids(arguments.exclude),
-        allow_ids=_ids(arguments.allow),
-        exclude_seen=arguments.exclude_seen,
-        diversity=arguments.diversity,
-        tag_mask=arguments.tag_mask,
-        max_per_category=arguments.max_per_category,
-        freshness=arguments.freshness,
-        request_time=arguments.request_time,
-        **inputs,
-    )
+        recommender = load_saved_model(arguments.saved_model)
+        inputs = _inputs(arguments.input, recommender.item_inputs)
+        recommended = recommender.recommend(
+            items,
+            sessions,
+            k=arguments.k,
+            exclude_ids=excluded,
+            allow_ids=allowed,
+            exclude_seen=arguments.exclude_seen,
+            diversity=arguments.diversity,
+            tag_mask=arguments.tag_mask,
+            max_per_category=arguments.max_per_category,
+            freshness=arguments.freshness,
+            request_time=arguments.request_time,
+            **inputs,
+        )
     print(
         output.table(
             [

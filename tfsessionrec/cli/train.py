@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import tfsessionrec
-from tfsessionrec.cli import output
+from tfsessionrec.cli import baselines, output
 from tfsessionrec.cli.log import LogFormat, split
 from tfsessionrec.cli.settings import Settings
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
@@ -66,7 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="items with fewer events are not learned nor recommended (default 1)",
     )
     model = parser.add_argument_group("the model", "defaults are the model's recipe")
-    model.add_argument("--model", metavar="NAME", help="such as sasrec or sessionrec-sasrec")
+    model.add_argument(
+        "--model",
+        metavar="NAME",
+        help="such as sasrec or sessionrec-sasrec; or "
+        f"a baseline: {', '.join(baselines.BASELINES)}",
+    )
     model.add_argument("--embedding-dim", metavar="N", type=int, help="size of the embeddings")
     model.add_argument(
         "--set",
@@ -168,6 +173,9 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.resume and arguments.model is None:
         raise ValueError("`--model` should name a model, such as sasrec or sessionrec-sasrec")
     import_tensorflow()
+    if arguments.model in baselines.BASELINES:
+        baselines.train(arguments, _options(arguments.set or ()))
+        return
     from tfsessionrec import data
     from tfsessionrec.cli.model_directory import ModelDirectory, build_model
     from tfsessionrec.data import Vocabulary
@@ -176,6 +184,8 @@ def run(arguments: argparse.Namespace) -> None:
     directory = ModelDirectory(arguments.output)
     if arguments.resume:
         before = directory.settings()
+        if before.model in baselines.BASELINES:
+            raise ValueError(f"{before.model} is fitted at once: train it again with --overwrite")
         settings = _settings(arguments, before)
         _check_same(before, settings)
     else:
@@ -347,6 +357,9 @@ def _settings(arguments: argparse.Namespace, before: Settings | None) -> Setting
     from tfsessionrec import models
 
     name = arguments.model or (before.model if before else "")
+    if before is None and name not in models.names():
+        known = (*models.names(), *baselines.BASELINES)
+        raise ValueError(f"`--model` should be one of {', '.join(known)}. Received: {name}")
     recipe = dict(before.training) if before else models.recipe(name)._asdict()
     given = {
         key: value for key in RECIPE_ARGUMENTS if (value := getattr(arguments, key)) is not None

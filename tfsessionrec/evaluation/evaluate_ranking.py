@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from tfsessionrec.evaluation.queries import next_sessions
 from tfsessionrec.evaluation.report import Report
+from tfsessionrec.evaluation.shown_scores import ShownScores
 from tfsessionrec.evaluation.system import System, popularity_counts
 from tfsessionrec.metrics import first_taken_rank, pair_auc
 from tfsessionrec.scoring import score_given
@@ -48,7 +49,8 @@ def evaluate_ranking(
     Args:
         model: Offers `model(features, training=False)` [B, S, D] (of N interests [B, S, N, D])
             and `candidate_embeddings()` [vocabulary_size, D]. If it offers `score_shown(features)`
-            [B, S, I], the scores of what each session showed given those before, these decide.
+            [B, S, I], the scores of what each session showed given those before, these decide. Or
+            it offers `sparse_scores`, see `evaluate`.
         dataset: Session batches with `labels`.
         popularity: [vocabulary_size] counts. By default the vocabulary's, if it is given and has
             any.
@@ -77,6 +79,9 @@ def evaluate_ranking(
     (1.0, 0.5)
     """
     begin = time.perf_counter()
+    if hasattr(model, "sparse_scores"):
+        known = model.vocabulary if vocabulary is None else vocabulary
+        model = ShownScores(model, len(known))
     system = System(model, 0)
     counts = popularity_counts(popularity, vocabulary, system.vocabulary_size)
     level = None if counts is None else np.unique(counts, return_inverse=True)[1]
