@@ -21,9 +21,11 @@ def dtype(request, monkeypatch):
     return name
 
 
-def oracle(embeddings, queries, k, bonus=None, allowed=None):
+def oracle(embeddings, queries, k, weights=None, bonus=None, allowed=None):
     """Scores and rows, one query after another, from a stable sort of plain products."""
     scores = np.stack([np.atleast_2d(query) @ embeddings.T for query in queries]).max(axis=1)
+    if weights is not None:
+        scores = scores * weights
     if bonus is not None:
         scores = scores + bonus
     if allowed is not None:
@@ -65,20 +67,26 @@ def test_top_k_is_that_of_a_stable_sort(dtype, num_items, chunk_size, interests)
 
 
 @pytest.mark.parametrize("of_rows", [False, True], ids=["of all rows", "of each row"])
-def test_bonus_and_allowed_rows(dtype, of_rows):
+def test_weights_bonus_and_allowed_rows(dtype, of_rows):
     num_items, batch, k = 403, 3, 20
     embeddings = small_integers((num_items, 4), seed=0)
     table = CandidateTable(embeddings, dtype=dtype, chunk_size=256)
     queries = small_integers((batch, 4), seed=1)
     shape = (batch, num_items) if of_rows else (num_items,)
+    weights = small_integers(shape, seed=4, low=0)
     bonus = small_integers(shape, seed=2, low=-20, high=20)
     few = np.random.default_rng(3).random(shape) < 0.02  # fewer than k
     many = np.random.default_rng(3).random(shape) < 0.7
-    for b, a in itertools.product((None, bonus), (None, few, many)):
-        constants = {} if b is None else {"bonus": tf.constant(b)}
-        constants |= {} if a is None else {"allowed": tf.constant(a)}
+    for terms in (
+        {"weights": weights},
+        {"bonus": bonus},
+        {"allowed": few},
+        {"bonus": bonus, "allowed": few},
+        {"weights": weights, "bonus": bonus, "allowed": many},
+    ):
+        constants = {name: tf.constant(values) for name, values in terms.items()}
         scores, rows = traced(table.top_k, queries, **constants)(queries, k)
-        expected_scores, expected_rows = oracle(embeddings, queries, k, b, a)
+        expected_scores, expected_rows = oracle(embeddings, queries, k, **terms)
         np.testing.assert_array_equal(rows, expected_rows)
         np.testing.assert_array_equal(scores, expected_scores)
 

@@ -19,7 +19,7 @@ SPARE = 64
 class CandidateTable(tf.Module):
     """Candidate embeddings, held once, and the k candidates that score highest.
 
-    `score(q, c) = <q, candidate[c]>` (with interests the best one's) `+ bonus[c]`.
+    `score(q, c) = <q, candidate[c]>` (with interests the best one's) `* weights[c] + bonus[c]`.
 
     A block of neighbouring rows can only hold one of the k best if fewer than k blocks have a
     better best row. So the best of each block is taken, then the k best blocks, and their rows are
@@ -37,6 +37,9 @@ class CandidateTable(tf.Module):
     answers such a request with an error. If the machine that makes the table does not have it,
     bytes are multiplied as float32, which any server can do and which takes longer. An "int8" table
     lives in the CPU's memory; on a GPU the other two are the ones to take.
+
+    The smaller kinds save memory. On a CPU they are no faster for one request than "float32", which
+    takes little more than the time of reading it: `benchmarks/serving_latency.py` measures it.
 
     Args:
         embeddings: float32 [C, D], finite.
@@ -95,6 +98,7 @@ class CandidateTable(tf.Module):
         k: tf.Tensor,
         *,
         interests: int | None = None,
+        weights: tf.Tensor | None = None,
         bonus: tf.Tensor | None = None,
         allowed: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -104,7 +108,8 @@ class CandidateTable(tf.Module):
             queries: float32 [B, D]; [B, M, D] with interests.
             k: Scalar int32; below 0 counts as 0.
             interests: M, or None for one vector a query. Defaults to None.
-            bonus: float32 [C] or [B, C], added to the scores. Defaults to None.
+            weights: float32 [C] or [B, C], factors of the scores. Defaults to None: 1.
+            bonus: float32 [C] or [B, C], added after that. Defaults to None: nothing.
             allowed: bool [C] or [B, C], the rows that may be returned; the others come last, with
                 the lowest float32 as their score. Defaults to None: all.
 
@@ -114,14 +119,14 @@ class CandidateTable(tf.Module):
         queries = self._checked(queries, interests)
         k = tf.clip_by_value(k, 0, self.num_items)
         if self.dtype != "int8":
-            return self._best(queries, k, interests, bonus, allowed)
+            return self._best(queries, k, interests, weights, bonus, allowed)
         with tf.device("CPU:0"):
             some = tf.minimum(2 * k + SPARE, self.num_items)
             # In their order, so that of equal scores the lower row comes first.
-            rows = tf.sort(self._best(queries, some, interests, bonus, allowed)[1])
+            rows = tf.sort(self._best(queries, some, interests, weights, bonus, allowed)[1])
             scores = score_given(queries, self.gather(rows), interests=interests is not None)
-            bonus, allowed = _of_rows(bonus, rows), _of_rows(allowed, rows)
-            return _top_k(_with(scores, bonus, allowed), rows, k)
+            terms = (_of_rows(values, rows) for values in (weights, bonus, allowed))
+            return _top_k(_with(scores, *terms), rows, k)
 
     def scores(self, queries: tf.Tensor, *, interests: int | None = None) -> tf.Tensor:
         """Scores of all candidates: float32 [B, C].
@@ -157,6 +162,7 @@ class CandidateTable(tf.Module):
         queries: tf.Tensor,
         k: tf.Tensor,
         interests: int | None,
+        weights: tf.Tensor | None,
         bonus: tf.Tensor | None,
         allowed: tf.Tensor | None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -171,8 +177,8 @@ class CandidateTable(tf.Module):
             new = self._pass(queries, start, stop, interests, only_order=bonus is None)
             columns = tf.minimum(stop, self.num_items)
             padding = stop - columns
-            some = _columns(bonus, start, columns, padding)
-            new = _with(new, some, _columns(allowed, start, columns, padding))
+            terms = (_columns(v, start, columns, padding) for v in (weights, bonus, allowed))
+            new = _with(new, *terms)
             new, new_rows = _top_of_blocks(new, self.num_items - start, k)
             # Rows of earlier chunks are lower, and stand before.
             scores = tf.concat([scores, new], axis=1)
@@ -280,7 +286,14 @@ def _top_k(scores: tf.Tensor, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor,
     return scores, tf.gather(rows, places, batch_dims=1)
 
 
-def _with(scores: tf.Tensor, bonus: tf.Tensor | None, allowed: tf.Tensor | None) -> tf.Tensor:
+def _with(
+    scores: tf.Tensor,
+    weights: tf.Tensor | None,
+    bonus: tf.Tensor | None,
+    allowed: tf.Tensor | None,
+) -> tf.Tensor:
+    if weights is not None:
+        scores *= weights
     if bonus is not None:
         scores += bonus
     return scores if allowed is None else tf.where(allowed, scores, NOT_ALLOWED)

@@ -438,17 +438,15 @@ class ServingSignatures(tf.Module):
         row = tf.cast(self._row_of_id.lookup(item_ids), tf.int32)
         known = row >= 0
         query = self._candidates.gather(tf.maximum(row, 0)[:, tf.newaxis])[:, 0]
+        weights = None
         if self.similarity == "cosine":
-            scores = self._candidates.scores(unit_length(query)) * self._inverse_lengths
-        else:
-            scores = self._candidates.scores(query)
+            query, weights = unit_length(query), self._inverse_lengths
         other = known[:, tf.newaxis] & rules.exclude(row[:, tf.newaxis], self.num_items)
         unavailable = self._unavailable()
         if unavailable is not None:
             other &= rules.exclude(unavailable[tf.newaxis], self.num_items)
-        scores = tf.where(other, scores, NO_SCORE)
         columns = tf.clip_by_value(tf.reduce_max(k), 0, self.num_items)
-        scores, rows = tf.math.top_k(scores, columns)
+        scores, rows = self._candidates.top_k(query, columns, weights=weights, allowed=other)
         return {**self._answer(scores, rows, k), "known": known}
 
     def rank(
