@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import tfsessionrec as sr
+from tfsessionrec.cli.baselines import BASELINES, build
 from tfsessionrec.cli.benchmark.document import render
 from tfsessionrec.cli.benchmark.suite import Suite, load_suites
 from tfsessionrec.cli.benchmark.trial import Folders, Trial
@@ -41,6 +42,9 @@ def test_a_configuration_names_what_exists(trial: Trial) -> None:
     assert train.seed == trial.seeds[0]
     assert {asked.model for asked in evaluate} == {train.output}
     options = _options(train.set or ())
+    if train.model in BASELINES:
+        build(train.model, options)
+        return
     if train.embedding_dim:
         options["embedding_dim"] = train.embedding_dim
     if options.get("negatives") in ("popularity", "mixed", "in_batch"):

@@ -179,7 +179,7 @@ def _summary(steps: list[dict[str, Any]]) -> dict[str, Any]:
         "num_queries": first["num_queries"],
         "num_candidates": first["num_candidates"],
         "epochs": len(trained.get("epochs", ())),
-        "parameters": trained["parameters"],
+        "parameters": trained.get("parameters", 0),
         "fit_seconds": sum(epoch["seconds"] for epoch in trained.get("epochs", ()))
         or trained.get("seconds", 0.0),
         "evaluation_seconds": sum(step["report"]["seconds"] for step in asked),
