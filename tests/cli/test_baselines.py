@@ -205,6 +205,6 @@ def test_what_a_baseline_cannot(
     assert ModelDirectory(path).settings().model == "sr"
     ask = ["evaluate", "--model", str(path), "--events", str(log), "--protocol", "ranking"]
     assert main([*ask, "--streaming"]) == 2
-    assert "`--streaming` is of the whole catalogue" in capsys.readouterr().err
+    assert "`--streaming` and `--ensemble` are of the whole catalogue" in capsys.readouterr().err
     assert main([*ask, "--tick", "5"]) == 2
     assert "need `--streaming`" in capsys.readouterr().err

@@ -12,7 +12,7 @@ Columns, filters and what was held out are remembered from training; arguments r
 
 import argparse
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfsessionrec.cli import baselines, output
@@ -95,6 +95,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=pathlib.Path,
         help="also write report.json, report.md and the plots report.png there",
     )
+    fused = parser.add_argument_group("as a part of an ensemble (not for ranking)")
+    fused.add_argument(
+        "--ensemble",
+        metavar="DIR",
+        type=pathlib.Path,
+        help="another model directory of the same items: both as one system",
+    )
+    fused.add_argument(
+        "--fusion",
+        choices=("rrf", "score"),
+        default="rrf",
+        help="of ranks (default) or of scores",
+    )
+    fused.add_argument(
+        "--weight", metavar="X", type=float, default=1.0, help="of the other; --model has 1"
+    )
     live = parser.add_argument_group("as a live system (not for ranking)")
     live.add_argument(
         "--streaming",
@@ -139,14 +155,18 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if not arguments.streaming and (arguments.stream_events, arguments.tick) != (None, None):
         raise ValueError("`--stream-events` and `--tick` need `--streaming`. Received: none")
-    if arguments.protocol == "ranking" and arguments.streaming:
-        raise ValueError("`--streaming` is of the whole catalogue. Received: --protocol ranking")
+    if arguments.protocol == "ranking" and (arguments.streaming or arguments.ensemble):
+        raise ValueError(
+            "`--streaming` and `--ensemble` are of the whole catalogue. Received: --protocol "
+            "ranking"
+        )
     asked |= {
         "repeats": not arguments.no_repeats,
         "unknown_targets": arguments.unknown_targets,
         "keep_queries": arguments.report is not None,
     }
     import_tensorflow()
+    from tfsessionrec.cli.ensemble import ensemble
     from tfsessionrec.cli.model_directory import ModelDirectory
 
     if arguments.report is not None:
@@ -158,14 +178,21 @@ def run(arguments: argparse.Namespace) -> None:
     targets = arguments.targets or settings.holdout
     sessions = LogFormat.from_arguments(arguments, settings.log).read(arguments.events)
     _, held_out = split(sessions, "none" if targets == "all" else targets)
-    model = directory.load_model()
+    if arguments.ensemble is None:
+        model = directory.load_model()
+    else:
+        model, asked["training"] = ensemble(
+            directory, ModelDirectory(arguments.ensemble), arguments.fusion, arguments.weight
+        )
     if arguments.streaming:
         told = sessions
         if arguments.stream_events is not None:
             told = LogFormat.from_arguments(arguments, settings.log).read(arguments.stream_events)
         asked |= {"stream": baselines.learned(settings, told), "tick": arguments.tick}
-    elif getattr(model, "trend", None) is not None:
-        set_trend(model, directory, sessions, arguments.trend_events)
+    else:
+        for one in getattr(model, "systems", [model]):
+            if getattr(one, "trend", None) is not None:
+                set_trend(one, directory, sessions, arguments.trend_events)
     report = evaluate(
         directory,
         held_out,
@@ -183,6 +210,7 @@ def run(arguments: argparse.Namespace) -> None:
         {
             "model": settings.model,
             "directory": directory.path,
+            "ensemble": arguments.ensemble,
             "events": arguments.events,
             "protocol": arguments.protocol,
             "sessions": "all" if targets == "none" else targets,
@@ -206,6 +234,7 @@ def evaluate(
     model: Any = None,
     stream: "Sessions | None" = None,
     tick: float | None = None,
+    training: Mapping[str, Any] | None = None,
     **asked: Any,
 ) -> "Report":
     """Evaluates the model of a directory on the target sessions.
@@ -220,13 +249,14 @@ def evaluate(
         model: The model of the directory, if it is loaded already.
         stream: Everything that happened, for streaming evaluation; not for `ranking`.
         tick: Seconds between two tellings of it.
+        training: The recipe that the batches follow; that of the directory by default.
         asked: What else `tfsessionrec.evaluation.evaluate` should report; not for `ranking`.
     """
     from tfsessionrec import evaluation
     from tfsessionrec.cli.protocols import queries
 
     vocabulary = directory.vocabulary()
-    training = directory.settings().training
+    training = directory.settings().training if training is None else training
     if stream is not None:
         training = {**training, "request_times": True}
     origins = any(asked.get(name) for name in ("slices", "bootstrap", "keep_queries"))
