@@ -40,7 +40,7 @@ class NextItemView:
         """[B, L, 1] in place of [B, S, I], [B, L] of what is told of a session."""
         arrays = {key: np.asarray(value) for key, value in features.items()}
         items = arrays["item_ids"]
-        taken = items > 0
+        taken: NDArray[np.bool_] = items > 0
         if "labels" in arrays:
             taken &= arrays["labels"] > 0
         rows, width = len(items), items.shape[2]
@@ -64,9 +64,11 @@ class NextItemView:
             flat["session_times"] = flat.pop("item_times")[..., 0]
         if "request_times" in arrays and arrays["request_times"].ndim == 2:
             # All are asked after the whole history, of which some may not be taken.
-            known = (items > 0).any(axis=2)
+            known: NDArray[np.bool_] = np.any(items > 0, axis=2)
             last = known.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
-            asked = arrays["request_times"][np.arange(rows), np.where(known.any(axis=1), last, 0)]
+            asked = arrays["request_times"][
+                np.arange(rows), np.where(np.any(known, axis=1), last, 0)
+            ]
             flat["request_times"] = np.broadcast_to(asked[:, None], real.shape)
         return flat
 
@@ -94,7 +96,7 @@ def ensemble(
             f"Received: {first.path} of {len(vocabulary)} items, {second.path} of {len(other)}"
         )
     recipe: dict[str, Any] = {}
-    systems = []
+    systems: list[Any] = []
     for directory in (second, first):
         settings = directory.settings()
         training = dict(settings.training)
