@@ -8,12 +8,16 @@ RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 
 
 def command(script: str, argv: Sequence[str] | None) -> str:
-    """What was typed, paths of logs shortened to their names."""
-    words = [
-        pathlib.Path(word).name if pathlib.Path(word).is_file() else word
-        for word in (sys.argv[1:] if argv is None else argv)
-    ]
+    """What was typed, paths of logs shortened to their names, that of their folder to `FOLDER`."""
+    words = [_word(word) for word in (sys.argv[1:] if argv is None else argv)]
     return " ".join(["python", f"benchmarks/{script}.py", *words])
+
+
+def _word(word: str) -> str:
+    path = pathlib.Path(word)
+    if path.is_dir():
+        return "FOLDER"
+    return path.name if path.is_file() else word
 
 
 def write_section(name: str, title: str, command: str, *paragraphs: str) -> pathlib.Path:
