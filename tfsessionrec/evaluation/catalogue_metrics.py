@@ -28,7 +28,7 @@ class CatalogueMetrics(keras.callbacks.Callback):
         k: Lengths of the list, 20 by default.
         metrics: Which metrics are logged, as `evaluate` names them without their k; `("ndcg",
             "hit_rate")` by default.
-        max_queries: Queries an epoch, about; None for all. 2,000 by default.
+        max_queries: Queries an epoch, about; None for all. 1,000 by default.
         every: Epochs between two evaluations, 1 by default. Epochs between them repeat the last
             values, so that callbacks which watch one always find it.
         prefix: What names in the logs begin with, `"val_"` by default.
@@ -54,7 +54,7 @@ class CatalogueMetrics(keras.callbacks.Callback):
         k: int | Iterable[int] = 20,
         *,
         metrics: Iterable[str] = ("ndcg", "hit_rate"),
-        max_queries: int | None = 2000,
+        max_queries: int | None = 1000,
         every: int = 1,
         prefix: str = "val_",
         seed: int = 0,

@@ -78,7 +78,7 @@ class TransformerBlock(keras.layers.Layer):
                 f"`num_heads`={self.num_heads}, dimension {dim}"
             )
         width = self.intermediate_dim or dim
-        inner, hidden = (None, None, dim), (None, None, width)
+        inner, hidden = (None, dim), (None, width)
 
         def layer(kind: Any, name: str, shape: tuple, **kwargs: Any) -> Any:
             return build_sublayer(kind(name=name, dtype=self.dtype_policy, **kwargs), shape)
@@ -119,9 +119,12 @@ class TransformerBlock(keras.layers.Layer):
         self.built = True
 
     def _attention(
-        self, inputs: tf.Tensor, padding_mask: tf.Tensor | None, training: bool | None
+        self,
+        inputs: tf.Tensor,
+        shape: tf.Tensor,
+        padding_mask: tf.Tensor | None,
+        training: bool | None,
     ) -> tf.Tensor:
-        shape = tf.shape(inputs)
         batch, length, dim = shape[0], shape[1], inputs.shape[-1]
         heads = self.num_heads
         projected = tf.reshape(
@@ -138,7 +141,7 @@ class TransformerBlock(keras.layers.Layer):
             tf.cast(tf.nn.softmax(logits), inputs.dtype), training=training
         )
         context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-        return self.attention_output(tf.reshape(context, [batch, length, dim]))
+        return self.attention_output(tf.reshape(context, [-1, dim]))
 
     def _visible(self, length: tf.Tensor, padding_mask: tf.Tensor | None) -> tf.Tensor | None:
         """True where a query may see a key; None: everywhere."""
@@ -148,10 +151,11 @@ class TransformerBlock(keras.layers.Layer):
             return (positions[:, tf.newaxis] >= positions)[tf.newaxis, tf.newaxis]
         return None if padding_mask is None else padding_mask[:, tf.newaxis, tf.newaxis, :]
 
-    def _branch(self, outputs: tf.Tensor, training: bool | None) -> tf.Tensor:
+    def _branch(self, outputs: tf.Tensor, shape: tf.Tensor, training: bool | None) -> tf.Tensor:
         outputs = self.branch_dropout(outputs, training=training)
         if self.row_dropout is not None:
-            outputs = self.row_dropout(outputs, training=training)
+            rows = self.row_dropout(tf.reshape(outputs, shape), training=training)
+            outputs = tf.reshape(rows, tf.shape(outputs))
         return outputs
 
     def call(
@@ -160,14 +164,20 @@ class TransformerBlock(keras.layers.Layer):
         padding_mask: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> tf.Tensor:
-        attended = self._attention(self.attention_norm(inputs), padding_mask, training)
-        inputs = inputs + self._branch(attended, training)
+        # A position a row: what works on positions alone is spared the axes, for short requests
+        # cost what their operations cost.
+        shape, static_shape = tf.shape(inputs), inputs.shape
+        inputs = tf.reshape(inputs, [-1, static_shape[-1]])
+        attended = self._attention(self.attention_norm(inputs), shape, padding_mask, training)
+        inputs = inputs + self._branch(attended, shape, training)
         hidden = self.feed_forward_inner(self.feed_forward_norm(inputs))
         if self.feed_forward == "gated":
             gate, hidden = tf.split(hidden, 2, axis=-1)
             hidden = tf.nn.silu(gate) * hidden
         hidden = self.feed_forward_output(self.branch_dropout(hidden, training=training))
-        return inputs + self._branch(hidden, training)
+        outputs = tf.reshape(inputs + self._branch(hidden, shape, training), shape)
+        outputs.set_shape(static_shape)
+        return outputs
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)
