@@ -82,7 +82,7 @@ def test_readme_links_exist() -> None:
 
 
 def test_readme_python_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, asking = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    asking, code = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
     compile(asking, "README.md", "exec")  # it wants a server
     monkeypatch.chdir(tmp_path)
     exec(code.replace("epochs=5", "epochs=1"), {})

@@ -869,12 +869,18 @@ class ServingSignatures(tf.Module):
         self, item_ids: tf.Tensor, session_index: tf.Tensor, item_inputs: Mapping[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
         """The session batch that the model gets."""
-        for name, value in {"session_index": session_index, **item_inputs}.items():
+        checks = [
             tf.debugging.assert_equal(
                 tf.shape(value),
                 tf.shape(item_ids),
                 f"`{name}` should have the shape of `item_ids`.",
             )
+            for name, value in {"session_index": session_index, **item_inputs}.items()
+        ]
+        # Whatever reads them waits, so that no other operation complains first.
+        with tf.control_dependencies([check for check in checks if check is not None]):
+            session_index = tf.identity(session_index)
+            item_inputs = {name: tf.identity(value) for name, value in item_inputs.items()}
         rows = self._row_of_id.lookup(item_ids)
         indices = tf.where(rows >= 0, rows + self._first_item_index, UNKNOWN_INDEX)
         if self.id_dtype == tf.string:
