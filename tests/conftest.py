@@ -2,12 +2,15 @@
 
 import os
 import pathlib
+import typing
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import polars as pl
 import pytest
 
-import tfsessionrec  # noqa: F401  asks for Keras 2 before a test touches TensorFlow
+# Asks for Keras 2 before a test touches TensorFlow.
+from tfsessionrec import data
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -19,3 +22,35 @@ def shared_data() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip("the real logs (../shared/data) are not here")
     return folder
+
+
+class GloboNextClick(typing.NamedTuple):
+    """Clicks of the protocol P2: of training, all later ones, and those to predict."""
+
+    training: pl.DataFrame
+    later: pl.DataFrame
+    asked: pl.DataFrame
+
+    @staticmethod
+    def sessions(clicks: pl.DataFrame) -> data.Sessions:
+        return data.sessionize(
+            clicks,
+            session="session_id",
+            item="click_article_id",
+            time="click_timestamp",
+            time_unit="ms",
+        )
+
+
+@pytest.fixture(scope="session")
+def globo_next_click(shared_data: pathlib.Path) -> GloboNextClick:
+    """Cut here by itself, not by `benchmarks/prepare_globo.py`: hours 0 to 71 to train on."""
+    log = pl.read_parquet(shared_data / "globo_clicks_hours_000_095.parquet")
+    training, later = log.filter(pl.col("hour") < 72), log.filter(pl.col("hour") >= 72)
+    first = later["session_id"].unique(maintain_order=True).head(20_000)
+    known = training["click_article_id"].unique()
+    asked = later.filter(
+        pl.col("session_id").is_in(first.implode())
+        & pl.col("click_article_id").is_in(known.implode())
+    ).filter(pl.len().over("session_id") > 1)
+    return GloboNextClick(training, later, asked)

@@ -7,7 +7,6 @@ session but the first, ties counted against the system. HitRate, MRR and NDCG at
 import collections
 
 import numpy as np
-import polars as pl
 import pytest
 
 from tfsessionrec import data
@@ -77,25 +76,9 @@ def yoochoose(shared_data):
 
 
 @pytest.fixture(scope="module")
-def globo(shared_data):
-    """As `tests/evaluation/test_published_protocols.py` cuts it: 72 hours, 20,000 sessions."""
-    log = pl.read_parquet(shared_data / "globo_clicks_hours_000_095.parquet")
-    training, later = log.filter(pl.col("hour") < 72), log.filter(pl.col("hour") >= 72)
-    first = later["session_id"].unique(maintain_order=True).head(20_000)
-    known = training["click_article_id"].unique()
-    clicks = later.filter(
-        pl.col("session_id").is_in(first.implode())
-        & pl.col("click_article_id").is_in(known.implode())
-    ).filter(pl.len().over("session_id") > 1)
-    train, test = (
-        data.sessionize(
-            events,
-            session="session_id",
-            item="click_article_id",
-            time="click_timestamp",
-            time_unit="ms",
-        )
-        for events in (training, clicks)
+def globo(globo_next_click):
+    train, test = map(
+        globo_next_click.sessions, (globo_next_click.training, globo_next_click.asked)
     )
     log = Log(train, test, longest=60)
     assert len(log.targets) == 36_573

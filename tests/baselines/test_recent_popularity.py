@@ -185,33 +185,10 @@ def test_session_popularity_on_yoochoose(shared_data):
     assert report["ndcg@20"] == pytest.approx(0.302, abs=5e-4)
 
 
-@pytest.fixture(scope="module")
-def globo(shared_data):
-    """Clicks of training, later ones, and those to predict."""
-    log = pl.read_parquet(shared_data / "globo_clicks_hours_000_095.parquet")
-    training, later = log.filter(pl.col("hour") < 72), log.filter(pl.col("hour") >= 72)
-    first = later["session_id"].unique(maintain_order=True).head(20_000)
-    known = training["click_article_id"].unique()
-    asked = later.filter(
-        pl.col("session_id").is_in(first.implode())
-        & pl.col("click_article_id").is_in(known.implode())
-    ).filter(pl.len().over("session_id") > 1)
-    return training, later, asked
-
-
-def sessionize(clicks):
-    return data.sessionize(
-        clicks,
-        session="session_id",
-        item="click_article_id",
-        time="click_timestamp",
-        time_unit="ms",
-    )
-
-
-def test_recent_popularity_on_globo(globo):
+def test_recent_popularity_on_globo(globo_next_click):
     """Of training: the clicks of sessions that start before the test, from 6 h or 1 h before on."""
-    training, later, asked = globo
+    training, later, asked = globo_next_click
+    sessionize = globo_next_click.sessions
     vocabulary = data.Vocabulary.from_sessions(sessionize(training))
     examples = data.expand_prefixes(sessionize(asked))
     layout = {"targets": "last", "max_items": 100, "batch_size": 4096}

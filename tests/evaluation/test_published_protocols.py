@@ -74,25 +74,10 @@ def test_shown_hotels_on_trivago(shared_data):
     assert report["mrr"] < report.baselines["popularity"]["mrr"]
 
 
-def test_next_click_popularity_on_globo(shared_data):
+def test_next_click_popularity_on_globo(globo_next_click):
     """Train on 72 hours, test on the first 20,000 sessions after, articles of training only."""
-    log = pl.read_parquet(shared_data / "globo_clicks_hours_000_095.parquet")
-    training, later = log.filter(pl.col("hour") < 72), log.filter(pl.col("hour") >= 72)
-    first = later["session_id"].unique(maintain_order=True).head(20_000)
-    known = training["click_article_id"].unique()
-    clicks = later.filter(
-        pl.col("session_id").is_in(first.implode())
-        & pl.col("click_article_id").is_in(known.implode())
-    ).filter(pl.len().over("session_id") > 1)
-    train, test = (
-        data.sessionize(
-            events,
-            session="session_id",
-            item="click_article_id",
-            time="click_timestamp",
-            time_unit="ms",
-        )
-        for events in (training, clicks)
+    train, test = map(
+        globo_next_click.sessions, (globo_next_click.training, globo_next_click.asked)
     )
     assert test.num_sessions == 19_291
     vocabulary = data.Vocabulary.from_sessions(train)
