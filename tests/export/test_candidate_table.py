@@ -202,3 +202,16 @@ def test_saved_and_run_by_a_session(dtype, tmp_path):
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         CandidateTable(**{"embeddings": np.ones((3, 2)), **arguments})
+
+
+@pytest.mark.parametrize("dtype", DTYPES[:3])
+def test_a_look_at_some_rows_does_not_make_later_readings_copy_the_table(dtype):
+    """TensorFlow copies a variable at each reading once an operation has gathered from it."""
+    table = CandidateTable(small_integers((300, 4), seed=0), dtype=dtype)
+    traced(lambda queries, k: table.gather(tf.fill([1, k], 7)), np.ones((1, 4)))(
+        np.ones((1, 4), np.float32), 2
+    )
+    for variable in table.variables:
+        first, second = variable.read_value(), variable.read_value()
+        addresses = [np.asarray(tf.bitcast(x, tf.uint8)).ctypes.data for x in (first, second)]
+        assert addresses[0] == addresses[1], variable.name

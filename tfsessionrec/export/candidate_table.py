@@ -29,8 +29,8 @@ class CandidateTable(tf.Module):
     - "bfloat16": 2 bytes a number. Embeddings are rounded; they are scored in float32, exactly.
     - "int8": 3 bytes a number, of which a request reads one. A row is 24-bit fixed point with a
       power of two for its scale, `x = scale * (high + low / 2^16)`. The products of the high bytes
-      with a query rounded to 7 bits give a short list of `2 k + 64`, which is scored again from all
-      bits. A number is off by at most `2^-23` of the largest of its row.
+      with a query rounded to 7 bits give a short list of `3 k / 2 + 64`, which is scored again from
+      all bits. A number is off by at most `2^-23` of the largest of its row.
 
     The product of bytes is oneDNN's. The usual builds for x86 have it, and switch it on where the
     processor has instructions for it, elsewhere with `TF_ENABLE_ONEDNN_OPTS=1`; a server without it
@@ -38,8 +38,8 @@ class CandidateTable(tf.Module):
     bytes are multiplied as float32, which any server can do and which takes longer. An "int8" table
     lives in the CPU's memory; on a GPU the other two are the ones to take.
 
-    The smaller kinds save memory. On a CPU they are no faster for one request than "float32", which
-    takes little more than the time of reading it: `benchmarks/serving_latency.py` measures it.
+    On a CPU "int8" is the fastest for one request, "bfloat16" the smallest, and "float32" takes
+    little more than the time of reading it: `benchmarks/serving_latency.py` measures them.
 
     Args:
         embeddings: float32 [C, D], finite.
@@ -121,7 +121,7 @@ class CandidateTable(tf.Module):
         if self.dtype != "int8":
             return self._best(queries, k, interests, weights, bonus, allowed)
         with tf.device("CPU:0"):
-            some = tf.minimum(2 * k + SPARE, self.num_items)
+            some = tf.minimum(k + k // 2 + SPARE, self.num_items)
             # In their order, so that of equal scores the lower row comes first.
             rows = tf.sort(self._best(queries, some, interests, weights, bonus, allowed)[1])
             scores = score_given(queries, self.gather(rows), interests=interests is not None)
@@ -148,10 +148,10 @@ class CandidateTable(tf.Module):
             rows: int32 [B, n], each from 0 to C - 1.
         """
         if self.dtype != "int8":
-            return tf.cast(tf.gather(self._embeddings, rows), tf.float32)
+            return tf.cast(rows_of(self._embeddings, rows), tf.float32)
         with tf.device("CPU:0"):
             held = (self._codes, self._rests, self._scales)
-            return _from_fixed_point(*(tf.gather(values, rows) for values in held))
+            return _from_fixed_point(*(rows_of(values, rows) for values in held))
 
     def _checked(self, queries: tf.Tensor, interests: int | None) -> tf.Tensor:
         shape = [None, self.dim] if interests is None else [None, interests, self.dim]
@@ -218,13 +218,13 @@ class CandidateTable(tf.Module):
             return self._scores_by_parts(queries, start, stop, interests, self._rough_embeddings_of)
         flat = tf.reshape(queries, [-1, self.dim])
         product, step = codes_product(self._codes[start:stop], flat)
-        scores = product * self._scales[start:stop, tf.newaxis]
+        scores = product * self._scales[start:stop]
         if interests is not None:
             # One step for all interests of a query would round the shorter ones more.
-            scores = tf.reshape(scores * step, [stop - start, -1, interests])
-            return tf.transpose(tf.reduce_max(scores, axis=-1))
+            scores = tf.reshape(scores * step[:, tf.newaxis], [-1, interests, stop - start])
+            return tf.reduce_max(scores, axis=1)
         # A factor of a query does not change which rows are best: one pass less, at batch 1.
-        return tf.transpose(scores if only_order else scores * step)
+        return scores if only_order else scores * step[:, tf.newaxis]
 
     def _scores_by_parts(
         self,
@@ -259,6 +259,14 @@ class CandidateTable(tf.Module):
         return codes * self._scales[start:stop, tf.newaxis]
 
 
+def rows_of(variable: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
+    """Some rows of a variable that is also read as a whole.
+
+    A gather from the variable itself would have TensorFlow copy it at every reading from then on.
+    """
+    return tf.gather(variable.read_value(), rows)
+
+
 def _top_of_blocks(
     scores: tf.Tensor, num_real: tf.Tensor, k: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -273,10 +281,11 @@ def _top_of_blocks(
     chosen = tf.math.top_k(tf.reduce_max(blocks, axis=2), num_chosen, sorted=False).indices
     # In their order, so that of equal scores the lower row comes first.
     chosen = tf.sort(chosen)
-    scores = tf.reshape(tf.gather(blocks, chosen, batch_dims=1), [shape[0], num_chosen * BLOCK])
     rows = chosen[:, :, tf.newaxis] * BLOCK + tf.range(BLOCK)
-    rows = tf.reshape(rows, tf.shape(scores))
-    scores = tf.where(rows < num_real, scores, -np.inf)
+    scores = tf.gather(blocks, chosen, batch_dims=1)
+    last = tf.where(rows[:, -1:] < num_real, scores[:, -1:], -np.inf)
+    scores = tf.concat([scores[:, :-1], last], axis=1)
+    scores, rows = (tf.reshape(x, [shape[0], num_chosen * BLOCK]) for x in (scores, rows))
     return _top_k(scores, rows, tf.minimum(k, tf.minimum(num_real, shape[1])))
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfsessionrec import rules
 from tfsessionrec.export.availability_file import file_fingerprint, read_availability_file
-from tfsessionrec.export.candidate_table import CandidateTable
+from tfsessionrec.export.candidate_table import CandidateTable, rows_of
 from tfsessionrec.export.item_values import ItemValues, category_values, integer_values
 from tfsessionrec.export.session_features import session_features
 from tfsessionrec.export.trend_file import ServedTrend, read_trend_file, trend_terms
@@ -485,7 +485,7 @@ class ServingSignatures(tf.Module):
         terms, known = self._told(query, known, features)
         if terms is not None:
             scores += tf.gather(terms, rows, batch_dims=1)
-        scores = tf.where(known[:, tf.newaxis], scores, tf.gather(self._popularity, rows))
+        scores = tf.where(known[:, tf.newaxis], scores, rows_of(self._popularity, rows))
         return {"scores": tf.where(known_candidate, scores, NO_SCORE), "known": known_candidate}
 
     def _rank_shown(

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.layers.heads import merge_heads, split_heads
 from tfsessionrec.types import Config
 
 # Each bucket of time is e^0.301 = 1.35 times as wide as the one before, as in the authors' code.
@@ -133,7 +134,7 @@ class HSTUBlock(keras.layers.Layer):
         self.built = True
 
     def _bias(self, distance: tf.Tensor, session_times: tf.Tensor | None) -> tf.Tensor:
-        """What is added to Q·K: [1 or B, 1, S, S] from the distances t - s [S, S]."""
+        """What is added to Q·K: [1 or B, S, S] from the distances t - s [S, S]."""
 
         def look_up(table: tf.Variable, indices: tf.Tensor) -> tf.Tensor:
             # The reshape makes the table's gradient one dense sum, not a list of B·S·S rows.
@@ -153,7 +154,7 @@ class HSTUBlock(keras.layers.Layer):
             passed = tf.cast(times[:, :, tf.newaxis] - times[:, tf.newaxis, :], tf.float32)
             bucket = tf.cast(tf.math.log(tf.maximum(passed, 1.0)) / LOG_BUCKET_WIDTH, tf.int32)
             bias += look_up(self.time_bias, tf.minimum(bucket, self.num_time_buckets - 1))
-        return bias[:, tf.newaxis]
+        return bias
 
     def call(
         self,
@@ -161,13 +162,10 @@ class HSTUBlock(keras.layers.Layer):
         session_times: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> tf.Tensor:
-        shape = tf.shape(inputs)
-        batch, length, dim = shape[0], shape[1], inputs.shape[-1]
-        heads = self.num_heads
+        length, dim = tf.shape(inputs)[1], inputs.shape[-1]
         projected = tf.nn.silu(self.gate_value_query_key(self.input_norm(inputs)))
         gate, value_query_key = tf.split(projected, [dim, 3 * dim], axis=-1)
-        value_query_key = tf.reshape(value_query_key, [batch, length, 3, heads, dim // heads])
-        value, query, key = tf.unstack(tf.transpose(value_query_key, [2, 0, 3, 1, 4]))
+        value, query, key = split_heads(value_query_key, 3, self.num_heads)
 
         positions = tf.range(length)
         distance = positions[:, tf.newaxis] - positions
@@ -176,8 +174,7 @@ class HSTUBlock(keras.layers.Layer):
         # a sum that follows a product into one that is far slower.
         logits = tf.where(distance >= 0, logits, tf.constant(-1e4, logits.dtype))
         weights = tf.nn.silu(logits + self._bias(distance, session_times))
-        aggregate = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-        aggregate = tf.reshape(aggregate, [batch, length, dim])
+        aggregate = merge_heads(tf.matmul(weights, value))
         aggregate /= tf.cast(positions + 1, aggregate.dtype)[:, tf.newaxis]
         gated = gate * self.attention_norm(aggregate)
         return inputs + self.output_projection(self.output_dropout(gated, training=training))

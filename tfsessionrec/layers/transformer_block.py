@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.layers.heads import merge_heads, split_heads
 from tfsessionrec.types import Config
 
 
@@ -126,12 +127,9 @@ class TransformerBlock(keras.layers.Layer):
         training: bool | None,
     ) -> tf.Tensor:
         batch, length, dim = shape[0], shape[1], inputs.shape[-1]
-        heads = self.num_heads
-        projected = tf.reshape(
-            self.query_key_value(inputs), [batch, length, 3, heads, dim // heads]
-        )
-        query, key, value = tf.unstack(tf.transpose(projected, [2, 0, 3, 1, 4]))
-        query *= tf.cast((dim // heads) ** -0.5, query.dtype)
+        projected = tf.reshape(self.query_key_value(inputs), [batch, length, 3 * dim])
+        query, key, value = split_heads(projected, 3, self.num_heads)
+        query *= tf.cast((dim // self.num_heads) ** -0.5, query.dtype)
         logits = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
         visible = self._visible(length, padding_mask)
         if visible is not None:
@@ -140,7 +138,7 @@ class TransformerBlock(keras.layers.Layer):
         weights = self.weights_dropout(
             tf.cast(tf.nn.softmax(logits), inputs.dtype), training=training
         )
-        context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
+        context = merge_heads(tf.matmul(weights, value))
         return self.attention_output(tf.reshape(context, [-1, dim]))
 
     def _visible(self, length: tf.Tensor, padding_mask: tf.Tensor | None) -> tf.Tensor | None:
@@ -149,7 +147,7 @@ class TransformerBlock(keras.layers.Layer):
             positions = tf.range(length)
             # Padding comes last, so that under a causal mask no real position can see it.
             return (positions[:, tf.newaxis] >= positions)[tf.newaxis, tf.newaxis]
-        return None if padding_mask is None else padding_mask[:, tf.newaxis, tf.newaxis, :]
+        return None if padding_mask is None else padding_mask[tf.newaxis, :, tf.newaxis, :]
 
     def _branch(self, outputs: tf.Tensor, shape: tf.Tensor, training: bool | None) -> tf.Tensor:
         outputs = self.branch_dropout(outputs, training=training)
