@@ -1,0 +1,41 @@
+"""The load test of `serving/load_test.py` as a section of `RESULTS.md`.
+
+    python benchmarks/serving_load.py --seconds 10
+
+Takes the arguments of `serving/load_test.py`, which says what they mean and what is measured, but
+for `--output`. A catalogue of 10^7 items takes some minutes to export, and half of 24 GB.
+"""
+
+import json
+import pathlib
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from section import command, write_section
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "serving"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the load test and writes the section."""
+    import load_test
+
+    words = sys.argv[1:] if argv is None else list(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        output = pathlib.Path(folder) / "load_test"
+        load_test.main([*words, "--output", str(output)])
+        report = json.loads(output.with_suffix(".json").read_text())
+    text = load_test.markdown(report).partition("\n")[2].strip()
+    about = (
+        "Requests are sent when they are due, whether earlier ones are answered or not; lengths of "
+        "sessions and popularity of items follow power laws (`serving/load_test.py`). The "
+        "ramp of a catalogue ends at the first rate that it does not keep up with."
+    )
+    write_section("serving_load", "Load test", command("serving_load", argv), about, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
