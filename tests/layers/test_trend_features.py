@@ -76,6 +76,18 @@ def test_equals_counting(log, requests, static_shapes, shared):
     assert np.max(wanted) > 3  # there was something to count
 
 
+@pytest.mark.parametrize("static_shapes", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+def test_no_request_has_no_features(log, static_shapes, shared):
+    """A step in which nothing is to predict; the features are as many as ever."""
+    layer = TrendFeatures(VOCABULARY, **OPTIONS)
+    layer.set_events(**log)
+    candidates = tf.ones([9] if shared else [0, 9], tf.int32)
+    nothing = tf.zeros([0], tf.int64), tf.zeros([0], tf.int32)
+    features = tf.function(layer.features)(*nothing, candidates, static_shapes)
+    assert features.shape == (0, layer.num_features, 9)
+
+
 def test_xla(log, requests):
     layer = TrendFeatures(VOCABULARY, **OPTIONS)
     layer.set_events(**log)

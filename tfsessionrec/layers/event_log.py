@@ -172,8 +172,13 @@ def search(ascending: tf.Tensor, values: tf.Tensor, static_shapes: bool) -> tf.T
     comparison of all with all.
     """
     if not static_shapes:
-        flat = tf.searchsorted(ascending, tf.reshape(values, [-1]), out_type=tf.int64)
-        return tf.reshape(flat, tf.shape(values))
+        # What `tf.searchsorted` calls, which itself fails where there is nothing to look for.
+        found = tf.raw_ops.LowerBound(
+            sorted_inputs=ascending[tf.newaxis],
+            values=tf.reshape(values, [1, tf.size(values)]),
+            out_type=tf.int64,
+        )
+        return tf.reshape(found, tf.shape(values))
     count = tf.size(ascending, tf.int64)
     padded = tf.concat([ascending, [ascending.dtype.max]], axis=0)
     found = tf.zeros_like(values, tf.int64)

@@ -315,7 +315,7 @@ class TrendFeatures(keras.layers.Layer):
             )
             for weight in weights
         ]
-        counts = tf.reshape(tf.stack(counts)[:, :-1], [-1, rows, width])
+        counts = tf.reshape(tf.stack(counts)[:, :-1], [len(counts), rows, width])
         # A candidate that is there twice has its count at the first of its places.
         own = tf.cast(search(ascending, candidates, static), tf.int32)
         return _log_count(tf.transpose(tf.gather(counts, own, axis=2), [1, 0, 2]), True)
