@@ -68,8 +68,8 @@ class System:
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def _session_rec(sse: type) -> System:
-    return System(Recipe(), sse, choose_ise=True, ranking=True)
+def _session_rec(sse: type, **defaults: Any) -> System:
+    return System(Recipe(), sse, choose_ise=True, ranking=True, defaults=defaults)
 
 
 # Cosines over a temperature learn in fewer epochs than dot products, and rank better.
@@ -118,11 +118,11 @@ def _whole_history(**defaults: Any) -> System:
 SYSTEMS: dict[str, System] = {
     "sessionrec-sasrec": _session_rec(layers.SASRecSSE),
     "sessionrec-hstu": _session_rec(layers.HSTUSSE),
-    "sessionrec-gru": _session_rec(layers.GRUSSE),
+    "sessionrec-gru": _session_rec(layers.GRUSSE, input_norm=True),
     "sasrec": _next_item(layers.SASRecSSE),
     "esasrec": _next_item(layers.SASRecSSE, feed_forward="gated", negatives="uniform"),
     "hstu": _next_item(layers.HSTUSSE),
-    "gru4rec": _next_item(layers.GRUSSE, num_layers=1, scale_inputs=True),
+    "gru4rec": _next_item(layers.GRUSSE, num_layers=1, input_norm=True),
     "stamp": _running_session("stamp", history_dropout=0.3),
     "srgnn": _running_session("srgnn", history_dropout=0.3),
     "narm": _running_session("narm"),

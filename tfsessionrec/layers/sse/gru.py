@@ -17,13 +17,14 @@ class GRUSSE(SessionSequenceEncoder):
     `z, r = sigmoid(W x_t + U h_{t-1} + b)`, `c = tanh(W_c x_t + b_c + r ⊙ (U_c h_{t-1} + d_c))`,
     `h_t = z ⊙ h_{t-1} + (1 - z) ⊙ c`; the outputs of a layer are the inputs of the next, dropout
     on the sessions and on the outputs of each layer. The arguments of `keras.layers.GRU` are
-    those that cuDNN takes. With `scale_inputs`, `x_t = sqrt(D) S_t`, as SASRec scales its inputs.
+    those that cuDNN takes. With `input_norm`, `x_t = LayerNorm(S_t)`, as in SASRec and HSTU.
 
     Args:
         num_layers: GRU layers, each of width D. Defaults to 1.
         dropout: Dropout rate in [0, 1). Defaults to 0.2.
-        scale_inputs: Whether the sessions are multiplied by sqrt(D): item tables start small, and
-            small inputs hardly move the gates. Defaults to False.
+        input_norm: Whether each session vector is normalised first. Item tables start small, the
+            mean of a long session is smaller still, and small inputs hardly move the gates.
+            Defaults to False.
 
     Call arguments:
         session_embeddings: [B, S, D] float tensor, oldest first, padding last.
@@ -51,16 +52,20 @@ class GRUSSE(SessionSequenceEncoder):
         self,
         num_layers: int = 1,
         dropout: float = 0.2,
-        scale_inputs: bool = False,
+        input_norm: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_layers = positive_integer("num_layers", num_layers)
         self.dropout = rate("dropout", dropout)
-        self.scale_inputs = scale_inputs
+        self.input_norm = input_norm
 
     def build(self, input_shape: Any) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy
+        self.norm = None
+        if self.input_norm:
+            norm = keras.layers.LayerNormalization(epsilon=1e-6, name="input_norm", dtype=policy)
+            self.norm = build_sublayer(norm, (None, None, dim))
         self.layer_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
         self.recurrent_layers = [
             build_sublayer(
@@ -79,8 +84,8 @@ class GRUSSE(SessionSequenceEncoder):
         training: bool | None,
     ) -> tf.Tensor:
         hidden = session_embeddings
-        if self.scale_inputs:
-            hidden *= tf.cast(hidden.shape[-1] ** 0.5, hidden.dtype)
+        if self.norm is not None:
+            hidden = self.norm(hidden)
         hidden = self.layer_dropout(hidden, training=training)
         for layer in self.recurrent_layers:
             hidden = self.layer_dropout(layer(hidden, training=training), training=training)
@@ -88,7 +93,5 @@ class GRUSSE(SessionSequenceEncoder):
 
     def get_config(self) -> Config:
         config = super().get_config()
-        config.update(
-            num_layers=self.num_layers, dropout=self.dropout, scale_inputs=self.scale_inputs
-        )
+        config.update(num_layers=self.num_layers, dropout=self.dropout, input_norm=self.input_norm)
         return config
