@@ -23,6 +23,7 @@ from tfsessionrec.layers import (
 ENCODERS = {
     "hstu": functools.partial(HSTUSSE, num_layers=2, num_heads=2, max_length=4),
     "gru": functools.partial(GRUSSE, num_layers=2),
+    "gru, inputs normalised": functools.partial(GRUSSE, input_norm=True),
     "identity": IdentitySSE,
 }
 

@@ -1,8 +1,10 @@
 """What every session sequence encoder shares."""
 
+from typing import Any
+
 import tensorflow as tf
 
-from tfsessionrec.backend import keras
+from tfsessionrec.backend import build_sublayer, keras
 
 
 class SessionSequenceEncoder(keras.layers.Layer):
@@ -35,6 +37,17 @@ class SessionSequenceEncoder(keras.layers.Layer):
     ) -> tf.Tensor:
         """[B, S, D], [B, S] to [B, S, D]; what it gives at padding is overwritten."""
         raise NotImplementedError
+
+    def make_input_norm(self, shape: Any) -> Any:
+        """A layer that normalises session vectors.
+
+        The mean of many small item vectors is smaller still: beside positions, or in a gate, it
+        hardly counts.
+        """
+        norm = keras.layers.LayerNormalization(
+            epsilon=1e-6, name="input_norm", dtype=self.dtype_policy
+        )
+        return build_sublayer(norm, shape)
 
     def call(
         self,

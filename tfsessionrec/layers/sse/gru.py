@@ -62,10 +62,7 @@ class GRUSSE(SessionSequenceEncoder):
 
     def build(self, input_shape: Any) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy
-        self.norm = None
-        if self.input_norm:
-            norm = keras.layers.LayerNormalization(epsilon=1e-6, name="input_norm", dtype=policy)
-            self.norm = build_sublayer(norm, (None, None, dim))
+        self.norm = self.make_input_norm((None, None, dim)) if self.input_norm else None
         self.layer_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
         self.recurrent_layers = [
             build_sublayer(

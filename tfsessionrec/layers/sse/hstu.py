@@ -26,6 +26,8 @@ class HSTUSSE(StackedSSE):
             share the last. Defaults to 256.
         num_time_buckets: Buckets of the time bias, each 1.35 times as wide as the one before.
             0: no time bias. Defaults to 64.
+        input_norm: Whether session vectors are normalised, instead of multiplied by sqrt(D), before
+            positions are added: for long sessions, whose mean is small. Defaults to False.
 
     Call arguments:
         session_embeddings: [B, S, D] float tensor, oldest first, padding last.
@@ -59,9 +61,10 @@ class HSTUSSE(StackedSSE):
         dropout: float = 0.2,
         max_length: int = 256,
         num_time_buckets: int = 64,
+        input_norm: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_layers, num_heads, dropout, max_length, **kwargs)
+        super().__init__(num_layers, num_heads, dropout, max_length, input_norm, **kwargs)
         self.num_time_buckets = num_time_buckets
 
     def make_block(self, index: int, **kwargs: Any) -> HSTUBlock:

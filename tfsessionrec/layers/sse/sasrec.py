@@ -15,7 +15,8 @@ class SASRecSSE(StackedSSE):
     """Causal self-attention over the sessions, as in SASRec.
 
     `H_0 = Dropout(sqrt(D) S + P)`, `H_l = TransformerBlock(H_{l-1})`, `O = LN(H_L)`: pre-norm
-    blocks with learned positions counted from the start.
+    blocks with learned positions counted from the start. With `input_norm`,
+    `H_0 = Dropout(LN(S) + P)`.
 
     Args:
         num_layers: Transformer blocks. Defaults to 2.
@@ -26,6 +27,8 @@ class SASRecSSE(StackedSSE):
         feed_forward: "relu", or "gated" for the SwiGLU of the eSASRec recipe. Defaults to "relu".
         stochastic_depth: Probability in [0, 1) that training skips a branch of the last block for
             a whole row; it grows linearly up to there, as in the original. Defaults to 0.
+        input_norm: Whether session vectors are normalised, for long sessions, whose mean is small
+            beside the positions. Defaults to False.
 
     Call arguments:
         session_embeddings: [B, S, D] float tensor, oldest first, padding last.
@@ -58,9 +61,10 @@ class SASRecSSE(StackedSSE):
         max_length: int = 256,
         feed_forward: str = "relu",
         stochastic_depth: float = 0.0,
+        input_norm: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_layers, num_heads, dropout, max_length, **kwargs)
+        super().__init__(num_layers, num_heads, dropout, max_length, input_norm, **kwargs)
         self.intermediate_dim = intermediate_dim
         self.feed_forward = feed_forward
         self.stochastic_depth = stochastic_depth

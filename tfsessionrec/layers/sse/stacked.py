@@ -15,26 +15,35 @@ class StackedSSE(SessionSequenceEncoder):
     """Base of the SSEs made of blocks.
 
     `H_0 = Dropout(sqrt(D) S + P)`, `H_l = Block_l(H_{l-1})`, `O = LN(H_L)`, with learned positions
-    P counted from the start. A subclass fills `make_block` and `apply_block`.
+    P counted from the start; with `input_norm`, `H_0 = Dropout(LN(S) + P)`. A subclass fills
+    `make_block` and `apply_block`.
 
     Args:
         num_layers: Blocks.
         num_heads: Attention heads of each.
         dropout: Dropout rate in [0, 1), on the input and in each block.
         max_length: Distinct positions; later ones share the last.
+        input_norm: Whether session vectors are normalised.
 
     Raises:
         ValueError: If an argument is out of range; what the blocks take, they check.
     """
 
     def __init__(
-        self, num_layers: int, num_heads: int, dropout: float, max_length: int, **kwargs: Any
+        self,
+        num_layers: int,
+        num_heads: int,
+        dropout: float,
+        max_length: int,
+        input_norm: bool,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_layers = positive_integer("num_layers", num_layers)
         self.num_heads = num_heads
         self.dropout = dropout
         self.max_length = max_length
+        self.input_norm = input_norm
 
     def make_block(self, index: int, **kwargs: Any) -> Any:
         """The block of that index, a layer that is given `kwargs`."""
@@ -56,6 +65,7 @@ class StackedSSE(SessionSequenceEncoder):
         self.position_embedding = PositionEmbedding(
             self.max_length, name="position_embedding", dtype=policy
         )
+        self.norm = self.make_input_norm(shape) if self.input_norm else None
         self.input_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
         self.blocks = [
             self.make_block(index, name=f"block_{index}", dtype=policy)
@@ -75,8 +85,12 @@ class StackedSSE(SessionSequenceEncoder):
         session_times: tf.Tensor | None,
         training: bool | None,
     ) -> tf.Tensor:
-        scale = tf.cast(session_embeddings.shape[-1] ** 0.5, session_embeddings.dtype)
-        hidden = self.position_embedding(session_embeddings * scale)
+        if self.norm is not None:
+            hidden = self.norm(session_embeddings)
+        else:
+            scale = tf.cast(session_embeddings.shape[-1] ** 0.5, session_embeddings.dtype)
+            hidden = session_embeddings * scale
+        hidden = self.position_embedding(hidden)
         hidden = self.input_dropout(hidden, training=training)
         for block in self.blocks:
             hidden = self.apply_block(block, hidden, padding_mask, session_times, training)
@@ -89,5 +103,6 @@ class StackedSSE(SessionSequenceEncoder):
             num_heads=self.num_heads,
             dropout=self.dropout,
             max_length=self.max_length,
+            input_norm=self.input_norm,
         )
         return config
