@@ -124,6 +124,17 @@ def test_the_document_has_means_spreads_and_the_best_first(tmp_path: pathlib.Pat
     assert (folders.results / "shop.png").stat().st_size > 5000
 
 
+def test_an_ensemble_costs_what_its_members_cost(tmp_path: pathlib.Path) -> None:
+    configs, folders = tmp_path / "configs", Folders(tmp_path / "out")
+    write_suite(configs)
+    write(configs, "sasrec").keep(0, measured(0.7), folders)
+    asked = ["--protocol next_item --k 20 --ensemble runs/shop/sasrec/seed_0"]
+    both = write(configs, "both", evaluate=asked, title="both")
+    both.keep(0, measured(0.9, fit_seconds=1.0, parameters=0), folders)
+    write_document(load_suites(configs), folders)
+    assert "| both | 1 | 0.9000 | 0.5000 | 43 | 7 | 1.5 | 4,321 |" in folders.document.read_text()
+
+
 def test_other_commands_under_the_same_name_are_not_what_was_run(tmp_path: pathlib.Path) -> None:
     configs, folders = tmp_path / "configs", Folders(tmp_path / "out")
     write_suite(configs)

@@ -1,11 +1,14 @@
 """What the seeds of a configuration gave."""
 
 import contextlib
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfsessionrec.cli.benchmark.trial import Folders, Trial
+
+_ENSEMBLE = re.compile(r"--ensemble \S*?runs/[^/\s]+/([^/\s]+)/seed_\d+")
 
 COST = ("fit s", "evaluation s", "peak GB", "parameters")
 
@@ -16,10 +19,14 @@ class Row:
     Args:
         trial: The configuration.
         results: What was measured with each seed, one at least.
+
+    Attributes:
+        members: Rows whose models an ensemble asks too; what they cost to train it costs as well.
     """
 
     def __init__(self, trial: Trial, results: Sequence[Mapping[str, Any]]) -> None:
         self.trial = trial
+        self.members: list[Row] = []
         self.num_seeds = len(results)
         self.first = results[0]
         self._results = results
@@ -56,7 +63,10 @@ class Row:
     def cost(self, name: str) -> float:
         """Mean of `fit_seconds`, `evaluation_seconds` ... over the seeds; the largest `peak_gb`."""
         values = [float(result[name]) for result in self._results]
-        return max(values) if name == "peak_gb" else statistics.fmean(values)
+        if name == "peak_gb":
+            return max(values)
+        trained = self.members if name in ("fit_seconds", "parameters") else []
+        return statistics.fmean(values) + sum(member.cost(name) for member in trained)
 
     def cells(self, title: str, metrics: Iterable[str]) -> list[str]:
         """The row of a table."""
@@ -82,4 +92,8 @@ class Row:
 def rows_of(trials: Iterable[Trial], folders: Folders) -> dict[str, Row]:
     """The configurations of which something was measured, by name."""
     found = ((trial, list(trial.results(folders).values())) for trial in trials)
-    return {trial.name: Row(trial, results) for trial, results in found if results}
+    rows = {trial.name: Row(trial, results) for trial, results in found if results}
+    for row in rows.values():
+        names = set(_ENSEMBLE.findall(" ".join(row.trial.evaluate)))
+        row.members = [rows[name] for name in sorted(names) if name in rows]
+    return rows
