@@ -60,6 +60,27 @@ def test_a_mean_still_tells_which_item_was_taken():
     assert np.abs(first - second).max() > 1e-3
 
 
+def test_balanced_kinds_weigh_the_same_in_a_mean():
+    """Each kind has a mean of its own; a session of one kind is left as it is."""
+    layer = ItemEmbedding(9, 4, balance_interactions=True)
+    plain = ItemEmbedding(9, 4)
+    ids = np.array([[2, 3, 4, 5, 6, 0], [7, 8, 0, 0, 0, 0], [3, 4, 5, 0, 0, 0], [0] * 6])
+    labels = np.array([[0, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [0] * 6, [0] * 6], np.float32)
+    _built(layer), _built(plain)
+    layer.set_weights(plain.get_weights())
+    vectors = plain(ids, labels=labels).numpy()
+    mean = layer(ids, labels=labels).numpy()[0, :5].mean(axis=0)
+    taken, others = vectors[0, 1], vectors[0, [0, 2, 3, 4]].mean(axis=0)
+    np.testing.assert_allclose(mean, taken + others, atol=1e-6)
+    for row, real in ((1, 2), (2, 3)):
+        np.testing.assert_array_equal(layer(ids, labels=labels)[row, :real], vectors[row, :real])
+    assert np.isfinite(layer(ids, labels=labels)).all()
+    padded = layer(np.pad(ids, [(0, 0), (0, 3)]), labels=np.pad(labels, [(0, 0), (0, 3)]))
+    np.testing.assert_array_equal(padded[0, :5], layer(ids, labels=labels)[0, :5])
+    # Nothing is said to be shown in vain.
+    np.testing.assert_array_equal(layer(ids)[ids > 0], plain(ids)[ids > 0])
+
+
 def test_tables_start_apart():
     # one unseeded initialiser called twice gives the same numbers
     weights = by_name(_built(ItemEmbedding(3, 4, num_interaction_types=2)))

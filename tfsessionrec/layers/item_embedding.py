@@ -55,6 +55,10 @@ class ItemEmbedding(keras.layers.Layer):
         normalize: Whether items are vectors of length 1. Defaults to False.
         history_dropout: Dropout rate in [0, 1) of the vectors of a history, for encoders without
             one of their own; candidates are left whole. Defaults to 0.
+        balance_interactions: Whether the two kinds weigh the same in the mean over a session, be
+            there one item taken among twenty shown: the vectors of a session (the last axis) are
+            multiplied by `n / n_kind`, so that their mean is that of the positives plus that of the
+            others. A session of one kind stays as it is. Defaults to False.
 
     Call arguments:
         item_ids: Integer tensor of any shape; 0 is padding, whose vector means nothing.
@@ -100,6 +104,7 @@ class ItemEmbedding(keras.layers.Layer):
         num_item_time_buckets: int = 0,
         normalize: bool = False,
         history_dropout: float = 0.0,
+        balance_interactions: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -123,6 +128,7 @@ class ItemEmbedding(keras.layers.Layer):
         self.embedding_dim = int(embedding_dim)
         self.feature_dim = feature_dim
         self.interaction_embedding = interaction_embedding
+        self.balance_interactions = balance_interactions
         self.num_interaction_types = num_interaction_types
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)
@@ -299,6 +305,8 @@ class ItemEmbedding(keras.layers.Layer):
             embedded += self._gather(self.interaction_type_table, interaction_types)
         if self.time_gaps is not None and item_times is not None:
             embedded += self.time_gaps(item_times, item_ids)
+        if self.balance_interactions and labels is not None:
+            embedded *= tf.cast(_balance(item_ids, labels), embedded.dtype)[..., tf.newaxis]
         return self.dropout_layer(embedded, training=training)
 
     def _gather(self, table: Any, indices: tf.Tensor) -> tf.Tensor:
@@ -316,6 +324,7 @@ class ItemEmbedding(keras.layers.Layer):
             feature_dim=self.feature_dim,
             mlp_dims=self.mlp_dims,
             interaction_embedding=self.interaction_embedding,
+            balance_interactions=self.balance_interactions,
             num_interaction_types=self.num_interaction_types,
             embeddings_initializer=keras.initializers.serialize(self.embeddings_initializer),
             id_dropout=self.id_dropout,
@@ -365,3 +374,14 @@ def _describe(name: str, values: np.ndarray, vocabulary_size: int) -> Config:
             f"`features[{name!r}]` should hold integers or floats. Received: {values.dtype}"
         )
     return {"shape": list(values.shape), "dtype": "float32", "num_categories": 0}
+
+
+def _balance(item_ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Factors [..., I] that give positives and negatives of a session equal shares of its mean."""
+    real = tf.cast(item_ids != 0, tf.float32)
+    positive = real * tf.cast(labels > 0, tf.float32)
+    factor = tf.zeros_like(real)
+    for kind in (positive, real - positive):
+        share = tf.reduce_sum(kind, axis=-1, keepdims=True)
+        factor += kind * tf.math.divide_no_nan(tf.reduce_sum(real, axis=-1, keepdims=True), share)
+    return factor
