@@ -91,8 +91,15 @@ def test_no_epoch_traces_the_model_again() -> None:
     model.backbone.call = lambda *args, **kwargs: traces.append(1) or call(*args, **kwargs)
     seen = []
     count = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: seen.append(len(traces)))
-    model.fit(dataset(), epochs=3, verbose=0, callbacks=[CatalogueMetrics(batches(), k=5), count])
+    metrics = CatalogueMetrics(batches(), k=5)
+    model.fit(dataset(), epochs=3, verbose=0, callbacks=[metrics, count])
     assert seen[0] == seen[1] == seen[2]
+    model.fit(dataset(), epochs=1, verbose=0, callbacks=[metrics, count])  # nor another fit
+    assert seen[3] == seen[2]
+    other = make_model()
+    other.fit(dataset(), epochs=1, verbose=0, callbacks=[metrics])
+    report = evaluate(other, batches(), k=5)
+    assert metrics._last["val_ndcg@5"] == pytest.approx(report["ndcg@5"], abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,8 @@ class CatalogueMetrics(keras.callbacks.Callback):
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
-        self._traced = _Traced(model)
+        if self._traced is None or self._traced.model is not model:
+            self._traced = _Traced(model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch % self.every == 0 or not self._last:
@@ -95,9 +96,10 @@ class CatalogueMetrics(keras.callbacks.Callback):
 
 
 class _Traced:
-    """A model whose graphs outlive an epoch; to `evaluate` it is plain Python."""
+    """A model whose graphs outlive an epoch and a `fit`; to `evaluate` it is plain Python."""
 
     def __init__(self, model: Any) -> None:
+        self.model = model
         self._every = tf.function(lambda f: model(f, training=False), reduce_retracing=True)
         self._encode = tf.function(lambda f: model.encode(f), reduce_retracing=True)
         self.candidate_embeddings = model.candidate_embeddings
