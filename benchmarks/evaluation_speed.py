@@ -88,8 +88,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
     seconds = time.perf_counter() - begin
     added = peak_gb() - before
     hits = {f"hits@{k}": report[f"recall@{k}"] * len(queries) for k in KS}
-    some = next(iter(batches))
-    some = {name: part[: arguments.tutorial_queries] for name, part in some.items()}
+    some = {name: part[: arguments.tutorial_queries] for name, part in batches[0].items()}
     report = sr.evaluation.evaluate(Given(), [some], KS, block_size=arguments.block_size)
     hits |= {f"first_hits@{k}": report[f"recall@{k}"] * len(some["number"]) for k in KS}
     return {"seconds": seconds, "added_gb": added, **hits}

@@ -3,7 +3,7 @@
     python benchmarks/serving_load.py --seconds 10
 
 Takes the arguments of `serving/load_test.py`, which says what they mean and what is measured, but
-for `--output`. A catalogue of 10^7 items takes two minutes to export, and 20 GB of memory.
+for `--output`. To export 10^7 items takes minutes, and several times the memory of their table.
 """
 
 import json

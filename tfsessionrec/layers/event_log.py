@@ -172,7 +172,7 @@ def search(ascending: tf.Tensor, values: tf.Tensor, static_shapes: bool) -> tf.T
     comparison of all with all.
     """
     if not static_shapes:
-        # What `tf.searchsorted` calls, which itself fails where there is nothing to look for.
+        # What `tf.searchsorted` calls; that fails in a graph which knows of no value to look for.
         found = tf.raw_ops.LowerBound(
             sorted_inputs=ascending[tf.newaxis],
             values=tf.reshape(values, [1, tf.size(values)]),
