@@ -1,5 +1,6 @@
 """The table of an export against NumPy: what it returns, in which order, whatever the masks."""
 
+import concurrent.futures
 import itertools
 
 import numpy as np
@@ -17,7 +18,7 @@ DTYPES = ["float32", "bfloat16", "int8", "int8 without oneDNN"]
 def dtype(request, monkeypatch):
     name, _, without = request.param.partition(" without ")
     if without:
-        monkeypatch.setattr(candidate_table, "has_codes_product", lambda: False)
+        monkeypatch.setattr(candidate_table, "has_joined_product", lambda: False)
     return name
 
 
@@ -157,6 +158,38 @@ def test_a_large_batch_is_scored_chunk_by_chunk(monkeypatch):
     rows = table.top_k(tf.constant(queries), tf.constant(10))[1]
     np.testing.assert_array_equal(rows, oracle(embeddings, queries, 10)[1])
     assert seen == [128] * 8
+
+
+def test_a_product_of_bytes_takes_some_requests_of_a_large_batch_at_a_time(monkeypatch):
+    monkeypatch.setattr(candidate_table, "SCORES_AT_ONCE", 3 * 1024)
+    embeddings = small_integers((1003, 4), seed=0)
+    queries = small_integers((7, 4), seed=1)
+    bonus = small_integers((7, 1003), seed=2)
+    seen = []
+    table = CandidateTable(embeddings, dtype="int8")
+    one_product = table._joined_scores
+
+    def watched(queries, *more, **options):
+        seen.append(len(queries))
+        return one_product(queries, *more, **options)
+
+    table._joined_scores = watched
+    rows = table.top_k(tf.constant(queries), tf.constant(10), bonus=tf.constant(bonus))[1]
+    np.testing.assert_array_equal(rows, oracle(embeddings, queries, 10, bonus=bonus)[1])
+    assert seen == [3, 3, 1]
+
+
+def test_requests_at_the_same_time_get_their_own_answers(dtype):
+    rng = np.random.default_rng(0)
+    embeddings = rng.standard_normal((2000, 16), np.float32)
+    top_k = traced(CandidateTable(embeddings, dtype=dtype).top_k, embeddings)
+    batches = [rng.standard_normal((1 + number % 3, 16), np.float32) for number in range(60)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda queries: top_k(queries, 20), batches))
+    for queries, (scores, rows) in zip(batches, together, strict=True):
+        alone = top_k(queries, 20)
+        np.testing.assert_array_equal(rows, alone[1])
+        np.testing.assert_array_equal(scores, alone[0])
 
 
 def test_saved_and_run_by_a_session(dtype, tmp_path):

@@ -5,7 +5,14 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfsessionrec.export.quantized_product import codes_product, has_codes_product
+from tfsessionrec.export.quantized_product import (
+    bias_of,
+    has_joined_product,
+    join_rows,
+    joined_product,
+    place_of,
+    query_step,
+)
 from tfsessionrec.scoring import score, score_given
 
 DTYPES = ("float32", "bfloat16", "int8")
@@ -32,20 +39,22 @@ class CandidateTable(tf.Module):
       with a query rounded to 7 bits give a short list of `3 k / 2 + 64`, which is scored again from
       all bits. A number is off by at most `2^-23` of the largest of its row.
 
-    The product of bytes is oneDNN's. The usual builds for x86 have it, and switch it on where the
-    processor has instructions for it, elsewhere with `TF_ENABLE_ONEDNN_OPTS=1`; a server without it
-    answers such a request with an error. If the machine that makes the table does not have it,
-    bytes are multiplied as float32, which any server can do and which takes longer. An "int8" table
-    lives in the CPU's memory; on a GPU the other two are the ones to take.
+    The product of bytes is oneDNN's, which the usual builds for x86 have; a server without it
+    answers such a request with an error. At the first request of a signature it puts the high bytes
+    in an order of its own, and keeps them: 1 byte a number more for each signature in use. If the
+    machine that makes the table does not have it, bytes are multiplied as float32, which any server
+    can do and which takes longer. An "int8" table lives in the CPU's memory; on a GPU the other two
+    are the ones to take.
 
-    On a CPU "int8" is the fastest for one request, "bfloat16" the smallest, and "float32" takes
-    little more than the time of reading it: `benchmarks/serving_latency.py` measures them.
+    On a CPU "int8" is the fastest, "bfloat16" the smallest, and "float32" takes little more than
+    the time of reading it: `benchmarks/serving_latency.py` measures them.
 
     Args:
         embeddings: float32 [C, D], finite.
         dtype: "float32", "bfloat16" or "int8": how the embeddings are held. Defaults to "float32".
         chunk_size: How many candidates are scored before the best of them are put aside. Defaults
-            to None: so many that a batch has no more than 2^24 scores at a time.
+            to None: so many that a batch has no more than 2^24 scores at a time. oneDNN's product
+            always scores all, and keeps to 2^24 by taking fewer requests of a batch at a time.
 
     Raises:
         ValueError: If an argument is not what it should be.
@@ -82,9 +91,12 @@ class CandidateTable(tf.Module):
         padding = np.zeros([self._num_rows - self.num_items, self.dim], np.float32)
         embeddings = np.concatenate([embeddings, padding]) if len(padding) else embeddings
         if dtype == "int8":
-            self._has_codes_product = has_codes_product()
+            self._joined = has_joined_product()
             codes, rests, scales = _fixed_point(embeddings)
             with tf.device("CPU:0"):
+                if self._joined:
+                    codes = join_rows(codes)
+                    self._bias = _constant(bias_of(codes), "candidate_bias")
                 self._codes = _constant(codes, "candidate_codes")
                 self._rests = _constant(rests, "candidate_rests")
                 self._scales = _constant(scales, "candidate_scales")
@@ -122,8 +134,12 @@ class CandidateTable(tf.Module):
             return self._best(queries, k, interests, weights, bonus, allowed)
         with tf.device("CPU:0"):
             some = tf.minimum(k + k // 2 + SPARE, self.num_items)
+            if self._joined:
+                rows = self._best_of_joined(queries, some, interests, weights, bonus, allowed)
+            else:
+                rows = self._best(queries, some, interests, weights, bonus, allowed)[1]
             # In their order, so that of equal scores the lower row comes first.
-            rows = tf.sort(self._best(queries, some, interests, weights, bonus, allowed)[1])
+            rows = tf.sort(rows)
             scores = score_given(queries, self.gather(rows), interests=interests is not None)
             terms = (_of_rows(values, rows) for values in (weights, bonus, allowed))
             return _top_k(_with(scores, *terms), rows, k)
@@ -150,8 +166,8 @@ class CandidateTable(tf.Module):
         if self.dtype != "int8":
             return tf.cast(rows_of(self._embeddings, rows), tf.float32)
         with tf.device("CPU:0"):
-            held = (self._codes, self._rests, self._scales)
-            return _from_fixed_point(*(rows_of(values, rows) for values in held))
+            rests, scales = rows_of(self._rests, rows), rows_of(self._scales, rows)
+            return _from_fixed_point(self._codes_of(rows), rests, scales)
 
     def _checked(self, queries: tf.Tensor, interests: int | None) -> tf.Tensor:
         shape = [None, self.dim] if interests is None else [None, interests, self.dim]
@@ -174,7 +190,7 @@ class CandidateTable(tf.Module):
 
         def step(start: tf.Tensor, scores: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
             stop = tf.minimum(start + size, self._num_rows)
-            new = self._pass(queries, start, stop, interests, only_order=bonus is None)
+            new = self._pass(queries, start, stop, interests)
             columns = tf.minimum(stop, self.num_items)
             padding = stop - columns
             terms = (_columns(v, start, columns, padding) for v in (weights, bonus, allowed))
@@ -198,33 +214,61 @@ class CandidateTable(tf.Module):
         )
         return scores, rows
 
-    def _pass(
+    def _best_of_joined(
         self,
         queries: tf.Tensor,
-        start: tf.Tensor,
-        stop: tf.Tensor,
+        k: tf.Tensor,
         interests: int | None,
-        only_order: bool,
+        weights: tf.Tensor | None,
+        bonus: tf.Tensor | None,
+        allowed: tf.Tensor | None,
     ) -> tf.Tensor:
-        """Scores of rows [start, stop): float32 [B, stop - start].
+        """The rows of `_best`, from the product of bytes, which takes the whole table at once."""
+        size = max(SCORES_AT_ONCE // (self._num_rows * (interests or 1)), 1)
+        padding = self._num_rows - self.num_items
 
-        Of "int8" they are rough; with `only_order` also in a unit of each query's own.
-        """
+        def step(start: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            some = slice(start, start + size)
+            new = self._joined_scores(queries[some], interests, only_order=bonus is None)
+            terms = (
+                v if v is None or v.shape.rank == 1 else v[some] for v in (weights, bonus, allowed)
+            )
+            new = _with(new, *(_columns(v, 0, self.num_items, padding) for v in terms))
+            new = _top_of_blocks(new, self.num_items, k)[1]
+            return start + size, tf.concat([rows, new], axis=0)
+
+        return tf.while_loop(
+            lambda start, _: start < tf.shape(queries)[0],
+            step,
+            (tf.constant(0), tf.zeros([0, k], tf.int32)),
+            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, None])),
+            parallel_iterations=1,
+        )[1]
+
+    def _pass(
+        self, queries: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, interests: int | None
+    ) -> tf.Tensor:
+        """Scores of rows [start, stop), of "int8" rough ones: float32 [B, stop - start]."""
         if self.dtype == "float32":
             return score(queries, self._embeddings[start:stop], interests=interests is not None)
-        if self.dtype == "bfloat16":
-            return self._scores_by_parts(queries, start, stop, interests, self._embeddings_of)
-        if not self._has_codes_product:
-            return self._scores_by_parts(queries, start, stop, interests, self._rough_embeddings_of)
+        embeddings_of = (
+            self._embeddings_of if self.dtype == "bfloat16" else self._rough_embeddings_of
+        )
+        return self._scores_by_parts(queries, start, stop, interests, embeddings_of)
+
+    def _joined_scores(
+        self, queries: tf.Tensor, interests: int | None, only_order: bool
+    ) -> tf.Tensor:
+        """Rough scores of all rows: float32 [B, R]; with `only_order` in a unit of each query's."""
         flat = tf.reshape(queries, [-1, self.dim])
-        product, step = codes_product(self._codes[start:stop], flat)
-        scores = product * self._scales[start:stop]
+        scores = joined_product(self._codes, self._bias, flat) * self._scales
         if interests is not None:
             # One step for all interests of a query would round the shorter ones more.
-            scores = tf.reshape(scores * step[:, tf.newaxis], [-1, interests, stop - start])
+            scores = scores * query_step(flat)[:, tf.newaxis]
+            scores = tf.reshape(scores, [-1, interests, self._num_rows])
             return tf.reduce_max(scores, axis=1)
         # A factor of a query does not change which rows are best: one pass less, at batch 1.
-        return scores if only_order else scores * step[:, tf.newaxis]
+        return scores if only_order else scores * query_step(flat)[:, tf.newaxis]
 
     def _scores_by_parts(
         self,
@@ -251,12 +295,17 @@ class CandidateTable(tf.Module):
     def _embeddings_of(self, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
         if self.dtype == "bfloat16":
             return tf.cast(self._embeddings[start:stop], tf.float32)
-        held = (self._codes, self._rests, self._scales)
-        return _from_fixed_point(*(values[start:stop] for values in held))
+        return self.gather(tf.range(start, stop))
 
     def _rough_embeddings_of(self, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-        codes = tf.cast(self._codes[start:stop], tf.float32) - 128.0
+        codes = tf.cast(self._codes[start:stop], tf.float32)
         return codes * self._scales[start:stop, tf.newaxis]
+
+    def _codes_of(self, rows: tf.Tensor) -> tf.Tensor:
+        if not self._joined:
+            return rows_of(self._codes, rows)
+        codes = tf.reshape(self._codes.read_value(), [self._num_rows, self.dim])
+        return tf.gather(codes, place_of(rows, self._num_rows))
 
 
 def rows_of(variable: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
@@ -281,12 +330,14 @@ def _top_of_blocks(
     chosen = tf.math.top_k(tf.reduce_max(blocks, axis=2), num_chosen, sorted=False).indices
     # In their order, so that of equal scores the lower row comes first.
     chosen = tf.sort(chosen)
-    rows = chosen[:, :, tf.newaxis] * BLOCK + tf.range(BLOCK)
     scores = tf.gather(blocks, chosen, batch_dims=1)
-    last = tf.where(rows[:, -1:] < num_real, scores[:, -1:], -np.inf)
+    last = chosen[:, -1:, tf.newaxis] * BLOCK + tf.range(BLOCK)
+    last = tf.where(last < num_real, scores[:, -1:], -np.inf)
     scores = tf.concat([scores[:, :-1], last], axis=1)
-    scores, rows = (tf.reshape(x, [shape[0], num_chosen * BLOCK]) for x in (scores, rows))
-    return _top_k(scores, rows, tf.minimum(k, tf.minimum(num_real, shape[1])))
+    scores = tf.reshape(scores, [shape[0], num_chosen * BLOCK])
+    scores, places = tf.math.top_k(scores, tf.minimum(k, tf.minimum(num_real, shape[1])))
+    rows = tf.gather(chosen, places // BLOCK, batch_dims=1) * BLOCK + places % BLOCK
+    return scores, rows
 
 
 def _top_k(scores: tf.Tensor, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -326,24 +377,24 @@ def _of_rows(values: tf.Tensor | None, rows: tf.Tensor) -> tf.Tensor | None:
 
 
 def _fixed_point(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """24-bit numbers: high byte + 128 uint8 [C, D], low bytes int16 [C, D], scales [C]."""
+    """24-bit numbers: high byte int8 [C, D], low bytes int16 [C, D], scales [C]."""
     largest = np.abs(embeddings).max(axis=1)
     # The smallest power of two that keeps the high byte within 127.
     exponents = np.ceil(np.log2(np.maximum(largest, np.finfo(np.float32).tiny) / 127.0))
     scales = np.exp2(np.clip(exponents, -110, None)).astype(np.float32)
-    codes = np.empty(embeddings.shape, np.uint8)
+    codes = np.empty(embeddings.shape, np.int8)
     rests = np.empty(embeddings.shape, np.int16)
     for first in range(0, len(embeddings), ROWS_AT_ONCE):
         part = slice(first, first + ROWS_AT_ONCE)
         numbers = np.rint(embeddings[part] / scales[part, np.newaxis] * 2**16).astype(np.int32)
         high = (numbers + 2**15) >> 16
-        codes[part] = high + 128
+        codes[part] = high
         rests[part] = numbers - (high << 16)
     return codes, rests, scales
 
 
 def _from_fixed_point(codes: tf.Tensor, rests: tf.Tensor, scales: tf.Tensor) -> tf.Tensor:
-    numbers = tf.cast(codes, tf.float32) - 128.0 + tf.cast(rests, tf.float32) * 2.0**-16
+    numbers = tf.cast(codes, tf.float32) + tf.cast(rests, tf.float32) * 2.0**-16
     return numbers * scales[..., tf.newaxis]
 
 

@@ -2,68 +2,138 @@
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 
+JOINED = 4  # rows of the table that make one; few and long ones are read fastest
+ZERO = 64  # what is added to a query, so that its bytes have no sign
 LARGEST = 63.0  # of a query: pairs of products then fit 16 bits, where a processor adds them so
 
 
-def codes_product(codes: tf.Tensor, queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Scores rows of bytes against queries that are rounded to 7 bits.
+def join_rows(codes: np.ndarray) -> np.ndarray:
+    """Rows 0, C/4, C/2, 3C/4 as one, then 1, C/4 + 1 ...: int8 [C, D] to [C/4, 4 D].
 
-    `step[b] * product[b, c] ≈ sum_d (codes[c, d] - 128) * queries[b, d]`
+    A product with a table in this order has the scores of its rows in their own.
 
     Args:
-        codes: uint8 [C, D].
-        queries: float32 [B, D].
-
-    Returns:
-        Products float32 [B, C] and steps float32 [B].
+        codes: int8 [C, D], C a multiple of 4.
 
     Example:
 
-    >>> codes = tf.constant([[130, 128], [127, 138]], tf.uint8)
-    >>> product, step = codes_product(codes, tf.ones([1, 2]))
-    >>> (product * step[:, tf.newaxis]).numpy().round(3)
-    array([[2., 9.]], dtype=float32)
+    >>> join_rows(np.array([[1], [2], [3], [4], [5], [6], [7], [8]], np.int8))
+    array([[1, 3, 5, 7],
+           [2, 4, 6, 8]], dtype=int8)
     """
+    num_rows, dim = codes.shape
+    apart = codes.reshape(JOINED, num_rows // JOINED, dim)
+    return np.ascontiguousarray(apart.swapaxes(0, 1)).reshape(-1, JOINED * dim)
+
+
+def place_of(rows: tf.Tensor, num_rows: int) -> tf.Tensor:
+    """Where rows of a table of C rows are among the rows of `join_rows`, reshaped to [C, D]."""
+    joined = num_rows // JOINED
+    return rows % joined * JOINED + rows // joined
+
+
+def bias_of(codes: np.ndarray) -> np.ndarray:
+    """What `joined_product` is to add to the products of joined rows: float32 [C/4]."""
+    return -ZERO * codes.sum(axis=1, dtype=np.float32)
+
+
+def joined_product(codes: tf.Tensor, bias: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
+    """Scores rows of bytes against queries that are rounded to 7 bits.
+
+    `step[b] * product[b, c] ≈ sum_d codes[c, d] * queries[b, d]`, with
+    `step[b] = max_d |queries[b, d]| / 63`.
+
+    The operation keeps the table once more, in an order of its own, from its first call on: the
+    table must not change.
+
+    Args:
+        codes: int8 [C/4, 4 D], from `join_rows`.
+        bias: float32 [C/4], from `bias_of`.
+        queries: float32 [B, D].
+
+    Returns:
+        Products float32 [B, C].
+
+    Example:
+
+    >>> codes = join_rows(np.array([[2, 0], [-1, 10], [3, 3], [0, 0]], np.int8))
+    >>> (joined_product(codes, bias_of(codes), tf.constant([[1.0, 1.0]])) / 63).numpy().round(3)
+    array([[2., 9., 6., 0.]], dtype=float32)
+    """
+    if tf.executing_eagerly():
+        return tf.function(joined_product)(codes, bias, queries)
     # oneDNN refuses a product with nothing.
-    batch, dim = tf.shape(queries)[0], tf.shape(queries)[1]
+    batch, dim = tf.shape(queries)[0], queries.shape[1]
     queries = tf.pad(queries, [[0, tf.maximum(1 - batch, 0)], [0, 0]])
-    step = tf.reduce_max(tf.abs(queries), axis=1) / LARGEST
-    rounded = tf.round(tf.math.divide_no_nan(tf.transpose(queries), step))
-    # Of few queries, two rows are taken for one of twice the length, which is a little faster:
-    # [a b] [[q 0] [0 q]] = [aq bq].
-    together = tf.where((batch <= 8) & (tf.shape(codes)[0] % 2 == 0), 2, 1)
-    twice = tf.eye(together)[:, tf.newaxis, :, tf.newaxis] * rounded[:, tf.newaxis]
-    columns = together * tf.shape(rounded)[1]
-    twice = tf.reshape(twice, [together * dim, columns])
-    # The fastest operation for bytes: the others multiply them one by one, or make a copy of the
-    # table for each call. It still works more than it reads: an instruction takes four bytes of a
-    # row for 16 queries, so that up to 16 cost little more than one.
-    product = tf.raw_ops.QuantizedMatMulWithBiasAndDequantize(
-        a=tf.bitcast(tf.reshape(codes, [-1, together * dim]), tf.quint8),
-        b=tf.bitcast(tf.cast(twice, tf.int8), tf.qint8),
-        bias=-128.0 * tf.reduce_sum(twice, axis=0),
-        # With these a unit of the product is 1; the last two are not used.
-        min_a=0.0,
-        max_a=255.0,
-        min_b=-127.0,
-        max_b=127.0,
-        min_freezed_output=0.0,
-        max_freezed_output=0.0,
-        Toutput=tf.float32,
-        input_quant_mode="SCALED",
+    rounded = tf.round(tf.math.divide_no_nan(queries, query_step(queries)[:, tf.newaxis]))
+    # A query beside zeros for each of the joined rows: [a b] [[q 0] [0 q]] = [aq bq].
+    apart = rounded[:, tf.newaxis, tf.newaxis] * tf.eye(JOINED)[:, :, tf.newaxis]
+    apart = tf.reshape(apart, [-1, JOINED * dim])
+    product = _quantized_matmul(
+        tf.bitcast(tf.cast(apart + ZERO, tf.uint8), tf.quint8),
+        tf.bitcast(codes, tf.qint8),
+        tf.convert_to_tensor(bias),
     )
-    product = tf.transpose(tf.reshape(product, [tf.shape(codes)[0], -1]))
-    # Rows are cut, not columns: what is left lies together, and is not copied.
-    return product[:batch], step[:batch]
+    return tf.reshape(product, [-1, codes.shape[0] * JOINED])[:batch]
+
+
+def query_step(queries: tf.Tensor) -> tf.Tensor:
+    """What a unit of `joined_product` is: float32 [B]."""
+    return tf.reduce_max(tf.abs(queries), axis=1) / LARGEST
+
+
+def _quantized_matmul(a: tf.Tensor, b: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """`a bᵀ + bias`, of quint8 [M, K], qint8 [N, K] that never changes, and float32 [N].
+
+    The operation that models quantized for oneDNN consist of; `tf.raw_ops` does not have it. What
+    it has multiplies bytes one by one, or puts b in another order at each call, or has to be given
+    the table as a, of which an instruction multiplies four bytes, not 64.
+    """
+    tensors, limits = [a, b, bias], [0.0, 255.0, -127.0, 127.0]  # with these a unit is 1
+
+    def types(*dtypes: tf.DType) -> tf.compat.v1.AttrValue:
+        numbers = [dtype.as_datatype_enum for dtype in dtypes]
+        return tf.compat.v1.AttrValue(list=tf.compat.v1.AttrValue.ListValue(type=numbers))
+
+    def text(*words: bytes) -> tf.compat.v1.AttrValue:
+        return tf.compat.v1.AttrValue(list=tf.compat.v1.AttrValue.ListValue(s=words))
+
+    def one(dtype: tf.DType) -> tf.compat.v1.AttrValue:
+        return tf.compat.v1.AttrValue(type=dtype.as_datatype_enum)
+
+    yes = tf.compat.v1.AttrValue(b=True)
+    operation = tf.compat.v1.get_default_graph().create_op(
+        "_QuantizedMatMul",
+        [*tensors, *map(tf.constant, limits)],
+        [tf.float32],
+        name="quantized_matmul",
+        attrs={
+            "Tdevice_inputs": types(*(tensor.dtype for tensor in tensors)),
+            "Thost_inputs": types(*[tf.float32] * len(limits)),
+            "Tdevice_outputs": types(tf.float32),
+            "Thost_outputs": types(),
+            "T1": one(a.dtype),
+            "T2": one(b.dtype),
+            "Tbias": one(tf.float32),
+            "U": one(tf.float32),
+            "Tout": one(tf.float32),
+            "transpose_b": yes,
+            "is_weight_const": yes,
+            "fused_ops": text(b"BiasAdd", b"Dequantize"),
+            "input_quant_mode": tf.compat.v1.AttrValue(s=b"SCALED"),
+        },
+    )
+    return operation.outputs[0]
 
 
 @functools.cache
-def has_codes_product() -> bool:
-    """Whether TensorFlow can do it here; it can with oneDNN."""
+def has_joined_product() -> bool:
+    """Whether TensorFlow can do it here; it can where it was built with oneDNN."""
     try:
-        tf.function(codes_product)(tf.zeros([1, 1], tf.uint8), tf.zeros([1, 1]))
+        joined_product(tf.zeros([1, JOINED], tf.int8), tf.zeros([1]), tf.zeros([1, 1]))
     except tf.errors.OpError:
         return False
     return True
