@@ -222,7 +222,9 @@ def run_step(
     )
 
 
-def make_export(path: pathlib.Path, num_items: int, arguments: argparse.Namespace) -> None:
+def make_export(
+    path: pathlib.Path, num_items: int, candidate_dtype: str, arguments: argparse.Namespace
+) -> None:
     """An export of a model with random weights."""
     import tfsessionrec as sr
 
@@ -240,6 +242,7 @@ def make_export(path: pathlib.Path, num_items: int, arguments: argparse.Namespac
         k=arguments.k,
         max_sessions=arguments.max_sessions,
         max_items=arguments.max_length,
+        candidate_dtype=candidate_dtype,
     )
 
 
@@ -324,13 +327,17 @@ def server_route(
 
 
 def run_catalogue(
-    num_items: int, binary: str | None, arguments: argparse.Namespace, folder: pathlib.Path
+    num_items: int,
+    candidate_dtype: str,
+    binary: str | None,
+    arguments: argparse.Namespace,
+    folder: pathlib.Path,
 ) -> dict[str, Any]:
     """The ramp of rates on one catalogue."""
-    export = folder / str(num_items) / "1"
+    export = folder / f"{num_items}-{candidate_dtype}" / "1"
     if not export.exists():
-        say(f"{num_items:,} items: exporting")
-        make_export(export, num_items, arguments)
+        say(f"{num_items:,} items, {candidate_dtype}: exporting")
+        make_export(export, num_items, candidate_dtype, arguments)
     size = sum(p.stat().st_size for p in export.rglob("*") if p.is_file())
     traffic = Traffic(
         num_items,
@@ -365,14 +372,15 @@ def run_catalogue(
             )
             steps.append(step)
             say(
-                f"{num_items:,} items, {rate:g}/s: p50 {step.p50}, p90 {step.p90}, "
-                f"p99 {step.p99} ms, {step.throughput:g} answers/s, {step.errors} errors, "
-                f"{step.unanswered} unanswered"
+                f"{num_items:,} items, {candidate_dtype}, {rate:g}/s: p50 {step.p50}, "
+                f"p90 {step.p90}, p99 {step.p99} ms, {step.throughput:g} answers/s, "
+                f"{step.errors} errors, {step.unanswered} unanswered"
             )
             if not step.keeps_up:
                 break
     return {
         "items": num_items,
+        "candidate_dtype": candidate_dtype,
         "export_bytes": size,
         "load_seconds": round(load_seconds, 3),
         "steps": [dataclasses.asdict(step) for step in steps],
@@ -391,15 +399,16 @@ def markdown(report: dict[str, Any]) -> str:
         "milliseconds from when a request was due; seed "
         f"{settings['seed']}.",
         "",
-        "| items | requests/s due | answers/s | p50 | p90 | p99 | max | sent late (p99) | errors | "
-        "unanswered | keeps up |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| items | table | requests/s due | answers/s | p50 | p90 | p99 | max | sent late (p99) | "
+        "errors | unanswered | keeps up |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for catalogue in report["catalogues"]:
+        which = [f"{catalogue['items']:,}", catalogue["candidate_dtype"]]
         for step in catalogue["steps"]:
             times = (step[name] for name in ("p50", "p90", "p99", "maximum", "late_p99"))
             cells = [
-                f"{catalogue['items']:,}",
+                *which,
                 f"{step['rate']:g}",
                 f"{step['throughput']:g}",
                 *("" if one is None else f"{one:.1f}" for one in times),
@@ -409,14 +418,15 @@ def markdown(report: dict[str, Any]) -> str:
             ]
             lines.append("| " + " | ".join(cells) + " |")
         for rate in catalogue["rates_not_tried"]:
-            lines.append(f"| {catalogue['items']:,} | {rate:g} |" + " |" * 8 + " not tried |")
+            cells = [*which, f"{rate:g}", *[""] * 8, "not tried"]
+            lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
-        "| items | size of the export | seconds to load |",
-        "| --- | --- | --- |",
+        "| items | table | size of the export | seconds to load |",
+        "| --- | --- | --- | --- |",
         *(
-            f"| {one['items']:,} | {one['export_bytes'] / 2**20:.1f} MiB | "
-            f"{one['load_seconds']:.2f} |"
+            f"| {one['items']:,} | {one['candidate_dtype']} | "
+            f"{one['export_bytes'] / 2**20:.1f} MiB | {one['load_seconds']:.2f} |"
             for one in report["catalogues"]
         ),
         "",
@@ -454,6 +464,13 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     sizes = [10**4, 10**5, 10**6, 10**7]
     add("--catalogues", type=int, nargs="+", default=sizes, help="items (default 10^4 ... 10^7)")
+    add(
+        "--candidate-dtypes",
+        nargs="+",
+        choices=["float32", "bfloat16", "int8"],
+        default=["float32"],
+        help="how the candidate table is kept (default float32)",
+    )
     add("--rates", type=float, nargs="+", default=[10, 50, 100, 250, 500], help="requests/s")
     add("--seconds", type=float, default=30.0, help="of each step (default 30)")
     add("--max-requests", type=int, default=50_000, help="of each step (default 50000)")
@@ -500,8 +517,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = folder.resolve()
         catalogues = [
-            run_catalogue(num_items, binary, arguments, folder)
+            run_catalogue(num_items, candidate_dtype, binary, arguments, folder)
             for num_items in sorted(arguments.catalogues)
+            for candidate_dtype in arguments.candidate_dtypes
         ]
     settings = {
         name: value

@@ -103,6 +103,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 ARGUMENTS = ["--catalogues", "30", "--rates", "20", "1000000", "--seconds", "0.5", "--dim", "8"]
 ARGUMENTS += ["--max-requests", "10", "--warm-up", "1", "--model", "gru4rec"]
+ARGUMENTS += ["--candidate-dtypes", "int8"]
 
 
 def run(load_test: Any, folder: pathlib.Path, name: str) -> Any:
@@ -110,7 +111,8 @@ def run(load_test: Any, folder: pathlib.Path, name: str) -> Any:
     assert load_test.main([*ARGUMENTS, "--exports", str(folder), "--output", str(output)]) == 0
     report = json.loads(output.with_suffix(".json").read_text())
     (catalogue,) = report["catalogues"]
-    assert catalogue["items"] == 30
+    assert (catalogue["items"], catalogue["candidate_dtype"]) == (30, "int8")
+    assert (folder / "30-int8" / "1" / "saved_model.pb").exists()
     first, fast = catalogue["steps"]
     assert (first["answered"], first["errors"]) == (10, 0)
     assert 0 < first["p50"] <= first["p90"] <= first["p99"] <= first["maximum"]
@@ -118,7 +120,7 @@ def run(load_test: Any, folder: pathlib.Path, name: str) -> Any:
     assert not fast["keeps_up"]
     table = output.with_suffix(".md").read_text()
     assert f"Route: {report['route']}." in table
-    assert "| 30 | 20 |" in table
+    assert "| 30 | int8 | 20 |" in table
     return report
 
 
