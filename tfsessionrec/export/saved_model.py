@@ -133,8 +133,9 @@ def export_saved_model(
         freshness_half_life: Seconds in which the bonus of a new item halves. Defaults to 7 days.
         similarity: What `similar_items` compares embeddings by, "cosine" or "dot", the product.
             Defaults to "cosine".
-        candidate_dtype: How the candidate embeddings are kept: "float32", "bfloat16" or "int8".
-            Defaults to "float32".
+        candidate_dtype: How the candidate embeddings are kept: "float32", "bfloat16", the smallest,
+            which rounds them, or "int8", the fastest on a CPU; see `CandidateTable`. Defaults to
+            "float32".
         chunk_size: How many candidates are scored at a time, see `CandidateTable`. Defaults to
             None.
         metadata: What made the model, such as its configuration and metrics: JSON values, written
