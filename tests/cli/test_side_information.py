@@ -103,7 +103,7 @@ def test_the_whole_path(
 
     capsys.readouterr()
     assert main(recommend) == 2
-    assert "should come with what the export takes" in capsys.readouterr().err
+    assert "takes of each item: --input country=A,B,..." in capsys.readouterr().err
     assert main([*recommend, "--input", "country=x,y"]) == 2
     assert "should give numbers for country" in capsys.readouterr().err
 

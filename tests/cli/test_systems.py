@@ -32,6 +32,7 @@ def test_train_evaluate_export_recommend(
     log: pathlib.Path,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     directory, report, export = tmp_path / "model", tmp_path / "report.json", tmp_path / "export/1"
     command = ["train", "--events", str(log), *LOG, "--model", model, "--embedding-dim", "8"]
@@ -51,6 +52,7 @@ def test_train_evaluate_export_recommend(
     if model == "sessionrec-hstu":  # reads times
         command += ["--input", "timestamps=1700000000,1700000060"]
     assert main(command) == 0
+    assert "gradients" not in caplog.text
     answer = capsys.readouterr().out
     assert len([line for line in answer.splitlines() if " i0" in line]) == 3
     if models.recipe(model).whole_history:

@@ -100,6 +100,13 @@ def run(arguments: argparse.Namespace) -> None:
 
         recommender = load_saved_model(arguments.saved_model)
         inputs = _inputs(arguments.input, recommender.item_inputs)
+        missing = sorted(set(recommender.item_inputs) - set(inputs))
+        if missing:
+            wanted = " ".join(f"--input {name}=A,B,..." for name in missing)
+            raise ValueError(
+                f"`--input` should give what the export takes of each item: {wanted}. Received: "
+                f"{arguments.input or 'none'}"
+            )
         recommended = recommender.recommend(
             items,
             sessions,

@@ -1,10 +1,12 @@
 """Asking an export for recommendations from Python."""
 
+import contextlib
 import json
+import logging
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -20,6 +22,9 @@ OPTIONS = {
     "max_per_category": "item_categories",
     "freshness": "item_times",
 }
+
+# Nobody asks an export for gradients.
+GRADIENT_WARNING = "with ops with unsaved custom gradients"
 
 
 class Recommender:
@@ -55,7 +60,8 @@ class Recommender:
             self.k = int(description["k"])
             self.include_labels = bool(description["include_labels"])
             self.id_dtype = str(description["vocabulary"]["dtype"])
-            self._saved_model = tf.saved_model.load(os.fspath(self.path))
+            with _silence(GRADIENT_WARNING):
+                self._saved_model = tf.saved_model.load(os.fspath(self.path))
             self._signatures = self._saved_model.signatures
             described = description["signatures"]
             self._rules = set(described.get("recommend_filtered", {}).get("inputs", {}))
@@ -257,6 +263,21 @@ def load_saved_model(path: str | os.PathLike[str], *, verify: bool = False) -> R
         ValueError: If the export is incomplete or damaged.
     """
     return Recommender(path, verify=verify)
+
+
+@contextlib.contextmanager
+def _silence(message: str) -> Iterator[None]:
+    """TensorFlow's log without lines that hold a message."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return message not in record.getMessage()
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
 
 
 def _version_directory(path: pathlib.Path) -> pathlib.Path:
