@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -152,6 +153,25 @@ def test_an_answer_that_is_none(content: bytes) -> None:
         with pytest.raises(ServingError, match="the answer is not") as error:
             client.recommend([["x"]])
         assert error.value.status == "INTERNAL"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        # As absl::CEscape writes it, which is no JSON.
+        (
+            rb"""{ "error": "Missing \'k\' in \"inputs\"\n of caf\303\251" }""",
+            "Missing 'k' in \"inputs\"\n of café",
+        ),
+        (b'{ "error": "as it is \\u00e9" }', "as it is é"),
+        (rb"""{ "error": "no \' text \303" }""", "HTTP 400: { "),
+    ],
+)
+def test_an_error_as_the_server_escapes_it(content: bytes, message: str) -> None:
+    with scripted((400, content)) as (url, _), client_of(url) as client:
+        with pytest.raises(ServingError, match=re.escape(message)) as error:
+            client.recommend([["x"]])
+        assert error.value.status == "INVALID_ARGUMENT"
 
 
 def test_a_page_of_a_proxy_is_shown() -> None:

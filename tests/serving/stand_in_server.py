@@ -446,7 +446,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             status, content = 200, make()
         except Failure as error:
-            status, content = HTTP.get(error.code, 500), {"error": str(error)}
+            # The server's errors are escaped as in C, which is not always JSON.
+            escaped = _c_escape(str(error))
+            self._send(HTTP.get(error.code, 500), b'{ "error": "' + escaped + b'" }')
+            return
         self._send(status, json.dumps(content).encode())
 
     def _send(self, status: int, content: bytes) -> None:
@@ -522,11 +525,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         request = predict_pb2.PredictRequest()
         request.model_spec.CopyFrom(spec)
         request.model_spec.signature_name = signature
-        for name, value in columns.items():
-            if name not in definition.inputs:
-                raise Failure(CODE.INVALID_ARGUMENT, f"Unexpected input {name!r}")
-            dtype = tf.as_dtype(definition.inputs[name].dtype)
-            request.inputs[name].CopyFrom(_tensor(name, value, dtype))
+        extra = set(columns) - set(definition.inputs)
+        if extra and "instances" in content:
+            raise Failure(CODE.INVALID_ARGUMENT, f"does not have named input: {extra}")
+        for name, info in definition.inputs.items():  # What is more in "inputs" is not looked at.
+            if name not in columns:
+                raise Failure(
+                    CODE.INVALID_ARGUMENT, f"Missing named input: {name} in 'inputs' object."
+                )
+            dtype = tf.as_dtype(info.dtype)
+            request.inputs[name].CopyFrom(_tensor(name, columns[name], dtype))
         _, answer = self.models.predict(request)
         rows = {name: _plain(value) for name, value in answer.items()}
         if "inputs" in content:
@@ -588,7 +596,17 @@ def _plain(value: np.ndarray) -> Any:
         return np.vectorize(lambda one: one.decode(errors="replace"), otypes=[object])(
             value
         ).tolist()
+    if value.dtype == np.float32:  # Nine digits tell all of them apart.
+        return np.vectorize(lambda one: float(f"{one:.9g}"), otypes=[object])(value).tolist()
     return value.tolist()
+
+
+def _c_escape(text: str) -> bytes:
+    marks = {ord(mark): f"\\{name}" for mark, name in zip("\n\r\t\"'\\", "nrt\"'\\", strict=True)}
+    return "".join(
+        marks.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}")
+        for byte in text.encode()
+    ).encode()
 
 
 class HttpServer(socketserver.ThreadingMixIn, http.server.HTTPServer):

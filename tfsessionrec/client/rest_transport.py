@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 import time
 import urllib.parse
@@ -134,7 +135,8 @@ class RestTransport:
         except ValueError as error:
             if status == 200:
                 raise ServingError(f"the answer is not JSON: {error}", where, "INTERNAL") from error
-            answer = {"error": f"HTTP {status}: {text[:500].decode(errors='replace')}"}
+            page = text[:500].decode(errors="replace")
+            answer = {"error": _error_of(text) or f"HTTP {status}: {page}"}
         if status != 200:
             name = STATUS_OF_HTTP.get(status, "INTERNAL" if status >= 500 else f"HTTP {status}")
             raise ServingError(str(answer.get("error", f"HTTP {status}")), where, name)
@@ -184,6 +186,16 @@ class RestTransport:
         with self._lock:
             if connection in self._connections:
                 self._connections.remove(connection)
+
+
+def _error_of(text: bytes) -> str | None:
+    """The error of an answer whose escapes are those of C, as the server writes them."""
+    found = re.fullmatch(rb'\s*\{\s*"error":\s*"(.*)"\s*\}\s*', text, re.DOTALL)
+    try:
+        # Octal escapes are bytes of UTF-8.
+        return found and found[1].decode("unicode_escape").encode("latin-1").decode()
+    except UnicodeError:
+        return None
 
 
 def _read(
