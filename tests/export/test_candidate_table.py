@@ -179,6 +179,26 @@ def test_a_product_of_bytes_takes_some_requests_of_a_large_batch_at_a_time(monke
     assert seen == [3, 3, 1]
 
 
+def test_all_that_ask_in_a_signature_share_one_product_of_bytes():
+    # Each product of its own would keep the table once more.
+    table = CandidateTable(small_integers((300, 4), seed=0), dtype="int8")
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4]), tf.TensorSpec([], tf.bool)])
+    def ask(queries, twice):
+        once = table.top_k(queries, tf.constant(3))
+        return tf.cond(twice, lambda: table.top_k(2 * queries, tf.constant(3)), lambda: once)
+
+    graph = ask.get_concrete_function().graph.as_graph_def()
+    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+    assert [node.op for node in nodes].count("_QuantizedMatMul") == 1
+    (function,) = [
+        f for f in graph.library.function if "_QuantizedMatMul" in {n.op for n in f.node_def}
+    ]
+    assert function.attr["_noinline"].b
+    queries = small_integers((2, 4), seed=1)
+    np.testing.assert_array_equal(*(ask(tf.constant(queries), twice)[1] for twice in (True, False)))
+
+
 def test_requests_at_the_same_time_get_their_own_answers(dtype):
     rng = np.random.default_rng(0)
     embeddings = rng.standard_normal((2000, 16), np.float32)

@@ -98,6 +98,8 @@ class CandidateTable(tf.Module):
                     codes = join_rows(codes)
                     self._bias = _constant(bias_of(codes), "candidate_bias")
                 self._codes = _constant(codes, "candidate_codes")
+                if self._joined:
+                    self._product = joined_product(self._codes, self._bias, self.dim)
                 self._rests = _constant(rests, "candidate_rests")
                 self._scales = _constant(scales, "candidate_scales")
         else:
@@ -261,7 +263,7 @@ class CandidateTable(tf.Module):
     ) -> tf.Tensor:
         """Rough scores of all rows: float32 [B, R]; with `only_order` in a unit of each query's."""
         flat = tf.reshape(queries, [-1, self.dim])
-        scores = joined_product(self._codes, self._bias, flat) * self._scales
+        scores = self._product(flat) * self._scales
         if interests is not None:
             # One step for all interests of a query would round the shorter ones more.
             scores = scores * query_step(flat)[:, tf.newaxis]

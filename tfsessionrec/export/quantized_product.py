@@ -1,6 +1,7 @@
 """The product of a table of bytes with queries."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -40,44 +41,55 @@ def bias_of(codes: np.ndarray) -> np.ndarray:
     return -ZERO * codes.sum(axis=1, dtype=np.float32)
 
 
-def joined_product(codes: tf.Tensor, bias: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
-    """Scores rows of bytes against queries that are rounded to 7 bits.
+def joined_product(
+    codes: tf.Variable, bias: tf.Variable, dim: int
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What scores rows of bytes against queries that are rounded to 7 bits.
 
     `step[b] * product[b, c] ≈ sum_d codes[c, d] * queries[b, d]`, with
     `step[b] = max_d |queries[b, d]| / 63`.
 
-    The operation keeps the table once more, in an order of its own, from its first call on: the
-    table must not change.
+    The operation keeps the table once more, in an order of its own, from its first run on. So it
+    is a function that is never inlined: all that call it in a signature share one. The table must
+    not change.
 
     Args:
         codes: int8 [C/4, 4 D], from `join_rows`.
         bias: float32 [C/4], from `bias_of`.
-        queries: float32 [B, D].
+        dim: D.
 
     Returns:
-        Products float32 [B, C].
+        A function of queries float32 [B, D] that returns products float32 [B, C].
 
     Example:
 
     >>> codes = join_rows(np.array([[2, 0], [-1, 10], [3, 3], [0, 0]], np.int8))
-    >>> (joined_product(codes, bias_of(codes), tf.constant([[1.0, 1.0]])) / 63).numpy().round(3)
+    >>> product = joined_product(tf.Variable(codes), tf.Variable(bias_of(codes)), dim=2)
+    >>> (product(tf.constant([[1.0, 1.0]])) / 63).numpy().round(3)
     array([[2., 9., 6., 0.]], dtype=float32)
     """
-    if tf.executing_eagerly():
-        return tf.function(joined_product)(codes, bias, queries)
-    # oneDNN refuses a product with nothing.
-    batch, dim = tf.shape(queries)[0], queries.shape[1]
-    queries = tf.pad(queries, [[0, tf.maximum(1 - batch, 0)], [0, 0]])
-    rounded = tf.round(tf.math.divide_no_nan(queries, query_step(queries)[:, tf.newaxis]))
-    # A query beside zeros for each of the joined rows: [a b] [[q 0] [0 q]] = [aq bq].
-    apart = rounded[:, tf.newaxis, tf.newaxis] * tf.eye(JOINED)[:, :, tf.newaxis]
-    apart = tf.reshape(apart, [-1, JOINED * dim])
-    product = _quantized_matmul(
-        tf.bitcast(tf.cast(apart + ZERO, tf.uint8), tf.quint8),
-        tf.bitcast(codes, tf.qint8),
-        tf.convert_to_tensor(bias),
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, dim])], experimental_attributes={"_noinline": True}
     )
-    return tf.reshape(product, [-1, codes.shape[0] * JOINED])[:batch]
+    def product(queries: tf.Tensor) -> tf.Tensor:
+        with tf.device("CPU:0"):
+            # oneDNN refuses a product with nothing.
+            batch = tf.shape(queries)[0]
+            queries = tf.pad(queries, [[0, tf.maximum(1 - batch, 0)], [0, 0]])
+            rounded = tf.round(tf.math.divide_no_nan(queries, query_step(queries)[:, tf.newaxis]))
+            # A query beside zeros for each of the joined rows: [a b] [[q 0] [0 q]] = [aq bq].
+            apart = rounded[:, tf.newaxis, tf.newaxis] * tf.eye(JOINED)[:, :, tf.newaxis]
+            apart = tf.reshape(apart, [-1, JOINED * dim])
+            products = _quantized_matmul(
+                tf.bitcast(tf.cast(apart + ZERO, tf.uint8), tf.quint8),
+                tf.bitcast(codes, tf.qint8),
+                tf.convert_to_tensor(bias),
+            )
+            return tf.reshape(products, [-1, codes.shape[0] * JOINED])[:batch]
+
+    # Not the function itself, which a module that holds it would save.
+    return lambda queries: product(queries)
 
 
 def query_step(queries: tf.Tensor) -> tf.Tensor:
@@ -133,7 +145,8 @@ def _quantized_matmul(a: tf.Tensor, b: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 def has_joined_product() -> bool:
     """Whether TensorFlow can do it here; it can where it was built with oneDNN."""
     try:
-        joined_product(tf.zeros([1, JOINED], tf.int8), tf.zeros([1]), tf.zeros([1, 1]))
+        codes, bias = tf.Variable(tf.zeros([1, JOINED], tf.int8)), tf.Variable([0.0])
+        joined_product(codes, bias, dim=1)(tf.zeros([1, 1]))
     except (tf.errors.OpError, RuntimeError):  # no kernel, or not even the operation
         return False
     return True
