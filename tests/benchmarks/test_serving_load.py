@@ -29,6 +29,7 @@ def test_the_section_holds_the_command_and_the_rows(
         "catalogues": [
             {
                 "items": 1234,
+                "candidate_dtype": "int8",
                 "export_bytes": 2**20,
                 "load_seconds": 0.5,
                 "steps": [step],
@@ -48,6 +49,6 @@ def test_the_section_holds_the_command_and_the_rows(
     text = (tmp_path / "serving_load.md").read_text()
     assert text.startswith("## Load test\n\n```sh\npython benchmarks/serving_load.py --seconds 3\n")
     assert "Route: a route. a machine." in text
-    assert "| 1,234 | 1 | 1 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | yes |" in text
-    assert "| 1,234 | 9 |" in text
+    assert "| 1,234 | int8 | 1 | 1 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | yes |" in text
+    assert "| 1,234 | int8 | 9 |" in text
     assert "# Load test" not in text.partition("\n")[2]
