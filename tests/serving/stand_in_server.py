@@ -644,6 +644,9 @@ def main() -> None:
 
     models = Models(arguments)
     models.reload(read_config())
+    failed = [error for states in models.status.values() for _, error in states.values() if error]
+    if failed:
+        raise SystemExit(f"Failed to start server. Error: {failed}")
     server = grpc.server(
         futures.ThreadPoolExecutor(16),
         options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],

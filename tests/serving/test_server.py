@@ -16,13 +16,15 @@ WARM_UP = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
 KINDS = pytest.mark.parametrize("kind", ["stand-in", "tensorflow_model_server"])
 
 
-def metric(server: Any, name: str) -> float:
-    """The sum of a counter over its labels."""
+def metric(server: Any, *names: str) -> float:
+    """The sum of a counter over its labels; of several names the first that the server has."""
     with urllib.request.urlopen(f"{server.rest}/monitoring/prometheus/metrics", timeout=10) as page:
         text = page.read().decode()
-    values = re.findall(rf"^{re.escape(name)}\{{[^}}]*\}} ([0-9.e+]+)$", text, re.MULTILINE)
-    assert values, f"no {name} in\n{text}"
-    return sum(map(float, values))
+    for name in names:
+        values = re.findall(rf"^{re.escape(name)}\{{[^}}]*\}} ([0-9.e+]+)$", text, re.MULTILINE)
+        if values:
+            return sum(map(float, values))
+    raise AssertionError(f"none of {names} in\n{text}")
 
 
 @KINDS
@@ -83,7 +85,11 @@ def test_batching_and_monitoring(
                 atol=1e-6,
             )
         assert metric(server, ":tensorflow:serving:request_count") >= len(histories)
-        runs = metric(server, ":tensorflow:serving:batching_session:wrapped_run_count")
+        runs = metric(
+            server,
+            ":tensorflow:serving:batching_session:wrapped_run_count",
+            ":tensorflow:serving:batching_session:processed_batch_size_count",
+        )
         assert 1 <= runs < len(histories)
 
 
@@ -114,22 +120,28 @@ def test_warm_up_records_are_replayed(
         [one.replace(b"recommend", b"rekommend") for one in records(exports / "2" / WARM_UP)],
     )
     config = tmp_path / "models.config"
-    serving.write_models_config(config, base, [1, 2], {"stable": 1})
+    serving.write_models_config(config, base, [1], {"stable": 1})
     with serving.running(
         kind,
         tmp_path,
         f"--model_config_file={config}",
+        "--model_config_file_poll_wait_seconds=1",
         "--max_num_load_retries=0",
         "--allow_version_labels_for_unavailable_models=true",
     ) as server:
         with server.client(label="stable") as client:
             assert client.recommend([["item 1"]], k=1)
+        # A server that fails to load a version when it starts does not start.
+        changed = tmp_path / "changed.config"
+        serving.write_models_config(changed, base, [1, 2], {"stable": 1})
+        changed.replace(config)
         with server.client() as client:
-            for _ in range(200):
+            for _ in range(400):
                 states = {one.version: one for one in client.versions()}
-                if states[2].state == "END":
+                if 2 in states and states[2].state == "END":
                     break
                 threading.Event().wait(0.05)
+            assert client.recommend([["item 1"]], k=1)
         assert states[1].state == "AVAILABLE"
         assert states[2].state == "END"
         assert "rekommend" in states[2].error
