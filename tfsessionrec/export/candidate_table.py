@@ -1,7 +1,5 @@
 """The candidate embeddings of an export, and their exact top k."""
 
-from collections.abc import Callable
-
 import numpy as np
 import tensorflow as tf
 
@@ -146,19 +144,6 @@ class CandidateTable(tf.Module):
             terms = (_of_rows(values, rows) for values in (weights, bonus, allowed))
             return _top_k(_with(scores, *terms), rows, k)
 
-    def scores(self, queries: tf.Tensor, *, interests: int | None = None) -> tf.Tensor:
-        """Scores of all candidates: float32 [B, C].
-
-        Args:
-            queries: float32 [B, D]; [B, M, D] with interests.
-            interests: M, or None for one vector a query. Defaults to None.
-        """
-        queries = self._checked(queries, interests)
-        if self.dtype == "float32":
-            embeddings = self._embeddings[: self.num_items]
-            return score(queries, embeddings, interests=interests is not None)
-        return self._scores_by_parts(queries, 0, self.num_items, interests, self._embeddings_of)
-
     def gather(self, rows: tf.Tensor) -> tf.Tensor:
         """The embeddings of some candidates: float32 [B, n, D].
 
@@ -253,10 +238,7 @@ class CandidateTable(tf.Module):
         """Scores of rows [start, stop), of "int8" rough ones: float32 [B, stop - start]."""
         if self.dtype == "float32":
             return score(queries, self._embeddings[start:stop], interests=interests is not None)
-        embeddings_of = (
-            self._embeddings_of if self.dtype == "bfloat16" else self._rough_embeddings_of
-        )
-        return self._scores_by_parts(queries, start, stop, interests, embeddings_of)
+        return self._scores_by_parts(queries, start, stop, interests)
 
     def _joined_scores(
         self, queries: tf.Tensor, interests: int | None, only_order: bool
@@ -275,31 +257,28 @@ class CandidateTable(tf.Module):
     def _scores_by_parts(
         self,
         queries: tf.Tensor,
-        start: tf.Tensor | int,
-        stop: tf.Tensor | int,
+        start: tf.Tensor,
+        stop: tf.Tensor,
         interests: int | None,
-        embeddings_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     ) -> tf.Tensor:
         """Scores of rows that become float32 first, a part that fits the cache at a time."""
 
         def step(first: tf.Tensor, parts: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             last = tf.minimum(first + ROWS_AT_ONCE, stop)
-            some = score(queries, embeddings_of(first, last), interests=interests is not None)
+            some = score(
+                queries, self._rough_embeddings(first, last), interests=interests is not None
+            )
             return last, parts.write((first - start) // ROWS_AT_ONCE, tf.transpose(some))
 
         parts = tf.TensorArray(
             tf.float32, size=0, dynamic_size=True, infer_shape=False, element_shape=[None, None]
         )
-        first = tf.convert_to_tensor(start)
-        parts = tf.while_loop(lambda first, _: first < stop, step, (first, parts))[1]
+        parts = tf.while_loop(lambda first, _: first < stop, step, (start, parts))[1]
         return tf.transpose(parts.concat())
 
-    def _embeddings_of(self, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
+    def _rough_embeddings(self, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
         if self.dtype == "bfloat16":
             return tf.cast(self._embeddings[start:stop], tf.float32)
-        return self.gather(tf.range(start, stop))
-
-    def _rough_embeddings_of(self, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
         codes = tf.cast(self._codes[start:stop], tf.float32)
         return codes * self._scales[start:stop, tf.newaxis]
 
