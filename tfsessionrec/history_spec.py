@@ -1,0 +1,122 @@
+"""What a model reads of a history."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+Category = str | int
+SessionKind = Literal["real", "item", "whole"]
+SESSION_KINDS: tuple[SessionKind, ...] = ("real", "item", "whole")
+
+
+@dataclasses.dataclass(frozen=True)
+class HistorySpec:
+    """What a model reads of a history: one specification for training, evaluation and serving.
+
+    Training makes it. `data.session_dataset` lays out batches by it, an export lays out requests by
+    it, and `signature.json` and the model directory store it.
+
+    Args:
+        session: What a session is: `"real"`, the sessions of the log (default); `"item"`, each
+            positive item is a session; `"whole"`, all positive items form one session.
+        max_sessions: Newest sessions that are read; with `"item"`, newest items. Defaults to 50.
+        max_items: Newest items that are read of each session. Defaults to 20.
+        labels: Whether the history tells clicked items from items that were shown but not clicked.
+            With `"real"` sessions the batch has `labels`; the other kinds leave out items with
+            label 0. Defaults to False: every item is positive.
+        interaction_types: Interaction types in the order of training; the first becomes 1.
+            Defaults to none.
+        session_times: Whether the model reads `session_times`. Defaults to False.
+        item_times: Whether the model reads `item_times`. Defaults to False.
+        session_context: Context features of a session: name to categories in the order of
+            training, or to None for a number. Defaults to none.
+        request_times: Whether the candidates' scores depend on the time of the request. Defaults
+            to False.
+        relation: Numeric columns of shown items that a `RelationFeatures` reads, in addition to
+            `match_ids` and `position`. Defaults to None: there is no such term.
+        first_item_index: Vocabulary index of the first item. Defaults to 2: padding and one
+            out-of-vocabulary bucket come first.
+        padding_id: Raw id that marks padding in a request. Defaults to `""`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+
+    >>> spec = HistorySpec(session="item", max_sessions=100, max_items=1)
+    >>> HistorySpec.from_json(spec.to_json()) == spec
+    True
+    """
+
+    session: SessionKind = "real"
+    max_sessions: int = 50
+    max_items: int = 20
+    labels: bool = False
+    interaction_types: tuple[Category, ...] = ()
+    session_times: bool = False
+    item_times: bool = False
+    session_context: Mapping[str, tuple[Category, ...] | None] = dataclasses.field(
+        default_factory=dict
+    )
+    request_times: bool = False
+    relation: tuple[str, ...] | None = None
+    first_item_index: int = 2
+    padding_id: Category = ""
+
+    def __post_init__(self) -> None:
+        if self.session not in SESSION_KINDS:
+            raise ValueError(
+                f"`session` should be one of {', '.join(SESSION_KINDS)}. "
+                f"Received: `session`={self.session!r}"
+            )
+        for name in ("max_sessions", "max_items", "first_item_index"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"`{name}` should be a positive integer. Received: `{name}`={value!r}"
+                )
+        context = {
+            name: None if values is None else distinct(f"session_context[{name!r}]", values)
+            for name, values in self.session_context.items()
+        }
+        object.__setattr__(self, "session_context", context)
+        types = distinct("interaction_types", self.interaction_types)
+        object.__setattr__(self, "interaction_types", types)
+        if self.relation is not None:
+            object.__setattr__(self, "relation", distinct("relation", self.relation))
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether a request has to give the time of each item."""
+        return self.session_times or self.item_times
+
+    def to_json(self) -> dict[str, object]:
+        """The specification as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, object]) -> "HistorySpec":
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: If a field is unknown or out of its range.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(content) - names)
+        if unknown:
+            raise ValueError(
+                f"A history specification should have the fields {', '.join(sorted(names))}. "
+                f"Received: {', '.join(unknown)}"
+            )
+        return cls(**content)  # type: ignore[arg-type]
+
+
+def distinct(name: str, values: Sequence[Category]) -> tuple[Category, ...]:
+    """`values` as a tuple.
+
+    Raises:
+        ValueError: If it is one text instead of several values, or holds a value twice.
+    """
+    if isinstance(values, str) or len(set(values)) != len(values):
+        raise ValueError(f"`{name}` should be distinct values. Received: `{name}`={values!r}")
+    return tuple(values)
