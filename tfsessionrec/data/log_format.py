@@ -1,0 +1,182 @@
+"""How a user's log is read: its columns, and what it holds."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+import polars as pl
+
+from tfsessionrec.data.read_events import EventSource, read_events
+from tfsessionrec.data.sessionize import sessionize
+from tfsessionrec.data.sessions import Sessions
+from tfsessionrec.data.splits import (
+    last_days,
+    leave_last_session_out,
+    sliding_windows,
+    split_by_time,
+)
+
+_NUMBER = r"\d+(?:\.\d+)?"
+_WINDOW = re.compile(rf"\d+/\d+,{_NUMBER},{_NUMBER}(?:,{_NUMBER})?")
+
+
+@dataclasses.dataclass(frozen=True)
+class LogColumns:
+    """The columns of a log.
+
+    Args:
+        user: User. Defaults to None: every session is an anonymous visitor.
+        session: Session. Defaults to None: `LogFormat.gap` ends sessions.
+        item: Item. Defaults to `"item_id"`.
+        time: Time. Defaults to `"timestamp"`.
+        label: 1 for a positive interaction, 0 for an item that was shown but not clicked. Defaults
+            to None: every event is positive.
+        interaction_type: Kind of interaction. Defaults to None.
+        impressions: The items shown, instead of `label`. Defaults to None.
+        impression_features: Numbers shown with each item: name to column. Defaults to none.
+        session_context: Features of a session as a whole. Defaults to none.
+    """
+
+    user: str | None = None
+    session: str | None = None
+    item: str = "item_id"
+    time: str = "timestamp"
+    label: str | None = None
+    interaction_type: str | None = None
+    impressions: str | None = None
+    impression_features: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    session_context: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class LogFormat:
+    """How a log is read.
+
+    Args:
+        columns: Its columns.
+        gap: Inactivity that ends a session, such as `"30m"`. Give either this or
+            `columns.session`.
+        time_unit: Unit of numeric times: `"s"` (default), `"ms"` or `"us"`.
+        impressions_separator: Separates the items of an impressions text. Defaults to `"|"`.
+        filter: Conditions `COLUMN=VALUE`; a row is kept if it meets one of each column's. Defaults
+            to none.
+        separator: Separates the fields of a text file. Defaults to None: by the file's ending.
+    """
+
+    columns: LogColumns = LogColumns()
+    gap: str | None = None
+    time_unit: str = "s"
+    impressions_separator: str = "|"
+    filter: tuple[str, ...] = ()
+    separator: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The format as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, object]) -> "LogFormat":
+        """The inverse of `to_json`."""
+        fields = dict(content)
+        columns = dict(fields.pop("columns"))  # type: ignore[call-overload]
+        columns["session_context"] = tuple(columns["session_context"])
+        fields["filter"] = tuple(fields["filter"])  # type: ignore[arg-type]
+        return cls(LogColumns(**columns), **fields)  # type: ignore[arg-type]
+
+    def read(self, source: EventSource) -> Sessions:
+        """Reads a log and cuts it into sessions.
+
+        Args:
+            source: Anything that `read_events` takes.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If neither or both of `session` and `gap` are given, a column is missing, or
+                a value cannot be read.
+        """
+        columns = self.columns
+        if (columns.session is None) == (self.gap is None):
+            raise ValueError(
+                "Exactly one of `--session` and `--gap` should be given. "
+                f"Received: `--session`={columns.session}, `--gap`={self.gap}"
+            )
+        events = read_events(source, separator=self.separator)
+        if self.filter:
+            events = events.filter(_conditions(self.filter, events.columns))
+            if events.is_empty():
+                raise ValueError(
+                    f"`--filter` should leave some rows. Received: {', '.join(self.filter)}"
+                )
+        return sessionize(
+            events,
+            user=columns.user,
+            session=columns.session,
+            gap=self.gap,
+            item=columns.item,
+            time=columns.time,
+            time_unit=self.time_unit,
+            label=columns.label,
+            impressions=columns.impressions,
+            impressions_separator=self.impressions_separator,
+            impression_features=None if columns.impressions is None else columns.impression_features,
+            interaction_type=columns.interaction_type,
+            keep=columns.session_context,
+        )
+
+
+def split_by_rule(sessions: Sessions, rule: str) -> tuple[Sessions, Sessions]:
+    """Splits sessions into those to train on and those to evaluate on.
+
+    Args:
+        sessions: All sessions.
+        rule: `"none"` (nothing is held out: both parts are everything), `"last-session"` (the last
+            session of each user with two), `"after=TIME"` (sessions that start then or later),
+            `"last-days=N"`, or `"window=I/N,TRAIN,TEST[,SHIFT]"` (window I of N, from 0, see
+            `sliding_windows`).
+
+    Returns:
+        The training sessions and the test sessions, which include their users' earlier sessions as
+        history.
+
+    Raises:
+        ValueError: If the rule is none of these.
+    """
+    name, _, value = rule.partition("=")
+    number = value.replace(".", "", 1).isdigit()
+    if rule == "none":
+        return sessions, sessions
+    if rule == "last-session":
+        return leave_last_session_out(sessions)
+    if name == "after" and value:
+        return split_by_time(sessions, float(value) if number else value, history=True)
+    if name == "last-days" and number:
+        return last_days(sessions, float(value), history=True)
+    if name == "window" and _WINDOW.fullmatch(value):
+        place, _, days = value.partition(",")
+        window, count = (int(part) for part in place.split("/"))
+        if not window < count:
+            raise ValueError(f"Windows count from 0 to {count - 1}. Received: {rule!r}")
+        train, test, *shift = (float(part) for part in days.split(","))
+        windows = sliding_windows(
+            sessions, count, train, test, shift[0] if shift else None, history=True
+        )
+        return windows[window]
+    raise ValueError(
+        "What is held out should be none, last-session, after=TIME, last-days=N or "
+        f"window=I/N,TRAIN,TEST[,SHIFT]. Received: {rule!r}"
+    )
+
+
+def _conditions(conditions: tuple[str, ...], columns: list[str]) -> pl.Expr:
+    wanted: dict[str, list[str]] = {}
+    for condition in conditions:
+        column, equals, value = condition.partition("=")
+        if not equals or column not in columns:
+            raise ValueError(
+                "`--filter` should be COLUMN=VALUE with a column of the log. "
+                f"Received: {condition!r}. Columns: {', '.join(columns)}"
+            )
+        wanted.setdefault(column, []).append(value)
+    return pl.all_horizontal(
+        pl.col(column).cast(pl.String).is_in(values) for column, values in wanted.items()
+    )

@@ -1,0 +1,35 @@
+"""Files that appear whole or not at all."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+
+
+def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Writes a file under a temporary name, then renames it; a file of that name is replaced."""
+    path = pathlib.Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], content: Mapping[str, object]) -> None:
+    """Writes a JSON file; NumPy numbers become numbers, paths become text."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=_plain)
+    write_file(path, text + "\n")
+
+
+def _plain(value: object) -> object:
+    tolist = getattr(value, "tolist", None)
+    if callable(tolist):
+        return tolist()
+    if isinstance(value, pathlib.Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,0 +1,124 @@
+"""The settings of a system: everything that decides what training makes of a log."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import tfsessionrec
+from tfsessionrec.data.examples.objectives import Objective
+from tfsessionrec.data.log_format import LogFormat
+from tfsessionrec.history_spec import HistorySpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    Args:
+        objective: What each example predicts: `"next_session"`, `"next_item"` or
+            `"rest_of_session"`.
+        epochs: Passes over the log.
+        batch_positions: Cells [B, S] a batch.
+        learning_rate: Learning rate of Adam.
+        beta_2: Decay of Adam's second moment.
+        cooldown: Last share of the steps, in which the learning rate falls to 0; 0: none.
+        recency_half_life: Seconds of age that halve how often a row is drawn. None: each row once
+            an epoch.
+        since: Only sessions that start at this time or later are trained on. None: all.
+    """
+
+    objective: Objective = "next_item"
+    epochs: int = 20
+    batch_positions: int = 1024
+    learning_rate: float = 1e-3
+    beta_2: float = 0.98
+    cooldown: float = 0.0
+    recency_half_life: float | None = None
+    since: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemColumns:
+    """The columns of an item table that are features.
+
+    Args:
+        item: Column of the item.
+        categorical: Columns of one category an item.
+        multi_hot: Columns of several categories an item.
+        dense: Columns of a number an item.
+    """
+
+    item: str
+    categorical: tuple[str, ...] = ()
+    multi_hot: tuple[str, ...] = ()
+    dense: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that decides what training makes of a log; `config.json` of a model directory.
+
+    Args:
+        model: Name of the system.
+        options: Options of the model.
+        log: How the log is read.
+        history: What the model reads of a history.
+        training: How it is trained.
+        holdout: What is kept from training, see `tfsessionrec.data.split_by_rule`.
+        min_count: Least events of an item in the vocabulary.
+        item_features: Feature columns of the item table. None: there are none.
+        seed: Seed of everything random.
+        version: Version of the package that trained.
+    """
+
+    model: str
+    options: Mapping[str, object]
+    log: LogFormat
+    history: HistorySpec
+    training: Training
+    holdout: str = "none"
+    min_count: int = 1
+    item_features: ItemColumns | None = None
+    seed: int = 0
+    version: str = tfsessionrec.__version__
+
+    def to_json(self) -> dict[str, object]:
+        """The content of `config.json`."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, object]) -> "Settings":
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: If a field is missing or unknown.
+        """
+        try:
+            fields: dict[str, object] = dict(content)
+            fields["log"] = LogFormat.from_json(_mapping(fields["log"]))
+            fields["history"] = HistorySpec.from_json(_mapping(fields["history"]))
+            fields["training"] = Training(**_mapping(fields["training"]))  # type: ignore[arg-type]
+            columns = fields.get("item_features")
+            if columns is not None:
+                lists = {
+                    name: value if name == "item" else tuple(value)  # type: ignore[arg-type]
+                    for name, value in _mapping(columns).items()
+                }
+                fields["item_features"] = ItemColumns(**lists)  # type: ignore[arg-type]
+            return cls(**fields)  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"`config.json` should hold the settings of tfsessionrec train: {error}"
+            ) from error
+
+    def differences(self, other: "Settings") -> list[str]:
+        """What differs from `other`, one text a field."""
+        old, new = self.to_json(), other.to_json()
+        return [
+            f"{name} was {old[name]!r}, is {new[name]!r}" for name in old if old[name] != new[name]
+        ]
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"an object was expected, not {value!r}")
+    return value
