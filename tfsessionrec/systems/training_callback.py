@@ -1,42 +1,46 @@
-"""What goes on beside training: a bar, a checkpoint an epoch, an ear for Ctrl-C."""
+"""During training: a progress bar, a checkpoint an epoch, and the end after Ctrl-C."""
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import tqdm
 
 from tfsessionrec.backend import keras
-from tfsessionrec.cli.interrupt import Interrupt
-from tfsessionrec.cli.model_directory import ModelDirectory
+from tfsessionrec.systems.interrupt import Interrupt
+from tfsessionrec.systems.model_directory import ModelDirectory
+
+Logs = Mapping[str, float] | None
 
 
 class TrainingCallback(keras.callbacks.Callback):
     """Shows progress, writes the directory after every epoch, and stops after the running batch.
 
     Args:
-        directory: Where the state of training goes.
+        directory: Where the state of training goes; None: nowhere.
         interrupt: Stops training once it is requested.
-        epochs: What each epoch finished earlier ended with; those to come are appended.
-        num_batches: Batches an epoch, or None if that is unknown.
+        epochs: Losses and metrics of each finished epoch; new ones are appended.
+        num_batches: Batches an epoch.
+        progress: Whether to show a bar.
     """
 
     def __init__(
         self,
-        directory: ModelDirectory,
+        directory: ModelDirectory | None,
         interrupt: Interrupt,
         epochs: list[dict[str, float]],
-        num_batches: int | None,
+        num_batches: int,
+        progress: bool = True,
     ) -> None:
         super().__init__()
         self._directory = directory
         self._interrupt = interrupt
         self._epochs = epochs
         self._num_batches = num_batches
+        self._progress = progress
         self._bar: tqdm.tqdm | None = None
         self._started = 0.0
 
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._started = time.perf_counter()
         self._bar = tqdm.tqdm(
             total=self._num_batches,
@@ -44,16 +48,17 @@ class TrainingCallback(keras.callbacks.Callback):
             unit="batch",
             dynamic_ncols=True,
             mininterval=0.5,
+            disable=not self._progress,
         )
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         assert self._bar is not None
-        self._bar.update(batch + 1 - self._bar.n)  # several steps may lie between two calls
+        self._bar.update(batch + 1 - self._bar.n)  # several steps may pass between two calls
         if self._interrupt.requested:
             self.model.stop_training = True
             self._bar.close()
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if self._interrupt.requested:
             return
         assert self._bar is not None
@@ -61,4 +66,5 @@ class TrainingCallback(keras.callbacks.Callback):
         self._bar.set_postfix({name: f"{value:.4f}" for name, value in ended.items()})
         self._bar.close()
         self._epochs.append({**ended, "seconds": time.perf_counter() - self._started})
-        self._directory.save(self.model, self._epochs)
+        if self._directory is not None:
+            self._directory.save(self.model, self._epochs)

@@ -1,0 +1,54 @@
+"""Systems: every model and baseline by name, from a log to recommendations in one step.
+
+TensorFlow is imported when the first system is made.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from tfsessionrec.systems.registry import BASELINES, names
+
+if TYPE_CHECKING:
+    from tfsessionrec.systems.baseline_system import BaselineSystem
+    from tfsessionrec.systems.neural_system import NeuralSystem
+    from tfsessionrec.systems.settings import Settings, Training
+    from tfsessionrec.systems.train import Untrained, build, fit, load
+    from tfsessionrec.systems.trained_system import Streaming, TrainedSystem
+
+__all__ = [
+    "BASELINES",
+    "BaselineSystem",
+    "NeuralSystem",
+    "Settings",
+    "Streaming",
+    "TrainedSystem",
+    "Training",
+    "Untrained",
+    "build",
+    "fit",
+    "load",
+    "names",
+]
+
+_LAZY = {
+    "BaselineSystem": "baseline_system",
+    "NeuralSystem": "neural_system",
+    "Settings": "settings",
+    "Streaming": "trained_system",
+    "TrainedSystem": "trained_system",
+    "Training": "settings",
+    "Untrained": "train",
+    "build": "train",
+    "fit": "train",
+    "load": "train",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,56 @@
+"""A fitted baseline as a trained system."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import ClassVar
+
+from tfsessionrec.baselines import SessionBaseline
+from tfsessionrec.systems.model_directory import BASELINE, ModelDirectory
+from tfsessionrec.systems.registry import baseline_class
+from tfsessionrec.systems.settings import Settings
+from tfsessionrec.systems.trained_system import Ranked, RawId, TrainedSystem
+
+
+class BaselineSystem(TrainedSystem):
+    """A fitted baseline.
+
+    Args:
+        settings: Its settings.
+        model: The baseline.
+    """
+
+    can_export: ClassVar[bool] = False
+
+    def __init__(self, settings: Settings, model: SessionBaseline) -> None:
+        if model.vocabulary is None:
+            raise ValueError("`model` should be fitted. Received: a baseline that is not")
+        super().__init__(settings, model.vocabulary)
+        self.model = model
+
+    @property
+    def scorer(self) -> SessionBaseline:
+        return self.model
+
+    def recommend(
+        self,
+        history: Sequence[Sequence[RawId]] | Sequence[RawId],
+        k: int = 10,
+        *,
+        filter_seen: bool = False,
+        time: float | None = None,
+    ) -> Ranked:
+        sessions = self.sessions_of(history)
+        seen = {item for session in sessions for item in session} if filter_seen else set()
+        ranked = self.model.recommend(sessions or [[]], k + len(seen), time=time)
+        return [(item, score) for item, score in ranked if item not in seen][:k]
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        directory = ModelDirectory(pathlib.Path(path))
+        directory.create(self.settings, self.vocabulary, overwrite)
+        self.model.save(directory.path / BASELINE)
+
+    @classmethod
+    def load(cls, directory: ModelDirectory, settings: Settings) -> "BaselineSystem":
+        """Reads the baseline of a model directory."""
+        return cls(settings, baseline_class(settings.model).load(directory.piece(BASELINE)))

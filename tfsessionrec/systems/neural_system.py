@@ -1,0 +1,101 @@
+"""A trained neural model as a trained system."""
+
+import os
+import pathlib
+import time as clock
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from tfsessionrec.data import Sessions, Vocabulary
+from tfsessionrec.export import Recommender, export_saved_model, live_recommender
+from tfsessionrec.models import SessionRec
+from tfsessionrec.systems.model_directory import ModelDirectory
+from tfsessionrec.systems.neural_model import build_model, set_trend
+from tfsessionrec.systems.settings import Settings
+from tfsessionrec.systems.trained_system import Ranked, RawId, TrainedSystem
+
+
+class NeuralSystem(TrainedSystem):
+    """A trained neural model.
+
+    Args:
+        settings: Its settings.
+        vocabulary: The items.
+        model: The model.
+        item_table: The features of the items. Defaults to None: there are none.
+        epochs: Losses and metrics of each epoch. Defaults to none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        vocabulary: Vocabulary,
+        model: SessionRec,
+        item_table: pl.DataFrame | None = None,
+        epochs: Sequence[Mapping[str, float]] = (),
+    ) -> None:
+        super().__init__(settings, vocabulary)
+        self.model = model
+        self.item_table = item_table
+        self.epochs = list(epochs)
+        self._live: Recommender | None = None
+
+    @property
+    def scorer(self) -> SessionRec:
+        return self.model
+
+    def prepare(self, sessions: Sessions) -> None:
+        set_trend(self.model, sessions, self.vocabulary)
+
+    def recommend(
+        self,
+        history: Sequence[Sequence[RawId]] | Sequence[RawId],
+        k: int = 10,
+        *,
+        filter_seen: bool = False,
+        time: float | None = None,
+    ) -> Ranked:
+        sessions = self.sessions_of(history)
+        if self._live is None:
+            self._live = live_recommender(self.model, self.vocabulary, self.history)
+        now = int(clock.time() if time is None else time)
+        return self._live.recommend(
+            [item for session in sessions for item in session],
+            [number for number, session in enumerate(sessions) for _ in session],
+            k=k,
+            exclude_seen=filter_seen,
+            request_time=now,
+        )
+
+    def export(self, path: str | os.PathLike[str], **options: object) -> pathlib.Path:
+        metadata = {"settings": self.settings.to_json(), "epochs": self.epochs}
+        metadata |= options.pop("metadata", {})  # type: ignore[operator]
+        return export_saved_model(
+            self.model,
+            path,
+            self.vocabulary,
+            spec=self.history,
+            metadata=metadata,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        directory = ModelDirectory(pathlib.Path(path))
+        directory.create(self.settings, self.vocabulary, overwrite, self.item_table)
+        directory.save(self.model, self.epochs)
+
+    @classmethod
+    def load(cls, directory: ModelDirectory, settings: Settings) -> "NeuralSystem":
+        """Reads the model of a model directory."""
+        vocabulary, item_table = directory.vocabulary(), directory.item_table()
+        model = build_model(settings, vocabulary, item_table)
+        directory.load_weights(model)
+        return cls(settings, vocabulary, model, item_table, directory.history())
+
+    def last_tick(self, sessions: Sessions) -> int:
+        """The first moment at which a trend table holds all events of some sessions."""
+        assert self.model.trend is not None
+        last = int(sessions.events["timestamp"].max())  # type: ignore[arg-type]
+        refresh = self.model.trend.refresh
+        return (last // refresh + 1) * refresh

@@ -1,0 +1,288 @@
+"""From a log to a trained system, by name."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+import polars as pl
+
+from tfsessionrec import models
+from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
+from tfsessionrec.data.log_format import LogColumns, LogFormat
+from tfsessionrec.data.read_events import EventSource, check_column
+from tfsessionrec.history_spec import HistorySpec
+from tfsessionrec.systems import training
+from tfsessionrec.systems.baseline_system import BaselineSystem
+from tfsessionrec.systems.model_directory import BASELINE, ModelDirectory
+from tfsessionrec.systems.neural_model import build_model, columns_read, history_read, set_trend
+from tfsessionrec.systems.neural_system import NeuralSystem
+from tfsessionrec.systems.registry import BASELINES, build_baseline, check_name
+from tfsessionrec.systems.settings import Settings, Training
+from tfsessionrec.systems.trained_system import TrainedSystem
+
+# The trend of `--trend`: half-lives of minutes to a day, and what followed the last two items.
+TREND = {
+    "half_lives": [120, 300, 900, 3600, 14400, 86400],
+    "follow_half_lives": [900, 7200, 86400],
+    "follow_items": 2,
+}
+DEFAULT_GAP = "30m"
+
+
+def default_settings(name: str) -> Settings:
+    """The settings of a system by name, before a log is known.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    check_name(name)
+    if name in BASELINES:
+        history = HistorySpec(max_sessions=50, max_items=200, request_times=True)
+        return Settings(name, {}, LogFormat(), history, Training())
+    recipe = models.recipe(name)
+    return Settings(name, {}, LogFormat(), recipe.history, recipe.training)
+
+
+def build(name: str, log: LogFormat | None = None, **options: object) -> "Untrained":
+    """A system that is not trained yet.
+
+    Args:
+        name: One of `systems.names()`.
+        log: How logs are read. Defaults to `LogFormat()`.
+        **options: Options of the model; fields of `Training`, `max_sessions`, `max_items`,
+            `min_count`, `holdout`, `seed`.
+
+    Returns:
+        `Untrained`, whose `fit(log)` gives a `TrainedSystem`.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    return Untrained(with_options(default_settings(name), log or LogFormat(), options))
+
+
+@dataclasses.dataclass(frozen=True)
+class Untrained:
+    """A system that is not trained yet.
+
+    Args:
+        settings: Everything that decides what training makes of a log.
+    """
+
+    settings: Settings
+
+    def fit(
+        self, log: EventSource | Sessions, item_table: pl.DataFrame | None = None
+    ) -> TrainedSystem:
+        """Trains the system on a log.
+
+        Args:
+            log: The log, or its sessions.
+            item_table: The features of the items. Defaults to None: there are none.
+        """
+        sessions = log if isinstance(log, Sessions) else self.settings.log.read(log)
+        return train(self.settings, sessions, item_table=item_table)
+
+
+def fit(
+    name: str,
+    log: EventSource | Sessions,
+    *,
+    user: str | None = None,
+    item: str = "item_id",
+    time: str = "timestamp",
+    session: str | None = None,
+    gap: str | None = None,
+    label: str | None = None,
+    **options: object,
+) -> TrainedSystem:
+    """Trains a system on a log, in one step.
+
+    Args:
+        name: One of `systems.names()`, such as `"sessionrec-sasrec"` or `"vsknn"`.
+        log: The log: anything that `data.read_events` takes; or its sessions.
+        user: Column of the user. Defaults to None: every session is an anonymous visitor.
+        item: Column of the item. Defaults to `"item_id"`.
+        time: Column of the time. Defaults to `"timestamp"`.
+        session: Column of the session. Defaults to None: 30 minutes without an event of the user
+            end a session.
+        gap: Inactivity that ends a session, such as `"1h"`, instead of `session`.
+        label: Column of labels: 1 for a positive interaction, 0 for an item that was shown but not
+            clicked. Defaults to None: every event is positive.
+        **options: Further columns and formats (`interaction_type`, `impressions`,
+            `session_context`, `time_unit`, `filter` ...: fields of `LogColumns` and `LogFormat`);
+            `epochs`, `learning_rate` ...: fields of `Training`; `max_sessions`, `max_items`,
+            `min_count`, `holdout`, `seed`; and options of the model, such as `embedding_dim`.
+
+    Returns:
+        A `TrainedSystem`.
+
+    Raises:
+        ValueError: If an argument is unknown or out of its range, or the log cannot be read.
+
+    Example:
+
+    >>> import tfsessionrec as sr
+    >>> events = sr.data.simulate(num_users=30, num_items=20).events
+    >>> system = sr.systems.fit("vsknn", events, user="user_id", session="session_id", label="label")
+    >>> len(system.recommend([["i00001", "i00002"]], k=3))
+    3
+    """
+    if session is None and gap is None and not isinstance(log, Sessions):
+        gap = DEFAULT_GAP
+    columns: dict[str, object] = {
+        "user": user,
+        "item": item,
+        "time": time,
+        "session": session,
+        "label": label,
+    }
+    formats: dict[str, object] = {"gap": gap}
+    for field in dataclasses.fields(LogColumns):
+        if field.name in options:
+            columns[field.name] = options.pop(field.name)
+    for field in dataclasses.fields(LogFormat):
+        if field.name in options:
+            formats[field.name] = options.pop(field.name)
+    log_format = LogFormat(LogColumns(**columns), **formats)  # type: ignore[arg-type]
+    return build(name, log_format, **options).fit(log)
+
+
+def with_options(settings: Settings, log: LogFormat, options: Mapping[str, object]) -> Settings:
+    """The settings with options by name: of training, of the history, of itself, of the model."""
+    given = dict(options)
+
+    def take(names: tuple[str, ...]) -> dict[str, object]:
+        return {name: given.pop(name) for name in names if name in given}
+
+    trained = take(tuple(field.name for field in dataclasses.fields(Training)))
+    limits = take(("max_sessions", "max_items"))
+    own = take(("min_count", "holdout", "seed"))
+    return dataclasses.replace(
+        settings,
+        log=log,
+        history=dataclasses.replace(settings.history, **limits),  # type: ignore[arg-type]
+        training=dataclasses.replace(settings.training, **trained),  # type: ignore[arg-type]
+        options={**settings.options, **given},
+        **own,  # type: ignore[arg-type]
+    )
+
+
+def train(
+    settings: Settings,
+    log: Sessions,
+    directory: ModelDirectory | None = None,
+    *,
+    overwrite: bool = False,
+    item_table: pl.DataFrame | None = None,
+    events_before: Sessions | None = None,
+    progress: bool = False,
+) -> TrainedSystem:
+    """Trains a system on the sessions of a log.
+
+    Args:
+        settings: The settings; the columns that the log has are added to them.
+        log: All sessions; `settings.holdout` says which are kept from training.
+        directory: Where the system is written, after each epoch. Defaults to None: nowhere.
+        overwrite: Whether an earlier model directory may be replaced. Defaults to False.
+        item_table: The features of the items. Defaults to None: there are none.
+        events_before: The events that candidates know before each request. Defaults to None: `log`.
+        progress: Whether to show progress bars. Defaults to False.
+
+    Returns:
+        The trained system.
+
+    Raises:
+        ValueError: If an option is unknown or out of its range.
+        training.Interrupted: If Ctrl-C was pressed; the directory is whole then.
+    """
+    sessions, _ = split_by_rule(log, settings.holdout)
+    vocabulary = Vocabulary.from_sessions(sessions, settings.min_count)
+    if settings.model in BASELINES:
+        return _train_baseline(settings, sessions, vocabulary, directory, overwrite)
+    if item_table is not None:
+        column = settings.log.columns.item
+        check_column(item_table.columns, column, "--item")
+        vocabulary = vocabulary.extend(item_table[column])
+    settings = columns_read(settings, sessions, vocabulary)
+    model = build_model(settings, vocabulary, item_table)
+    history = history_read(model, settings.history)
+    settings = dataclasses.replace(settings, history=history)
+    if directory is not None:
+        directory.create(settings, vocabulary, overwrite, item_table)
+    set_trend(model, log if events_before is None else events_before, vocabulary)
+    system = NeuralSystem(settings, vocabulary, model, item_table)
+    system.epochs = training.fit(
+        model,
+        settings,
+        vocabulary,
+        system.sessions_since(sessions),
+        directory,
+        progress=progress,
+    )
+    return system
+
+
+def resume(
+    settings: Settings,
+    log: Sessions,
+    directory: ModelDirectory,
+    *,
+    events_before: Sessions | None = None,
+) -> NeuralSystem:
+    """Continues the training of a model directory.
+
+    Args:
+        settings: The settings of the directory; `training.epochs` may differ.
+        log: All sessions.
+        directory: The directory.
+        events_before: The events that candidates know before each request. Defaults to None: `log`.
+    """
+    vocabulary, item_table = directory.vocabulary(), directory.item_table()
+    model = build_model(settings, vocabulary, item_table)
+    directory.write_settings(settings)
+    set_trend(model, log if events_before is None else events_before, vocabulary)
+    system = NeuralSystem(settings, vocabulary, model, item_table)
+    sessions = system.sessions_since(split_by_rule(log, settings.holdout)[0])
+    system.epochs = training.fit(model, settings, vocabulary, sessions, directory, resume=True)
+    return system
+
+
+def load(path: str | pathlib.Path) -> TrainedSystem:
+    """Reads a model directory that `tfsessionrec train` or `TrainedSystem.save` wrote.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file cannot be read or does not fit the others.
+    """
+    directory = ModelDirectory(pathlib.Path(path))
+    settings = directory.settings()
+    kind = BaselineSystem if settings.model in BASELINES else NeuralSystem
+    return kind.load(directory, settings)
+
+
+def _train_baseline(
+    settings: Settings,
+    sessions: Sessions,
+    vocabulary: Vocabulary,
+    directory: ModelDirectory | None,
+    overwrite: bool,
+) -> BaselineSystem:
+    model = build_baseline(settings.model, settings.options, settings.seed)
+    if directory is not None:
+        directory.check_free(overwrite)
+    history = dataclasses.replace(
+        settings.history,
+        labels=sessions.has_negatives,
+        first_item_index=vocabulary.first_item_index,
+        padding_id="" if vocabulary.dtype == "string" else -1,
+    )
+    settings = dataclasses.replace(settings, history=history)
+    since = settings.training.since
+    if since:
+        sessions = split_by_rule(sessions, f"after={since}")[1]
+    model.fit(sessions, vocabulary)
+    if directory is not None:
+        directory.create(settings, vocabulary, overwrite)
+        model.save(directory.path / BASELINE)
+    return BaselineSystem(settings, model)

@@ -1,0 +1,215 @@
+"""A trained system: specification, vocabulary and model in one."""
+
+import abc
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import ClassVar
+
+from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
+from tfsessionrec.data.examples import PROTOCOLS
+from tfsessionrec.data.examples.objectives import Protocol
+from tfsessionrec.data.read_events import EventSource
+from tfsessionrec.data.session_dataset import protocol_batches
+from tfsessionrec.evaluation import Report, evaluate, evaluate_ranking, evaluate_streaming
+from tfsessionrec.history_spec import HistorySpec
+from tfsessionrec.scoring import QueryModel, SparseScorer
+from tfsessionrec.systems.settings import Settings
+
+RawId = str | int
+Ranked = list[tuple[RawId, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Streaming:
+    """An evaluation in the order of time: a system is updated with the events before each request.
+
+    Args:
+        events: All events. Defaults to None: those of the log that is evaluated.
+        tick: Least seconds between two updates. Defaults to None: before each request.
+    """
+
+    events: Sessions | None = None
+    tick: float | None = None
+
+
+class TrainedSystem(abc.ABC):
+    """A trained system: what it reads of a history, its vocabulary, and its model.
+
+    `systems.fit` and `systems.load` make one; a model directory stores one. Neural models and
+    baselines have the same methods.
+
+    Attributes:
+        settings: Everything that decided what training made of the log.
+        vocabulary: The items.
+
+    Example:
+
+    ```python
+    system = sr.systems.fit("sessionrec-sasrec", "log.csv", user="user_id", session="visit")
+    system.recommend([["shoes", "socks"], ["hat"]], k=10)
+    system.export("exported/shop/1")
+    system.save("model")
+    ```
+    """
+
+    can_export: ClassVar[bool] = True
+
+    def __init__(self, settings: Settings, vocabulary: Vocabulary) -> None:
+        self.settings = settings
+        self.vocabulary = vocabulary
+
+    @property
+    def history(self) -> HistorySpec:
+        """What the model reads of a history."""
+        return self.settings.history
+
+    @property
+    @abc.abstractmethod
+    def scorer(self) -> QueryModel | SparseScorer:
+        """The model, as evaluation reads it."""
+
+    @abc.abstractmethod
+    def recommend(
+        self,
+        history: Sequence[Sequence[RawId]] | Sequence[RawId],
+        k: int = 10,
+        *,
+        filter_seen: bool = False,
+        time: float | None = None,
+    ) -> Ranked:
+        """The best items for one visitor.
+
+        Args:
+            history: The visitor's sessions, oldest first, each a list of raw ids; or one list of raw
+                ids, the running session. Empty for a visitor without a history.
+            k: How many. Defaults to 10.
+            filter_seen: Whether to leave out the items of the history. Defaults to False.
+            time: Unix seconds of the request, for systems that read time. Defaults to None: now, or
+                the latest time that a baseline was fitted to.
+
+        Returns:
+            At most k pairs (raw id, score), highest score first.
+        """
+
+    @abc.abstractmethod
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Writes a model directory, as `tfsessionrec train` does.
+
+        Raises:
+            FileExistsError: If the path exists and may not be replaced.
+        """
+
+    def export(self, path: str | os.PathLike[str], **options: object) -> pathlib.Path:
+        """Writes a SavedModel for TensorFlow Serving.
+
+        Args:
+            path: The directory.
+            **options: Further arguments of `export_saved_model`.
+
+        Raises:
+            ValueError: If the system has no graph to export.
+        """
+        raise ValueError(
+            f"{self.settings.model} has no graph to export: `tfsessionrec recommend` and "
+            f"`tfsessionrec evaluate` take its model directory. Received: `path`={os.fspath(path)}"
+        )
+
+    def read(self, log: EventSource | Sessions) -> Sessions:
+        """The sessions of a log whose columns are those of training."""
+        return log if isinstance(log, Sessions) else self.settings.log.read(log)
+
+    def sessions_since(self, sessions: Sessions) -> Sessions:
+        """The sessions that training does not leave out (`since`)."""
+        since = self.settings.training.since
+        return split_by_rule(sessions, f"after={since}")[1] if since else sessions
+
+    def prepare(self, sessions: Sessions) -> None:
+        """Gives a model that counts events before each request the events of some sessions."""
+
+    def evaluate(
+        self,
+        log: EventSource | Sessions,
+        protocol: Protocol = "next_session",
+        k: Sequence[int] = (20, 100),
+        *,
+        targets: str | None = None,
+        empty_history: bool = False,
+        streaming: Streaming | None = None,
+        events_before: Sessions | None = None,
+        progress: bool = False,
+        **choices: object,
+    ) -> Report:
+        """Evaluates on a log.
+
+        Args:
+            log: The log, or its sessions.
+            protocol: What is asked, see `tfsessionrec.data.protocol_examples`.
+            k: Lengths of the list; not for `"ranking"`.
+            targets: The sessions asked for, as `holdout` of training names them, or `"all"`.
+                Defaults to None: those that training held out.
+            empty_history: Whether `"ranking"` asks for the first sessions of users too. Defaults
+                to False.
+            streaming: Asks in the order of time; not for `"ranking"`. Defaults to None: no.
+            events_before: The events that candidates know before each request. Defaults to None:
+                those of `log`.
+            progress: Whether to show a progress bar. Defaults to False.
+            **choices: Further arguments of `tfsessionrec.evaluation.evaluate`.
+
+        Returns:
+            A `Report`.
+        """
+        if protocol not in PROTOCOLS:
+            raise ValueError(
+                f"`protocol` should be one of {', '.join(PROTOCOLS)}. Received: {protocol!r}"
+            )
+        sessions = self.read(log)
+        rule = targets or self.settings.holdout
+        _, held_out = split_by_rule(sessions, "none" if rule == "all" else rule)
+        history = self.history
+        if streaming is not None:
+            history = dataclasses.replace(history, request_times=True)
+        else:
+            self.prepare(sessions if events_before is None else events_before)
+        wanted = ("slices", "bootstrap", "keep_queries")
+        batches = protocol_batches(
+            protocol,
+            held_out,
+            self.vocabulary,
+            history,
+            empty_history=empty_history,
+            origins=any(choices.get(name) for name in wanted),
+        )
+        if protocol == "ranking":
+            return evaluate_ranking(
+                self.scorer,
+                batches,
+                vocabulary=self.vocabulary,
+                empty_history=empty_history,
+                progress=progress,
+            )
+        choices |= {"vocabulary": self.vocabulary, "progress": progress}
+        if streaming is not None:
+            events = sessions if streaming.events is None else streaming.events
+            return evaluate_streaming(
+                self.scorer,
+                batches,
+                self.sessions_since(events),
+                k,
+                tick=streaming.tick,
+                **choices,  # type: ignore[arg-type]
+            )
+        return evaluate(self.scorer, batches, k, **choices)  # type: ignore[arg-type]
+
+    def sessions_of(
+        self, history: Sequence[Sequence[RawId]] | Sequence[RawId]
+    ) -> list[list[RawId]]:
+        """A history as sessions of raw ids of the vocabulary's type."""
+        kind = str if self.vocabulary.dtype == "string" else int
+        if not len(history):
+            return []
+        if isinstance(history[0], str | int):
+            history = [history]  # type: ignore[list-item]
+        return [[kind(item) for item in session] for session in history]  # type: ignore[union-attr]
+
