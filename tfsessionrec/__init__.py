@@ -28,6 +28,7 @@ _ROOMS = (
     "export",
     "layers",
     "losses",
+    "history_spec",
     "masking",
     "metrics",
     "models",
@@ -35,6 +36,7 @@ _ROOMS = (
     "rules",
     "sampling",
     "scoring",
+    "systems",
     "tasks",
 )
 
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
         datasets,
         evaluation,
         export,
+        history_spec,
         layers,
         losses,
         masking,
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
         rules,
         sampling,
         scoring,
+        systems,
         tasks,
     )
 

@@ -10,10 +10,7 @@ import pathlib
 import time
 from typing import TYPE_CHECKING, Any
 
-import tfsessionrec
-from tfsessionrec.cli import evaluate, export, output, train
-from tfsessionrec.cli.log import LogFormat, split
-from tfsessionrec.cli.settings import Settings
+from tfsessionrec.cli import log_arguments, output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 
 if TYPE_CHECKING:
@@ -46,9 +43,11 @@ def run(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     output.say("Loading TensorFlow")
     import_tensorflow()
-    from tfsessionrec import data, models
-    from tfsessionrec.cli.model_directory import ModelDirectory, build_model
+    from tfsessionrec import data
+    from tfsessionrec.data.log_format import LogColumns, LogFormat
     from tfsessionrec.export import load_saved_model
+    from tfsessionrec.systems import train
+    from tfsessionrec.systems.model_directory import ModelDirectory
 
     folder: pathlib.Path = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,28 +55,24 @@ def run(arguments: argparse.Namespace) -> None:
     simulation = data.simulate(arguments.users, arguments.items, seed=arguments.seed)
     simulation.events.write_csv(folder / "log.csv")
 
-    settings = Settings(
-        model=MODEL,
-        options={},
-        log=LogFormat(user="user_id", session="session_id", label="label"),
-        holdout="last-session",
-        min_count=1,
-        training={**models.recipe(MODEL)._asdict(), "epochs": arguments.epochs},
-        seed=arguments.seed,
-        version=tfsessionrec.__version__,
-    )
-    sessions, held_out = split(settings.log.read(folder / "log.csv"), settings.holdout)
-    vocabulary = data.Vocabulary.from_sessions(sessions, settings.min_count)
+    log = LogFormat(LogColumns(user="user_id", session="session_id", label="label"))
+    options = {
+        "holdout": "last-session",
+        "epochs": arguments.epochs,
+        "seed": arguments.seed,
+    }
+    settings = train.with_options(train.default_settings(MODEL), log, options)
+    sessions = log_arguments.read(log, folder / "log.csv")
     directory = ModelDirectory(folder / "model")
-    directory.create(settings, vocabulary, overwrite=True)
-    train.fit(build_model(settings, vocabulary), directory, sessions)
+    system = train.train(settings, sessions, directory, overwrite=True, progress=True)
 
     output.say("Evaluating on each user's last session, which training did not see")
-    report = evaluate.evaluate(directory, held_out, "next_session", [K])
+    report = system.evaluate(sessions, k=[K], progress=True)
+    _, held_out = data.split_by_rule(sessions, settings.holdout)
     systems = {
         "popularity": report.baselines["popularity"],
         MODEL: report.metrics,
-        "best reachable": best_reachable(simulation, held_out, vocabulary),
+        "best reachable": best_reachable(simulation, held_out, system.vocabulary),
     }
     best = systems["best reachable"][f"ndcg@{K}"]
     rows = [
@@ -89,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
         }
         for name, metrics in systems.items()
     ]
-    path = export.export(directory, folder / "export" / "1", k=K, overwrite=True)
+    path = system.export(folder / "export" / "1", k=K, overwrite=True)
     recommendation = recommend(load_saved_model(path), held_out)
     print()
     print(output.table(rows))
@@ -134,14 +129,15 @@ def best_reachable(
     import numpy as np
 
     from tfsessionrec import evaluation, metrics
-    from tfsessionrec.cli.protocols import queries
+    from tfsessionrec.data import protocol_batches
+    from tfsessionrec.history_spec import HistorySpec
 
     first = vocabulary.first_item_index
     users = held_out.events["user_id"].unique(maintain_order=True).to_numpy()
-    limits = {"next_item": False, "max_sessions": 1, "max_items": 1}
+    history = HistorySpec(max_sessions=1, max_items=1, first_item_index=first)
     identity = np.eye(vocabulary.num_items, dtype=np.float32)
     ranks, row = [], 0
-    for batch in queries("next_session", held_out, vocabulary, limits):
+    for batch in protocol_batches("next_session", held_out, vocabulary, history):
         targets = batch["target_ids"].numpy().astype(np.int64)
         probabilities = simulation.true_probabilities(users[row : row + len(targets)], vocabulary)
         row += len(targets)

@@ -12,18 +12,14 @@ Columns, filters and what was held out are remembered from training; arguments r
 
 import argparse
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tfsessionrec.cli import baselines, output
-from tfsessionrec.cli.log import LogFormat, split
+from tfsessionrec.cli import log_arguments, output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
-from tfsessionrec.cli.train import add_trend_events, set_trend
+from tfsessionrec.cli.train import add_trend_events
 
 if TYPE_CHECKING:
-    from tfsessionrec.cli.model_directory import ModelDirectory
-    from tfsessionrec.data import Sessions
-    from tfsessionrec.evaluation import Report
+    from tfsessionrec.systems import TrainedSystem
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,89 +127,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tell it no more often than this (default: before each request)",
     )
     add_trend_events(parser)
-    LogFormat.add_arguments(parser)
+    log_arguments.add_arguments(parser)
     output.add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluates and prints the report."""
-    try:
-        k = [int(number) for number in arguments.k.split(",")]
-    except ValueError:
-        raise ValueError(
-            f"`--k` should be numbers like 20,100. Received: {arguments.k!r}"
-        ) from None
-    asked: dict[str, Any] = {
-        "slices": arguments.slices,
-        "bootstrap": arguments.bootstrap,
-        "beyond_accuracy": arguments.beyond_accuracy,
-    }
-    if arguments.protocol == "ranking" and any(asked.values()):
-        raise ValueError(
-            "`--slices`, `--bootstrap` and `--beyond-accuracy` are of lists from the whole "
-            "catalogue. Received: --protocol ranking"
-        )
-    if not arguments.streaming and (arguments.stream_events, arguments.tick) != (None, None):
-        raise ValueError("`--stream-events` and `--tick` need `--streaming`. Received: none")
-    if arguments.protocol == "ranking" and (arguments.streaming or arguments.ensemble):
-        raise ValueError(
-            "`--streaming` and `--ensemble` are of the whole catalogue. Received: --protocol "
-            "ranking"
-        )
-    asked |= {
-        "repeats": not arguments.no_repeats,
-        "unknown_targets": arguments.unknown_targets,
-        "keep_queries": arguments.report is not None,
-    }
+    k = _check(arguments)
     import_tensorflow()
-    from tfsessionrec.cli.ensemble import ensemble
-    from tfsessionrec.cli.model_directory import ModelDirectory
+    from tfsessionrec.systems import Streaming, load
 
     if arguments.report is not None:
-        from tfsessionrec.evaluation.plot_report import import_matplotlib
+        from tfsessionrec.evaluation.plots import import_matplotlib
 
         import_matplotlib()  # better now than after the evaluation
-    directory = ModelDirectory(arguments.model)
-    settings = directory.settings()
-    targets = arguments.targets or settings.holdout
-    sessions = LogFormat.from_arguments(arguments, settings.log).read(arguments.events)
-    _, held_out = split(sessions, "none" if targets == "all" else targets)
-    if arguments.ensemble is None:
-        model = directory.load_model()
-    else:
-        model, asked["training"] = ensemble(
-            directory, ModelDirectory(arguments.ensemble), arguments.fusion, arguments.weight
-        )
+    system = load(arguments.model)
+    settings = system.settings
+    log = log_arguments.log_format(arguments, settings.log)
+    sessions = log_arguments.read(log, arguments.events)
+    events_before = streaming = None
+    if arguments.trend_events is not None:
+        events_before = log_arguments.read(settings.log, arguments.trend_events)
     if arguments.streaming:
-        told = sessions
-        if arguments.stream_events is not None:
-            told = LogFormat.from_arguments(arguments, settings.log).read(arguments.stream_events)
-        asked |= {"stream": baselines.learned(settings, told), "tick": arguments.tick}
-    else:
-        for one in getattr(model, "systems", [model]):
-            if getattr(one, "trend", None) is not None:
-                set_trend(one, directory, sessions, arguments.trend_events)
-    report = evaluate(
-        directory,
-        held_out,
+        events = arguments.stream_events
+        streaming = Streaming(
+            None if events is None else log_arguments.read(log, events), arguments.tick
+        )
+    if arguments.ensemble is not None:
+        system = _ensemble(system, arguments)
+    report = system.evaluate(
+        sessions,
         arguments.protocol,
         k,
-        arguments.filter_seen,
-        arguments.empty_history,
-        model,
-        **asked,
+        targets=arguments.targets,
+        empty_history=arguments.empty_history,
+        streaming=streaming,
+        events_before=events_before,
+        progress=True,
+        filter_seen=arguments.filter_seen,
+        repeats=not arguments.no_repeats,
+        unknown_targets=arguments.unknown_targets,
+        slices=arguments.slices,
+        bootstrap=arguments.bootstrap,
+        beyond_accuracy=arguments.beyond_accuracy,
+        keep_queries=arguments.report is not None,
     )
+    targets = arguments.targets or settings.holdout
+    asked = "all" if targets == "none" else targets
     print(report)
-    print(f"sessions asked for: {'all' if targets == 'none' else targets}")
+    print(f"sessions asked for: {asked}")
     output.write_json(
         arguments.json,
         {
             "model": settings.model,
-            "directory": directory.path,
+            "directory": arguments.model,
             "ensemble": arguments.ensemble,
             "events": arguments.events,
             "protocol": arguments.protocol,
-            "sessions": "all" if targets == "none" else targets,
+            "sessions": asked,
             "seed": settings.seed,
             **report.to_dict(),
         },
@@ -224,49 +195,32 @@ def run(arguments: argparse.Namespace) -> None:
         output.say(f"report written to {arguments.report}")
 
 
-def evaluate(
-    directory: "ModelDirectory",
-    sessions: "Sessions",
-    protocol: str,
-    k: Sequence[int],
-    filter_seen: bool = False,
-    empty_history: bool = False,
-    model: Any = None,
-    stream: "Sessions | None" = None,
-    tick: float | None = None,
-    training: Mapping[str, Any] | None = None,
-    **asked: Any,
-) -> "Report":
-    """Evaluates the model of a directory on the target sessions.
-
-    Args:
-        directory: The directory.
-        sessions: The sessions; those with `is_target` are asked for.
-        protocol: What is asked, see `tfsessionrec.cli.protocols`.
-        k: Lengths of the list.
-        filter_seen: Whether items of the history are left out.
-        empty_history: Whether `ranking` asks for the first sessions of users too.
-        model: The model of the directory, if it is loaded already.
-        stream: Everything that happened, for streaming evaluation; not for `ranking`.
-        tick: Seconds between two tellings of it.
-        training: The recipe that the batches follow; that of the directory by default.
-        asked: What else `tfsessionrec.evaluation.evaluate` should report; not for `ranking`.
-    """
-    from tfsessionrec import evaluation
-    from tfsessionrec.cli.protocols import queries
-
-    vocabulary = directory.vocabulary()
-    training = directory.settings().training if training is None else training
-    if stream is not None:
-        training = {**training, "request_times": True}
-    origins = any(asked.get(name) for name in ("slices", "bootstrap", "keep_queries"))
-    batches = queries(protocol, sessions, vocabulary, training, empty_history, origins)
-    model = directory.load_model() if model is None else model
-    if protocol == "ranking":
-        return evaluation.evaluate_ranking(
-            model, batches, vocabulary=vocabulary, empty_history=empty_history, progress=True
+def _check(arguments: argparse.Namespace) -> list[int]:
+    """The lengths of the list; raises if arguments contradict each other."""
+    try:
+        k = [int(number) for number in arguments.k.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"`--k` should be numbers like 20,100. Received: {arguments.k!r}"
+        ) from None
+    ranking = arguments.protocol == "ranking"
+    if ranking and (arguments.slices or arguments.bootstrap or arguments.beyond_accuracy):
+        raise ValueError(
+            "`--slices`, `--bootstrap` and `--beyond-accuracy` are of lists from the whole "
+            "catalogue. Received: --protocol ranking"
         )
-    asked |= {"filter_seen": filter_seen, "vocabulary": vocabulary, "progress": True}
-    if stream is not None:
-        return evaluation.evaluate_streaming(model, batches, stream, k, tick=tick, **asked)
-    return evaluation.evaluate(model, batches, k, **asked)
+    if not arguments.streaming and (arguments.stream_events, arguments.tick) != (None, None):
+        raise ValueError("`--stream-events` and `--tick` need `--streaming`. Received: none")
+    if ranking and (arguments.streaming or arguments.ensemble):
+        raise ValueError(
+            "`--streaming` and `--ensemble` are of the whole catalogue. Received: --protocol "
+            "ranking"
+        )
+    return k
+
+
+def _ensemble(system: "TrainedSystem", arguments: argparse.Namespace) -> "TrainedSystem":
+    from tfsessionrec.systems import load
+    from tfsessionrec.systems.ensemble import EnsembleSystem
+
+    return EnsembleSystem(system, load(arguments.ensemble), arguments.fusion, arguments.weight)

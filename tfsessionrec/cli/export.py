@@ -7,16 +7,13 @@ tfsessionrec export --check exported/shop/1 --model model
 import argparse
 import json
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tfsessionrec.cli import output
-from tfsessionrec.cli.baselines import BASELINES
+from tfsessionrec.cli import log_arguments, output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
-from tfsessionrec.cli.train import set_trend
-from tfsessionrec.cli.trend import now
 
 if TYPE_CHECKING:
-    from tfsessionrec.cli.model_directory import ModelDirectory
+    from tfsessionrec.systems import TrainedSystem
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,96 +106,47 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check is not None and arguments.output is not None:
         raise ValueError("`--check` should come without `--output`")
     import_tensorflow()
-    from tfsessionrec.cli.model_directory import ModelDirectory
+    from tfsessionrec.export import next_version
+    from tfsessionrec.systems import NeuralSystem, load
 
     if arguments.check is not None:
         return _check(arguments)
-    from tfsessionrec.export import next_version
-
-    directory = ModelDirectory(arguments.model)
-    path = export(
-        directory,
-        next_version(arguments.output) if arguments.next_version else arguments.output,
-        arguments.k,
-        arguments.overwrite,
-        arguments.trend_events,
-        _report(arguments.report),
-        **_item_options(arguments, directory),
+    system = load(arguments.model)
+    path = next_version(arguments.output) if arguments.next_version else arguments.output
+    options: dict[str, object] = {}
+    if arguments.trend_events is not None and isinstance(system, NeuralSystem):
+        sessions = log_arguments.read(system.settings.log, arguments.trend_events)
+        system.prepare(sessions)
+        options["trend_time"] = system.last_tick(sessions)
+    report = _report(arguments.report)
+    output.say(f"Exporting to {path}")
+    written = system.export(
+        path,
+        k=arguments.k,
+        metadata={} if report is None else {"evaluation": report},
         unavailable=[] if arguments.availability else None,
-        similarity=arguments.similarity,
-        candidate_dtype=arguments.candidate_dtype,
         warm_up_batch_sizes=_batch_sizes(arguments.warm_up_batch_sizes),
+        overwrite=arguments.overwrite,
+        **_candidates(arguments),
+        **_item_attributes(arguments, system),
+        **options,
     )
-    print(path)
-    output.write_json(arguments.json, {"model": arguments.model, "output": path, "k": arguments.k})
+    print(written)
+    content = {"model": arguments.model, "output": written, "k": arguments.k}
+    output.write_json(arguments.json, content)
     return 0
 
 
-def export(
-    directory: "ModelDirectory",
-    path: pathlib.Path,
-    k: int,
-    overwrite: bool = False,
-    trend_events: pathlib.Path | None = None,
-    report: Any = None,
-    **options: Any,
-) -> pathlib.Path:
-    """Exports the model of a directory with the limits it was trained with.
-
-    Args:
-        directory: The directory.
-        path: Where to.
-        k: Usual number of items.
-        overwrite: Whether an earlier export goes.
-        trend_events: A log for the first trend table of a model with a trend.
-        report: What an evaluation of the model gave.
-        **options: Further options of `export_saved_model`.
-    """
-    from tfsessionrec.export import export_saved_model
-
-    settings = directory.settings()
-    training = settings.training
-    if settings.model in BASELINES:
-        raise ValueError(
-            f"{settings.model} has no graph to export: `tfsessionrec recommend` and "
-            f"`tfsessionrec evaluate` take its model directory. Received: {directory.path}"
-        )
-    model = directory.load_model()
-    metadata = {"settings": settings.to_json(), "epochs": directory.history()}
-    if report is not None:
-        metadata["evaluation"] = report
-    trend_time = None
-    if model.trend is not None and trend_events is not None:
-        sessions = directory.settings().log.read(trend_events)
-        set_trend(model, directory, sessions)
-        trend_time = now(model, sessions)
-    output.say(f"Exporting to {path}")
-    return export_saved_model(
-        model,
-        path,
-        directory.vocabulary(),
-        k=k,
-        max_sessions=training["max_sessions"],
-        max_items=training["max_items"],
-        next_item=training["next_item"],
-        whole_history=training.get("whole_history", False),
-        session_context=training.get("session_context"),
-        interaction_types=training.get("interaction_types"),
-        trend_time=trend_time,
-        metadata=metadata,
-        overwrite=overwrite,
-        **options,
-    )
-
-
 def _check(arguments: argparse.Namespace) -> int:
-    from tfsessionrec.cli.model_directory import ModelDirectory
     from tfsessionrec.export import check_saved_model
+    from tfsessionrec.systems import NeuralSystem, load
 
     model = vocabulary = None
     if arguments.model is not None:
-        directory = ModelDirectory(arguments.model)
-        model, vocabulary = directory.load_model(), directory.vocabulary()
+        system = load(arguments.model)
+        if not isinstance(system, NeuralSystem):
+            raise ValueError(f"{arguments.model} is a baseline, which has no export")
+        model, vocabulary = system.model, system.vocabulary
     output.say(f"Checking {arguments.check}")
     report = check_saved_model(arguments.check, model, vocabulary)
     print(report)
@@ -208,7 +156,7 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
-def _report(path: pathlib.Path | None) -> Any:
+def _report(path: pathlib.Path | None) -> object:
     if path is None:
         return None
     try:
@@ -228,10 +176,14 @@ def _batch_sizes(text: str) -> list[int]:
         ) from None
 
 
-def _item_options(
-    arguments: argparse.Namespace, directory: "ModelDirectory"
-) -> dict[str, dict[Any, Any]]:
-    """What the item table says, as maps from ids."""
+def _candidates(arguments: argparse.Namespace) -> dict[str, object]:
+    return {"similarity": arguments.similarity, "candidate_dtype": arguments.candidate_dtype}
+
+
+def _item_attributes(
+    arguments: argparse.Namespace, system: "TrainedSystem"
+) -> dict[str, dict[object, object]]:
+    """The attributes of the item table, as maps from ids."""
     columns = {
         "item_categories": arguments.item_category,
         "item_tags": arguments.item_tags,
@@ -247,8 +199,8 @@ def _item_options(
         return {}
     from tfsessionrec import data
 
-    item = arguments.item_id or directory.settings().log.item
+    item = arguments.item_id or system.settings.log.columns.item
     table = data.read_events(arguments.item_table, columns={"item": item, **columns})
-    kind = str if directory.vocabulary().dtype == "string" else int
+    kind = str if system.vocabulary.dtype == "string" else int
     ids = [kind(value) for value in table["item"]]
     return {name: dict(zip(ids, table[name].to_list(), strict=True)) for name in columns}

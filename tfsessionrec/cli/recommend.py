@@ -6,9 +6,8 @@ tfsessionrec recommend --saved-model exported/shop/1 --items i00017,i00004 --ses
 import argparse
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from tfsessionrec.cli import baselines, output
+from tfsessionrec.cli import output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 
 
@@ -89,46 +88,18 @@ def run(arguments: argparse.Namespace) -> None:
             raise ValueError(
                 f"`--sessions` should be whole numbers like 0,0,1. Received: {arguments.sessions!r}"
             ) from None
-    excluded, allowed = _ids(arguments.exclude), _ids(arguments.allow)
     import_tensorflow()
-    if baselines.is_baseline(arguments.saved_model):
-        recommended = baselines.recommend(
-            arguments.saved_model, items, sessions, arguments, excluded, allowed
-        )
-    else:
-        from tfsessionrec.export import load_saved_model
+    from tfsessionrec.systems.model_directory import ModelDirectory
 
-        recommender = load_saved_model(arguments.saved_model)
-        inputs = _inputs(arguments.input, recommender.item_inputs)
-        missing = sorted(set(recommender.item_inputs) - set(inputs))
-        if missing:
-            wanted = " ".join(f"--input {name}=A,B,..." for name in missing)
-            raise ValueError(
-                f"`--input` should give what the export takes of each item: {wanted}. Received: "
-                f"{arguments.input or 'none'}"
-            )
-        recommended = recommender.recommend(
-            items,
-            sessions,
-            k=arguments.k,
-            exclude_ids=excluded,
-            allow_ids=allowed,
-            exclude_seen=arguments.exclude_seen,
-            diversity=arguments.diversity,
-            tag_mask=arguments.tag_mask,
-            max_per_category=arguments.max_per_category,
-            freshness=arguments.freshness,
-            request_time=arguments.request_time,
-            **inputs,
-        )
-    print(
-        output.table(
-            [
-                {"rank": rank, "item": item, "score": score}
-                for rank, (item, score) in enumerate(recommended, 1)
-            ]
-        )
-    )
+    if ModelDirectory(arguments.saved_model).is_trained:
+        recommended = _from_system(arguments, items, sessions)
+    else:
+        recommended = _from_export(arguments, items, sessions)
+    rows = [
+        {"rank": rank, "item": item, "score": score}
+        for rank, (item, score) in enumerate(recommended, 1)
+    ]
+    print(output.table(rows))
     output.write_json(
         arguments.json,
         {
@@ -139,13 +110,82 @@ def run(arguments: argparse.Namespace) -> None:
     )
 
 
+def _from_export(
+    arguments: argparse.Namespace, items: list[str], sessions: list[int] | None
+) -> list[tuple[str | int, float]]:
+    from tfsessionrec.export import load_saved_model
+
+    recommender = load_saved_model(arguments.saved_model)
+    inputs = _inputs(arguments.input, {"labels": "float32", **recommender.item_inputs})
+    missing = sorted(set(recommender.item_inputs) - set(inputs))
+    if missing:
+        wanted = " ".join(f"--input {name}=A,B,..." for name in missing)
+        raise ValueError(
+            f"`--input` should give the item inputs of the export: {wanted}. Received: "
+            f"{arguments.input or 'none'}"
+        )
+    return recommender.recommend(
+        items,
+        sessions,
+        k=arguments.k,
+        exclude_ids=_ids(arguments.exclude),
+        allow_ids=_ids(arguments.allow),
+        exclude_seen=arguments.exclude_seen,
+        diversity=arguments.diversity,
+        tag_mask=arguments.tag_mask,
+        max_per_category=arguments.max_per_category,
+        freshness=arguments.freshness,
+        request_time=arguments.request_time,
+        **inputs,
+    )
+
+
+def _from_system(
+    arguments: argparse.Namespace, items: list[str], sessions: list[int] | None
+) -> list[tuple[str | int, float]]:
+    """What the system of a model directory recommends."""
+    from tfsessionrec.systems import load
+
+    rules = ("input", "tag_mask", "max_per_category", "diversity", "freshness")
+    given = [f"--{name.replace('_', '-')}" for name in rules if getattr(arguments, name)]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)} should be given with an export. Received: the model directory "
+            f"{arguments.saved_model}"
+        )
+    if arguments.k < 1:
+        raise ValueError(f"`--k` should be a positive integer. Received: {arguments.k}")
+    if sessions is not None and len(sessions) != len(items):
+        raise ValueError(
+            f"`--sessions` should be one number an item. Received: {len(sessions)} for "
+            f"{len(items)} items"
+        )
+    system = load(arguments.saved_model)
+    visits: dict[int, list[str]] = {}
+    for item, visit in zip(items, sessions or [0] * len(items)):
+        visits.setdefault(visit, []).append(item)
+    ranked = system.recommend(
+        list(visits.values()),
+        system.vocabulary.num_items,
+        filter_seen=arguments.exclude_seen,
+        time=arguments.request_time,
+    )
+    never, only = (set(_ids(text)) for text in (arguments.exclude, arguments.allow))
+    kept = [
+        (item, score)
+        for item, score in ranked
+        if str(item) not in never and (not only or str(item) in only)
+    ]
+    return kept[: arguments.k]
+
+
 def _ids(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def _inputs(given: Sequence[str], dtypes: Mapping[str, str]) -> dict[str, Any]:
+def _inputs(given: Sequence[str], dtypes: Mapping[str, str]) -> dict[str, list[str | int | float]]:
     """The values of `--input`, numbers where the export takes numbers."""
-    inputs: dict[str, list[Any]] = {}
+    inputs: dict[str, list[str | int | float]] = {}
     for text in given:
         name, equals, values = text.partition("=")
         if not equals:

@@ -3,8 +3,8 @@
     tfsessionrec train --events log.csv --user user_id --session session_id --item item_id
         --time timestamp --model sessionrec-sasrec --output model
 
-Ctrl-C stops after the running batch and leaves the model of the last finished epoch;
---resume goes on from there with the settings of the directory.
+Ctrl-C stops after the running batch and leaves the model of the last finished epoch; --resume
+continues from there with the settings of the directory.
 """
 
 import argparse
@@ -13,31 +13,21 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import tfsessionrec
-from tfsessionrec.cli import baselines, output
-from tfsessionrec.cli.log import LogFormat, split
-from tfsessionrec.cli.settings import Settings
+from tfsessionrec.cli import log_arguments, output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
+from tfsessionrec.systems.registry import BASELINES
 
 if TYPE_CHECKING:
-    from tfsessionrec.cli.model_directory import ModelDirectory
-    from tfsessionrec.data import Sessions, Vocabulary
-    from tfsessionrec.models import SessionRec
+    import polars as pl
 
-# Between two looks at Ctrl-C: Python is left out of all but one of so many steps.
-STEPS_PER_EXECUTION = 8
-# What `--trend` makes: minutes to a day, and where visitors of the last item went.
-TREND = {
-    "half_lives": [120, 300, 900, 3600, 14400, 86400],
-    "follow_half_lives": [900, 7200, 86400],
-    "follow_items": 2,
-}
-# Seconds within which the rows of a batch lie, if there are so many: they share their tables.
-TREND_WINDOW = 600.0
-RECIPE_ARGUMENTS = (
+    from tfsessionrec.data import Sessions
+    from tfsessionrec.systems import Settings, TrainedSystem
+    from tfsessionrec.systems.settings import ItemColumns
+
+TRAINING_ARGUMENTS = (
     "objective",
     "epochs",
     "batch_positions",
@@ -45,14 +35,30 @@ RECIPE_ARGUMENTS = (
     "cooldown",
     "recency_half_life",
     "since",
-    "max_sessions",
-    "max_items",
+)
+LIMITS = ("max_sessions", "max_items")
+ITEM_COLUMNS = ("categorical", "multi_hot", "dense")
+# Arguments that a baseline does not have.
+_NEURAL = (
+    "embedding_dim",
+    "objective",
+    "relation",
+    "trend",
+    "trend_events",
+    "epochs",
+    "batch_positions",
+    "learning_rate",
+    "cooldown",
+    "recency_half_life",
+    "item_features",
+    *ITEM_COLUMNS,
+    "resume",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
-    LogFormat.add_arguments(parser)
+    log_arguments.add_arguments(parser)
     parser.add_argument(
         "--holdout",
         metavar="RULE",
@@ -69,8 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--model",
         metavar="NAME",
-        help="such as sasrec or sessionrec-sasrec; or "
-        f"a baseline: {', '.join(baselines.BASELINES)}",
+        help=f"such as sasrec or sessionrec-sasrec; or a baseline: {', '.join(BASELINES)}",
     )
     model.add_argument("--embedding-dim", metavar="N", type=int, help="size of the embeddings")
     model.add_argument(
@@ -173,266 +178,148 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.resume and arguments.model is None:
         raise ValueError("`--model` should name a model, such as sasrec or sessionrec-sasrec")
     import_tensorflow()
-    if arguments.model in baselines.BASELINES:
-        baselines.train(arguments, _options(arguments.set or ()))
-        return
+    from tfsessionrec.systems.training import Interrupted
+
+    started = time.perf_counter()
+    try:
+        system, sessions = _train(arguments)
+    except Interrupted as interrupted:
+        output.say(str(interrupted))
+        raise
+    seconds = time.perf_counter() - started
+    summary = {
+        **system.settings.to_json(),
+        "events": arguments.events,
+        "output": arguments.output,
+        "users": sessions.num_users,
+        "sessions": sessions.num_sessions,
+        "vocabulary_size": len(system.vocabulary),
+        "seconds": seconds,
+    }
+    from tfsessionrec.systems import NeuralSystem
+
+    if isinstance(system, NeuralSystem):
+        weights = system.model.trainable_weights
+        summary["parameters"] = sum(math.prod(weight.shape) for weight in weights)
+        summary["epochs"] = system.epochs
+        ended = f"{len(system.epochs)} epochs, {_ended(system.epochs[-1])}"
+    else:
+        ended = f"{sessions.num_sessions:,} sessions in {seconds:.1f} s"
+    output.write_json(arguments.json, summary)
+    print(f"{arguments.output}: {system.settings.model}, {ended}")
+
+
+def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
+    """The trained system, and the sessions that it was trained on."""
     from tfsessionrec import data
-    from tfsessionrec.cli.model_directory import ModelDirectory, build_model
-    from tfsessionrec.data import Vocabulary
-    from tfsessionrec.data.read_events import check_column
+    from tfsessionrec.systems import train
+    from tfsessionrec.systems.model_directory import ModelDirectory
 
     directory = ModelDirectory(arguments.output)
-    if arguments.resume:
-        before = directory.settings()
-        if before.model in baselines.BASELINES:
-            raise ValueError(f"{before.model} is fitted at once: train it again with --overwrite")
-        settings = _settings(arguments, before)
-        _check_same(before, settings)
-    else:
-        settings = _settings(arguments, None)
+    before = directory.settings() if arguments.resume else None
+    settings = _settings(arguments, before)
+    if before is None:
         directory.check_free(arguments.overwrite)
-
-    log = settings.log.read(arguments.events)
-    sessions, _ = split(log, settings.holdout)
-    catalogue = None
-    if arguments.resume:
-        vocabulary, catalogue = directory.vocabulary(), directory.catalogue()
     else:
-        vocabulary = Vocabulary.from_sessions(sessions, settings.min_count)
-        settings = _with_side_columns(settings, sessions)
-        if arguments.item_features is not None:
-            catalogue = data.read_events(arguments.item_features)
-            settings = _with_item_features(settings, arguments)
-            check_column(catalogue.columns, settings.log.item, "--item")
-            vocabulary = vocabulary.extend(catalogue[settings.log.item])
-    model = build_model(settings, vocabulary, catalogue)
-    if arguments.resume:
-        directory.write_settings(settings)
+        _check_same(before, settings)
+    log = log_arguments.read(settings.log, arguments.events)
+    events_before = None
+    if arguments.trend_events is not None:
+        events_before = log_arguments.read(settings.log, arguments.trend_events)
+    if before is None:
+        system = train.train(
+            settings,
+            log,
+            directory,
+            overwrite=arguments.overwrite,
+            item_table=_item_table(arguments),
+            events_before=events_before,
+            progress=True,
+        )
     else:
-        directory.create(settings, vocabulary, arguments.overwrite, catalogue)
-    if model.trend is not None:
-        set_trend(model, directory, log, arguments.trend_events)
-    if settings.training.get("since"):
-        _, sessions = split(sessions, f"after={settings.training['since']}")
-    started = time.perf_counter()
-    epochs = fit(model, directory, sessions, resume=arguments.resume)
-    output.write_json(
-        arguments.json,
-        {
-            **settings.to_json(),
-            "events": arguments.events,
-            "output": directory.path,
-            "users": sessions.num_users,
-            "sessions": sessions.num_sessions,
-            "vocabulary_size": len(vocabulary),
-            "parameters": sum(math.prod(weight.shape) for weight in model.trainable_weights),
-            "seconds": time.perf_counter() - started,
-            "epochs": epochs,
-        },
-    )
-    print(f"{directory.path}: {settings.model}, {len(epochs)} epochs, {_ended(epochs[-1])}")
+        finished = len(directory.history()) if (directory.path / "history.json").exists() else 0
+        if finished >= settings.training.epochs:
+            output.say(f"All {finished} epochs are finished: more with --epochs N")
+        else:
+            output.say(f"Resuming at epoch {finished + 1} of {settings.training.epochs}")
+        system = train.resume(settings, log, directory, events_before=events_before)
+    sessions, _ = data.split_by_rule(log, settings.holdout)
+    return system, system.sessions_since(sessions)
 
 
-def set_trend(
-    model: "SessionRec",
-    directory: "ModelDirectory",
-    sessions: "Sessions",
-    file: pathlib.Path | None = None,
-) -> None:
-    """Tells the trend of a model what happened.
+def _settings(arguments: argparse.Namespace, before: "Settings | None") -> "Settings":
+    """The settings that the arguments, then the directory or the model's recipe, say."""
+    from tfsessionrec.systems.train import TREND, default_settings
 
-    Args:
-        model: The model.
-        directory: Its directory.
-        sessions: The sessions at hand.
-        file: Another log to be taken instead of them.
-    """
-    from tfsessionrec import data
-
-    if file is not None:
-        sessions = directory.settings().log.read(file)
-    assert model.trend is not None
-    model.trend.set_events(**data.interaction_log(sessions, directory.vocabulary()))
-
-
-def fit(
-    model: "SessionRec", directory: "ModelDirectory", sessions: "Sessions", resume: bool = False
-) -> list[dict[str, float]]:
-    """Trains a model and keeps its directory up to date.
-
-    Args:
-        model: A new model.
-        directory: Its directory, made.
-        sessions: What to train on.
-        resume: Whether to go on from the checkpoint of the directory.
-
-    Returns:
-        What each epoch ended with.
-
-    Raises:
-        KeyboardInterrupt: If Ctrl-C was pressed; the directory is whole then.
-    """
-    from tfsessionrec.backend import keras
-    from tfsessionrec.cli.interrupt import Interrupt
-    from tfsessionrec.cli.training_callback import TrainingCallback
-    from tfsessionrec.optimizers import Cooldown, LazyAdam
-
-    settings = directory.settings()
-    training, vocabulary = settings.training, directory.vocabulary()
-    dataset = training_dataset(settings, sessions, vocabulary, settings.seed)
-    rate = training["learning_rate"]
-    if training.get("cooldown"):
-        rate = Cooldown(rate, training["epochs"] * int(dataset.cardinality()), training["cooldown"])
-    # Adam, at a cost that does not grow with the catalogue where the negatives are sampled.
-    model.compile(optimizer=LazyAdam(rate, beta_2=training["beta_2"]))
-    epochs = directory.restore(model) if resume else []
-    if len(epochs) >= training["epochs"]:
-        output.say(f"All {len(epochs)} epochs are finished: more with --epochs N")
-        return epochs
-    # Another order and other negatives than in the epochs already done.
-    seed = settings.seed + len(epochs)
-    keras.utils.set_random_seed(seed)
-    if epochs:
-        dataset = training_dataset(settings, sessions, vocabulary, seed)
-    if resume:
-        output.say(f"Resuming at epoch {len(epochs) + 1} of {training['epochs']}")
-    with Interrupt.deferred() as interrupt:
-        model.fit(
-            dataset,
-            initial_epoch=len(epochs),
-            epochs=training["epochs"],
-            callbacks=[TrainingCallback(directory, interrupt, epochs, int(dataset.cardinality()))],
-            verbose=0,
-        )
-        if interrupt.requested and not epochs:
-            directory.save(model, epochs)
-    if interrupt.requested:
-        output.say(
-            f"Interrupted in epoch {len(epochs) + 1}; {directory.path} holds the model "
-            + (f"after epoch {len(epochs)}" if epochs else "as it was then")
-            + "; --resume goes on"
-        )
-        raise KeyboardInterrupt
-    return epochs
-
-
-def training_dataset(
-    settings: Settings, sessions: "Sessions", vocabulary: "Vocabulary", seed: int
-) -> Any:
-    """The shuffled batches that a model of these settings trains on."""
-    from tfsessionrec import data
-    from tfsessionrec.cli.examples import (
-        relation_columns,
-        request_columns,
-        side_columns,
-        training_examples,
-    )
-    from tfsessionrec.models import Recipe
-
-    training = settings.training
-    max_items = training["max_items"]
-    if training["next_item"] and training["objective"] != "next_item":
-        # The history is of single items, the target is a session.
-        max_items = max(max_items, Recipe().max_items)
-    return data.session_dataset(
-        training_examples(sessions, training),
-        vocabulary,
-        # The newest session is only a target, so that the history before it has max_sessions.
-        max_sessions=training["max_sessions"] + 1,
-        max_items=max_items,
-        batch_positions=training["batch_positions"],
-        **side_columns(training),
-        # A relation ranks what first sessions showed, too.
-        min_sessions=2 if training.get("relation") is None else 1,
-        **request_columns(training, training["objective"]),
-        shuffle_window=TREND_WINDOW if training.get("trend") else None,
-        recency_half_life=training.get("recency_half_life"),
-        seed=seed,
-        **relation_columns(training),
-    )
-
-
-def _settings(arguments: argparse.Namespace, before: Settings | None) -> Settings:
-    """What the arguments say, and what the directory's settings or the recipe say otherwise."""
-    from tfsessionrec import models
-
-    name = arguments.model or (before.model if before else "")
-    if before is None and name not in models.names():
-        known = (*models.names(), *baselines.BASELINES)
-        raise ValueError(f"`--model` should be one of {', '.join(known)}. Received: {name}")
-    recipe = dict(before.training) if before else models.recipe(name)._asdict()
-    given = {
-        key: value for key in RECIPE_ARGUMENTS if (value := getattr(arguments, key)) is not None
-    }
-    options = dict(before.options) if before else {}
-    options.update(_options(arguments.set or ()))
+    settings = before or default_settings(arguments.model)
+    if settings.model in BASELINES:
+        _check_baseline(arguments, settings.model)
+    options = {**settings.options, **_options(arguments.set or ())}
     if arguments.embedding_dim is not None:
         options["embedding_dim"] = arguments.embedding_dim
-    log = LogFormat.from_arguments(arguments, before.log if before else None)
-    if arguments.relation:
-        if log.impressions is None:
-            raise ValueError("`--relation` ranks what was shown: it needs `--impressions`")
-        given["relation"] = list(log.impression_features())
     if arguments.trend:
         options.setdefault("trend", TREND)
-    if options.get("trend") is not None:
-        given["trend"] = True
-    return Settings(
-        model=name,
+    log = log_arguments.log_format(arguments, before.log if before else None)
+    history: dict[str, object] = _given(arguments, LIMITS)
+    if arguments.relation:
+        if log.columns.impressions is None:
+            raise ValueError("`--relation` ranks what was shown: it needs `--impressions`")
+        history["relation"] = tuple(log.columns.impression_features)
+    model = settings.model if arguments.model is None else arguments.model
+    return dataclasses.replace(
+        settings,
+        model=model,
         options=options,
         log=log,
-        holdout=_first(arguments.holdout, before and before.holdout, "none"),
-        min_count=_first(arguments.min_count, before and before.min_count, 1),
-        training={**recipe, **given},
-        seed=_first(arguments.seed, before and before.seed, 0),
-        version=before.version if before else tfsessionrec.__version__,
+        history=dataclasses.replace(settings.history, **history),
+        training=dataclasses.replace(settings.training, **_given(arguments, TRAINING_ARGUMENTS)),
+        item_features=_item_columns(arguments, log.columns.item) or settings.item_features,
+        **_given(arguments, ("holdout", "min_count", "seed")),
     )
 
 
-def _with_side_columns(settings: Settings, sessions: "Sessions") -> Settings:
-    """Fixes what comes with the items, and the order in which the model numbers categories."""
-
-    def values(column: str) -> list[Any]:
-        return sessions.events[column].drop_nulls().unique().sort().to_list()
-
-    columns: dict[str, Any] = {}
-    if settings.log.interaction_type is not None:
-        columns["interaction_types"] = values("interaction_type")
-    if settings.log.session_context:
-        columns["session_context"] = {name: values(name) for name in settings.log.session_context}
-    if settings.options.get("num_item_time_buckets"):
-        columns["item_times"] = True
-    return dataclasses.replace(settings, training={**settings.training, **columns})
+def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, object]:
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
 
 
-def _with_item_features(settings: Settings, arguments: argparse.Namespace) -> Settings:
-    """Keeps which columns of the catalogue are features, and drops ids so that they are read."""
-    columns: dict[str, Any] = {
-        kind: getattr(arguments, kind) or [] for kind in ("categorical", "multi_hot", "dense")
-    }
+def _check_baseline(arguments: argparse.Namespace, name: str) -> None:
+    if arguments.resume:
+        raise ValueError(f"{name} is fitted at once: train it again with --overwrite")
+    given = [name for name in _NEURAL if getattr(arguments, name) not in (None, False)]
+    if given:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(f"{arguments.model} has no epochs and no embeddings. Received: {flags}")
+
+
+def _item_table(arguments: argparse.Namespace) -> "pl.DataFrame | None":
+    from tfsessionrec import data
+
+    return None if arguments.item_features is None else data.read_events(arguments.item_features)
+
+
+def _item_columns(arguments: argparse.Namespace, item: str) -> "ItemColumns | None":
+    from tfsessionrec.systems.settings import ItemColumns
+
+    if arguments.item_features is None:
+        return None
+    columns = {kind: tuple(getattr(arguments, kind) or ()) for kind in ITEM_COLUMNS}
     if not any(columns.values()):
         raise ValueError(
             "`--item-features` needs at least one of `--categorical`, `--multi-hot`, `--dense`"
         )
-    return dataclasses.replace(
-        settings,
-        options={"id_dropout": 0.2, **settings.options},
-        training={**settings.training, "item_features": {"item": settings.log.item, **columns}},
-    )
+    return ItemColumns(item, **columns)
 
 
-def _check_same(before: Settings, now: Settings) -> None:
-    """Raises if resuming with other settings; more epochs are welcome."""
-    old, new = before.to_json(), now.to_json()
-    new["training"]["epochs"] = old["training"]["epochs"]
-    changed = [
-        f"{name} was {old[name]!r}, is {new[name]!r}" for name in old if old[name] != new[name]
-    ]
+def _check_same(before: "Settings", now: "Settings") -> None:
+    """Raises if training continues with other settings; more epochs are allowed."""
+    epochs = before.training.epochs
+    same = dataclasses.replace(now, training=dataclasses.replace(now.training, epochs=epochs))
+    changed = before.differences(same)
     if changed:
         raise ValueError(f"`--resume` should keep the settings of training: {'; '.join(changed)}")
 
 
-def _options(given: Sequence[str]) -> dict[str, Any]:
+def _options(given: Sequence[str]) -> dict[str, object]:
     options = {}
     for text in given:
         name, equals, value = text.partition("=")
@@ -445,9 +332,5 @@ def _options(given: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _first(*values: Any) -> Any:
-    return next(value for value in values if value is not None)
-
-
-def _ended(epoch: dict[str, float]) -> str:
+def _ended(epoch: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in epoch.items() if name != "seconds")

@@ -1,4 +1,4 @@
-"""Tell a served model what is clicked now: writes the trend table of an export anew.
+"""Update a served model with the latest clicks: replaces the trend table of an export.
 
     tfsessionrec trend --model model --export exported/news/1 --events recent.csv
 
@@ -8,14 +8,9 @@ the log as far back as the longest half-life of the model needs.
 
 import argparse
 import pathlib
-from typing import TYPE_CHECKING
 
-from tfsessionrec.cli import output
+from tfsessionrec.cli import log_arguments, output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
-
-if TYPE_CHECKING:
-    from tfsessionrec.data import Sessions
-    from tfsessionrec.models import SessionRec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,22 +40,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Writes the table."""
     import_tensorflow()
-    from tfsessionrec.cli.model_directory import ModelDirectory, build_model
-    from tfsessionrec.cli.train import set_trend
     from tfsessionrec.export import write_trend_file
+    from tfsessionrec.systems.model_directory import ModelDirectory
+    from tfsessionrec.systems.neural_model import build_model
+    from tfsessionrec.systems.neural_system import NeuralSystem
 
     directory = ModelDirectory(arguments.model)
     settings, vocabulary = directory.settings(), directory.vocabulary()
-    if not settings.training.get("trend"):
+    if not settings.history.request_times or settings.options.get("trend") is None:
         raise ValueError(f"{arguments.model} was trained without --trend: it has no trend table")
     file = arguments.export / "assets" / "trend.pb"
     if not file.parent.is_dir():
         raise FileNotFoundError(f"{arguments.export} is no export: it has no assets/")
-    model = build_model(settings, vocabulary, directory.catalogue())
-    sessions = settings.log.read(arguments.events)
-    set_trend(model, directory, sessions)
+    # The table needs the events alone, not the weights.
+    model = build_model(settings, vocabulary, directory.item_table())
+    system = NeuralSystem(settings, vocabulary, model)
+    sessions = log_arguments.read(settings.log, arguments.events)
+    system.prepare(sessions)
+    time = system.last_tick(sessions) if arguments.time is None else arguments.time
     assert model.trend is not None
-    time = now(model, sessions) if arguments.time is None else arguments.time
     table = model.trend.table(time)
     write_trend_file(file, table, vocabulary.first_item_index)
     print(f"{file}: {len(table.item_ids):,} items, {len(table.leaders):,} pairs")
@@ -68,11 +66,3 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.json,
         {"file": file, "time": time, "items": len(table.item_ids), "pairs": len(table.leaders)},
     )
-
-
-def now(model: "SessionRec", sessions: "Sessions") -> int:
-    """The first moment at which a table holds all of these events."""
-    assert model.trend is not None
-    last = int(sessions.events["timestamp"].max())  # type: ignore[arg-type]
-    refresh = model.trend.refresh
-    return (last // refresh + 1) * refresh

@@ -19,6 +19,7 @@ from tfsessionrec.data.examples import (
 from tfsessionrec.data.flatten_sessions import flatten_sessions
 from tfsessionrec.data.interaction_log import interaction_log
 from tfsessionrec.data.item_features import item_features
+from tfsessionrec.data.log_format import LogColumns, LogFormat, split_by_rule
 from tfsessionrec.data.merge_sessions import merge_sessions
 from tfsessionrec.data.read_events import read_events
 from tfsessionrec.data.sessionize import sessionize
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Examples",
+    "LogColumns",
+    "LogFormat",
     "Sessions",
     "Vocabulary",
     "expand_prefixes",
@@ -56,6 +59,7 @@ __all__ = [
     "sessions_from_tfds",
     "simulate",
     "sliding_windows",
+    "split_by_rule",
     "split_by_time",
     "training_examples",
 ]

@@ -118,7 +118,9 @@ class LogFormat:
             label=columns.label,
             impressions=columns.impressions,
             impressions_separator=self.impressions_separator,
-            impression_features=None if columns.impressions is None else columns.impression_features,
+            impression_features=None
+            if columns.impressions is None
+            else columns.impression_features,
             interaction_type=columns.interaction_type,
             keep=columns.session_context,
         )

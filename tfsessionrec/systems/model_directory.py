@@ -37,6 +37,11 @@ class ModelDirectory:
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether the path is the directory of a trained system."""
+        return all((self.path / name).is_file() for name in ("config.json", "vocabulary.json"))
+
     def check_free(self, overwrite: bool = False) -> bool:
         """Whether the path is free for a new model directory.
 

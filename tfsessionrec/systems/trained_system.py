@@ -212,4 +212,3 @@ class TrainedSystem(abc.ABC):
         if isinstance(history[0], str | int):
             history = [history]  # type: ignore[list-item]
         return [[kind(item) for item in session] for session in history]  # type: ignore[union-attr]
-

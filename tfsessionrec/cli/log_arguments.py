@@ -1,0 +1,136 @@
+"""The arguments that say how a log is read."""
+
+import argparse
+import dataclasses
+import pathlib
+from typing import TYPE_CHECKING
+
+from tfsessionrec.cli.output import say
+
+if TYPE_CHECKING:
+    from tfsessionrec.data import Sessions
+    from tfsessionrec.data.log_format import LogFormat
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds one argument a column and format; each is None where the user did not give it."""
+    log = parser.add_argument_group("the log")
+    log.add_argument(
+        "--events",
+        metavar="FILE",
+        type=pathlib.Path,
+        required=True,
+        help="the log: .csv, .tsv, .txt or .parquet, one row an event",
+    )
+    log.add_argument(
+        "--user",
+        metavar="COLUMN",
+        help="user; without it every session is an anonymous visitor of its own",
+    )
+    sessions = log.add_mutually_exclusive_group()
+    sessions.add_argument("--session", metavar="COLUMN", help="session")
+    sessions.add_argument(
+        "--gap",
+        metavar="TIME",
+        help="instead of --session: inactivity that ends one, such as 30m",
+    )
+    log.add_argument("--item", metavar="COLUMN", help="item (default item_id)")
+    log.add_argument(
+        "--time",
+        metavar="COLUMN",
+        help="time: a number, or date and time as text (default timestamp)",
+    )
+    log.add_argument(
+        "--time-unit", choices=("s", "ms", "us"), help="unit of numeric times (default s)"
+    )
+    shown = log.add_mutually_exclusive_group()
+    shown.add_argument("--label", metavar="COLUMN", help="1 taken, 0 shown but not taken")
+    shown.add_argument(
+        "--impressions",
+        metavar="COLUMN",
+        help="instead of --label: the items shown, as a list or as text",
+    )
+    log.add_argument(
+        "--impressions-separator",
+        metavar="TEXT",
+        help="what separates the items in --impressions (default |)",
+    )
+    log.add_argument(
+        "--impression-feature",
+        metavar="NAME=COLUMN",
+        action="append",
+        help="numbers shown beside each item of --impressions, such as price=prices; may be "
+        "given several times",
+    )
+    log.add_argument("--interaction-type", metavar="COLUMN", help="click, cart, purchase ...")
+    log.add_argument(
+        "--session-context",
+        metavar="COLUMN",
+        action="append",
+        help="what is known of a session as a whole, such as its device: a category, that of "
+        "its first row; may be given several times",
+    )
+    log.add_argument(
+        "--filter",
+        metavar="COLUMN=VALUE",
+        action="append",
+        help="keep only rows with this value; may be given several times",
+    )
+    log.add_argument(
+        "--separator",
+        metavar="TEXT",
+        help="field separator of a text file (default by its ending)",
+    )
+
+
+def log_format(arguments: argparse.Namespace, default: "LogFormat | None" = None) -> "LogFormat":
+    """The format that the arguments say, and `default` where an argument was not given."""
+    from tfsessionrec.data.log_format import LogColumns, LogFormat
+
+    default = default or LogFormat()
+    columns = _given(arguments, LogColumns)
+    if arguments.session_context is not None:
+        columns["session_context"] = tuple(arguments.session_context)
+    if arguments.impression_feature is not None:
+        columns["impression_features"] = _impression_features(arguments.impression_feature)
+    formats = _given(arguments, LogFormat)
+    if arguments.filter is not None:
+        formats["filter"] = tuple(arguments.filter)
+    # Each of these replaces the other of its pair.
+    if "session" in columns:
+        formats["gap"] = None
+    if "gap" in formats and formats["gap"] is not None:
+        columns["session"] = None
+    for one, other in (("label", "impressions"), ("impressions", "label")):
+        if columns.get(one) is not None:
+            columns[other] = None
+    return dataclasses.replace(
+        default, columns=dataclasses.replace(default.columns, **columns), **formats
+    )
+
+
+def read(log: "LogFormat", path: pathlib.Path) -> "Sessions":
+    """Reads a log and prints its size."""
+    say(f"Reading {path}")
+    sessions = log.read(path)
+    say(
+        f"  {sessions.num_users:,} users, {sessions.num_sessions:,} sessions, "
+        f"{sessions.num_events:,} events"
+    )
+    return sessions
+
+
+def _given(arguments: argparse.Namespace, kind: type) -> dict[str, object]:
+    names = (field.name for field in dataclasses.fields(kind))
+    found = ((name, getattr(arguments, name, None)) for name in names)
+    return {name: value for name, value in found if value is not None}
+
+
+def _impression_features(texts: list[str]) -> dict[str, str]:
+    features = {}
+    for text in texts:
+        name, equals, column = text.partition("=")
+        if not (name and equals and column):
+            raise ValueError(f"`--impression-feature` should be NAME=COLUMN. Received: {text!r}")
+        features[name] = column
+    return features
