@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from tfsessionrec.baselines import SessionBaseline
+from tfsessionrec.data import Sessions
 from tfsessionrec.systems.model_directory import BASELINE, ModelDirectory
 from tfsessionrec.systems.registry import baseline_class
 from tfsessionrec.systems.settings import Settings
@@ -31,6 +32,9 @@ class BaselineSystem(TrainedSystem):
     @property
     def scorer(self) -> SessionBaseline:
         return self.model
+
+    def prepare(self, sessions: Sessions) -> None:
+        """Does nothing: a baseline knows the events that it was fitted to."""
 
     def recommend(
         self,

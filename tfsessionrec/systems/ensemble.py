@@ -1,17 +1,19 @@
 """Two trained systems as one."""
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from tfsessionrec.data import Sessions
 from tfsessionrec.evaluation import Ensemble
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.scoring import Queries, QueryModel, SparseScorer
 from tfsessionrec.session_batch import SessionBatch, last_session, request_batch
 from tfsessionrec.systems.registry import BASELINES
-from tfsessionrec.systems.trained_system import Ranked, TrainedSystem
+from tfsessionrec.systems.trained_system import Ranked, RawId, TrainedSystem
 
 
 class NextItemView:
@@ -86,7 +88,8 @@ class EnsembleSystem(TrainedSystem):
         weight: Weight of the second; the first has 1. Defaults to 1.
 
     Raises:
-        ValueError: If the systems do not know the same items, or one reads a history as one session.
+        ValueError: If the systems do not know the same items, or one reads a history as one
+            session.
     """
 
     def __init__(
@@ -119,15 +122,38 @@ class EnsembleSystem(TrainedSystem):
     def scorer(self) -> Ensemble:
         return self._ensemble
 
-    def prepare(self, sessions: "object") -> None:
+    def prepare(self, sessions: Sessions) -> None:
         for member in self.members:
-            member.prepare(sessions)  # type: ignore[arg-type]
+            member.prepare(sessions)
 
-    def recommend(self, *arguments: object, **options: object) -> Ranked:
-        raise NotImplementedError("An ensemble is evaluated; ask its members for recommendations")
+    def recommend(
+        self,
+        history: Sequence[Sequence[RawId]] | Sequence[RawId],
+        k: int = 10,
+        *,
+        filter_seen: bool = False,
+        time: float | None = None,
+    ) -> Ranked:
+        sessions = self.sessions_of(history)
+        items = [item for session in sessions for item in session]
+        index = [number for number, session in enumerate(sessions) for _ in session]
+        batch = request_batch(
+            self.history,
+            tf.constant([self.vocabulary.lookup(items)], tf.int32),
+            tf.constant([index], tf.int32),
+        )
+        if time is not None:
+            shape = tf.shape(batch["item_ids"])[:2]
+            batch["request_times"] = tf.fill(shape, tf.constant(int(time), tf.int64))
+        scores = self._ensemble.sparse_scores(batch)
+        order = np.lexsort((scores.indices, -scores.data))
+        ids = self.vocabulary.raw(scores.indices[order]).tolist()
+        seen = set(items) if filter_seen else set()
+        ranked = zip(ids, scores.data[order].tolist(), strict=True)
+        return [(item, score) for item, score in ranked if item not in seen][:k]
 
-    def save(self, *arguments: object, **options: object) -> None:
-        raise NotImplementedError("An ensemble is not saved; its members are")
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        raise ValueError(f"An ensemble is not saved: save its members. Received: {path}")
 
 
 def _view(system: TrainedSystem) -> QueryModel | SparseScorer:

@@ -40,7 +40,12 @@ def default_settings(name: str) -> Settings:
         history = HistorySpec(max_sessions=50, max_items=200, request_times=True)
         return Settings(name, {}, LogFormat(), history, Training())
     recipe = models.recipe(name)
-    return Settings(name, {}, LogFormat(), recipe.history, recipe.training)
+    kind = "item" if recipe.next_item else "whole" if recipe.whole_history else "real"
+    history = HistorySpec(kind, recipe.max_sessions, recipe.max_items)
+    trained = {
+        field.name: getattr(recipe, field.name, None) for field in dataclasses.fields(Training)
+    }
+    return Settings(name, {}, LogFormat(), history, Training(**trained))
 
 
 def build(name: str, log: LogFormat | None = None, **options: object) -> "Untrained":
@@ -124,7 +129,8 @@ def fit(
 
     >>> import tfsessionrec as sr
     >>> events = sr.data.simulate(num_users=30, num_items=20).events
-    >>> system = sr.systems.fit("vsknn", events, user="user_id", session="session_id", label="label")
+    >>> columns = {"user": "user_id", "session": "session_id", "label": "label"}
+    >>> system = sr.systems.fit("vsknn", events, **columns)
     >>> len(system.recommend([["i00001", "i00002"]], k=3))
     3
     """

@@ -82,8 +82,8 @@ class TrainedSystem(abc.ABC):
         """The best items for one visitor.
 
         Args:
-            history: The visitor's sessions, oldest first, each a list of raw ids; or one list of raw
-                ids, the running session. Empty for a visitor without a history.
+            history: The visitor's sessions, oldest first, each a list of raw ids; or one list of
+                raw ids, the running session. Empty for a visitor without a history.
             k: How many. Defaults to 10.
             filter_seen: Whether to leave out the items of the history. Defaults to False.
             time: Unix seconds of the request, for systems that read time. Defaults to None: now, or
@@ -125,6 +125,7 @@ class TrainedSystem(abc.ABC):
         since = self.settings.training.since
         return split_by_rule(sessions, f"after={since}")[1] if since else sessions
 
+    @abc.abstractmethod
     def prepare(self, sessions: Sessions) -> None:
         """Gives a model that counts events before each request the events of some sessions."""
 
