@@ -162,7 +162,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_json_argument(parser)
 
 
-def add_trend_events(parser: Any) -> None:
+def add_trend_events(parser: argparse._ActionsContainer) -> None:
     """Adds the argument that names the log a model with a trend looks into."""
     parser.add_argument(
         "--trend-events",
