@@ -1,13 +1,13 @@
-"""Evaluate a trained model: every item ranked, ties against it, popularity beside it.
+"""Evaluate a trained model: every item is ranked, ties count against it.
 
     tfsessionrec evaluate --model model --events log.csv --protocol next_session --k 20,100
 
-next_item        each item of a session after its first, given everything before it
-rest_of_session  at the same places, the set of all items taken from there to the session's end
-next_session     the set of items taken in a session, given the user's sessions before it
+next_item        each positive item of a session after its first, given everything before it
+rest_of_session  at the same positions, the set of positive items up to the session's end
+next_session     the set of positive items of a session, given the user's sessions before it
 ranking          the order of the items shown in a session, given the sessions before it
 
-Columns, filters and what was held out are remembered from training; arguments replace them.
+Columns, filters and the holdout rule default to those of training.
 """
 
 import argparse
@@ -66,6 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="leave_out",
         help="targets that training never saw: left out, or misses (default %(default)s)",
     )
+    _add_report_arguments(parser)
+    _add_system_arguments(parser)
+    add_trend_events(parser)
+    log_arguments.add_arguments(parser)
+    output.add_json_argument(parser)
+
+
+def _add_report_arguments(parser: argparse.ArgumentParser) -> None:
     asked = parser.add_argument_group("more to report (not for ranking, but for --report)")
     asked.add_argument(
         "--slices",
@@ -91,6 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=pathlib.Path,
         help="also write report.json, report.md and the plots report.png there",
     )
+
+
+def _add_system_arguments(parser: argparse.ArgumentParser) -> None:
     fused = parser.add_argument_group("as a part of an ensemble (not for ranking)")
     fused.add_argument(
         "--ensemble",
@@ -102,33 +113,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fusion",
         choices=("rrf", "score"),
         default="rrf",
-        help="of ranks (default) or of scores",
+        help="how both are joined: rrf, rank fusion (default), or score",
     )
     fused.add_argument(
-        "--weight", metavar="X", type=float, default=1.0, help="of the other; --model has 1"
+        "--weight", metavar="X", type=float, default=1.0, help="weight of the other; --model has 1"
     )
     live = parser.add_argument_group("as a live system (not for ranking)")
     live.add_argument(
         "--streaming",
         action="store_true",
-        help="ask in order of time, after telling the model of every event before each request: "
-        "baselines are fitted anew to what came before the first one and learn on, a trend counts",
+        help="ask in order of time, and update the model with every event before each request: "
+        "baselines are fitted to the events before the first one, then updated; a trend counts",
     )
     live.add_argument(
         "--stream-events",
         metavar="FILE",
         type=pathlib.Path,
-        help="the log of everything that happened (default: that of --events)",
+        help="the log of all events (default: that of --events)",
     )
     live.add_argument(
         "--tick",
         metavar="SECONDS",
         type=float,
-        help="tell it no more often than this (default: before each request)",
+        help="least seconds between two updates (default: update before each request)",
     )
-    add_trend_events(parser)
-    log_arguments.add_arguments(parser)
-    output.add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -145,14 +153,11 @@ def run(arguments: argparse.Namespace) -> None:
     settings = system.settings
     log = log_arguments.log_format(arguments, settings.log)
     sessions = log_arguments.read(log, arguments.events)
-    events_before = streaming = None
-    if arguments.trend_events is not None:
-        events_before = log_arguments.read(settings.log, arguments.trend_events)
+    events_before = log_arguments.read_optional(settings.log, arguments.trend_events)
+    streaming = None
     if arguments.streaming:
-        events = arguments.stream_events
-        streaming = Streaming(
-            None if events is None else log_arguments.read(log, events), arguments.tick
-        )
+        events = log_arguments.read_optional(log, arguments.stream_events)
+        streaming = Streaming(events, arguments.tick)
     if arguments.ensemble is not None:
         system = _ensemble(system, arguments)
     report = system.evaluate(

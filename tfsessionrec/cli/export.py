@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report",
         metavar="FILE",
         type=pathlib.Path,
-        help="what `tfsessionrec evaluate --json FILE` wrote; it travels along in metadata.json",
+        help="a file of `tfsessionrec evaluate --json FILE`; it is copied into metadata.json",
     )
     parser.add_argument(
         "--warm-up-batch-sizes",
@@ -61,12 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a model trained with --trend: a log for its first trend table (default: an empty "
         "table; `tfsessionrec trend` writes the next ones)",
     )
+    _add_rule_arguments(parser)
+    output.add_json_argument(parser)
+
+
+def _add_rule_arguments(parser: argparse.ArgumentParser) -> None:
     rules = parser.add_argument_group("business rules, for `recommend_filtered`")
     rules.add_argument(
         "--item-table",
         metavar="FILE",
         type=pathlib.Path,
-        help="what is known of items: .csv, .tsv, .txt or .parquet, one row an item",
+        help="item attributes: .csv, .tsv, .txt or .parquet, one row an item",
     )
     rules.add_argument(
         "--item-id", metavar="COLUMN", help="its column of ids (default: that of the log)"
@@ -79,15 +84,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rules.add_argument(
         "--availability",
         action="store_true",
-        help="let `tfsessionrec availability` say, while the model is served, which items are not "
-        "to be had",
+        help="let `tfsessionrec availability` mark items as unavailable while the model is served",
     )
     table = parser.add_argument_group("candidates")
     table.add_argument(
         "--similarity",
         choices=("cosine", "dot"),
         default="cosine",
-        help="what `similar_items` compares items by (default cosine)",
+        help="how `similar_items` compares items (default cosine)",
     )
     table.add_argument(
         "--candidate-dtype",
@@ -96,7 +100,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how the candidates are kept: bfloat16 is the smallest and rounds them; int8 is the "
         "fastest on a CPU, and exact to 2^-23 of the largest number of a row (default float32)",
     )
-    output.add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

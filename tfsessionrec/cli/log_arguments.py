@@ -43,6 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     log.add_argument(
         "--time-unit", choices=("s", "ms", "us"), help="unit of numeric times (default s)"
     )
+    _add_content_arguments(log)
+
+
+def _add_content_arguments(log: argparse._ActionsContainer) -> None:
     shown = log.add_mutually_exclusive_group()
     shown.add_argument("--label", metavar="COLUMN", help="1 taken, 0 shown but not taken")
     shown.add_argument(
@@ -59,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--impression-feature",
         metavar="NAME=COLUMN",
         action="append",
-        help="numbers shown beside each item of --impressions, such as price=prices; may be "
+        help="numbers shown with each item of --impressions, such as price=prices; may be "
         "given several times",
     )
     log.add_argument("--interaction-type", metavar="COLUMN", help="click, cart, purchase ...")
@@ -67,8 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--session-context",
         metavar="COLUMN",
         action="append",
-        help="what is known of a session as a whole, such as its device: a category, that of "
-        "its first row; may be given several times",
+        help="feature of a session as a whole, such as its device: the category in its first "
+        "row; may be given several times",
     )
     log.add_argument(
         "--filter",
@@ -118,6 +122,11 @@ def read(log: "LogFormat", path: pathlib.Path) -> "Sessions":
         f"{sessions.num_events:,} events"
     )
     return sessions
+
+
+def read_optional(log: "LogFormat", path: pathlib.Path | None) -> "Sessions | None":
+    """Reads a log, if there is one."""
+    return None if path is None else read(log, path)
 
 
 def _given(arguments: argparse.Namespace, kind: type) -> dict[str, object]:

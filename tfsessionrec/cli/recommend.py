@@ -1,4 +1,4 @@
-"""Ask an export for recommendations.
+"""Recommend items for one history, by an export or a model directory.
 
 tfsessionrec recommend --saved-model exported/shop/1 --items i00017,i00004 --sessions 0,1
 """
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=pathlib.Path,
         required=True,
-        help="the export; or the model directory of a baseline",
+        help="the export; or a model directory",
     )
     parser.add_argument(
         "--items",
@@ -36,14 +36,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=A,B,...",
         action="append",
         default=[],
-        help="what else the export takes of each item, such as timestamps=1700000000,1700000060; "
+        help="another input of each item that the export takes, such as timestamps=1700000000,1700000060; "
         "may be given several times",
     )
     parser.add_argument("--k", metavar="N", type=int, default=10, help="how many (default 10)")
+    _add_rule_arguments(parser)
+    output.add_json_argument(parser)
+
+
+def _add_rule_arguments(parser: argparse.ArgumentParser) -> None:
     rules = parser.add_argument_group("business rules")
-    rules.add_argument("--exclude", metavar="A,B,...", default="", help="never these items")
+    rules.add_argument("--exclude", metavar="A,B,...", default="", help="leave out these items")
     rules.add_argument("--allow", metavar="A,B,...", default="", help="only these items")
-    rules.add_argument("--exclude-seen", action="store_true", help="no item of the history")
+    rules.add_argument(
+        "--exclude-seen", action="store_true", help="leave out the items of the history"
+    )
     rules.add_argument(
         "--tag-mask",
         metavar="N",
@@ -52,29 +59,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only items with one of these tags, a sum of their bits",
     )
     rules.add_argument(
-        "--max-per-category", metavar="N", type=int, default=0, help="so many of a category"
+        "--max-per-category", metavar="N", type=int, default=0, help="most items of one category"
     )
     rules.add_argument(
         "--diversity",
         metavar="X",
         type=float,
         default=0.0,
-        help="0 (order of the scores, the default) to 1 (as unlike each other as can be)",
+        help="0 (order of the scores, the default) to 1 (items as different as possible)",
     )
     rules.add_argument(
         "--freshness",
         metavar="X",
         type=float,
         default=0.0,
-        help="add so much to the score of a new item, less as it ages",
+        help="added to the score of a new item; halves as it ages",
     )
     rules.add_argument(
         "--request-time",
         metavar="SECONDS",
         type=int,
-        help="when to take the age of items, unix seconds (default: now)",
+        help="time of the request, unix seconds (default: now)",
     )
-    output.add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -69,8 +69,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-count",
         metavar="N",
         type=int,
-        help="items with fewer events are not learned nor recommended (default 1)",
+        help="leave items with fewer events out of the vocabulary (default 1)",
     )
+    parser.add_argument(
+        "--output", metavar="DIR", type=pathlib.Path, required=True, help="the model directory"
+    )
+    _add_model_arguments(parser)
+    _add_training_arguments(parser)
+    _add_item_arguments(parser)
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--resume", action="store_true", help="continue the training of the model directory"
+    )
+    existing.add_argument(
+        "--overwrite", action="store_true", help="replace an earlier model directory"
+    )
+    output.add_json_argument(parser)
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("the model", "defaults are the model's recipe")
     model.add_argument(
         "--model",
@@ -85,58 +102,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="any option of the model, such as num_layers=3; may be given several times",
     )
     model.add_argument(
+        "--relation",
+        action="store_const",
+        const=True,
+        help="rank shown items by their relation to the sessions before, their place in the list "
+        "and every --impression-feature; needs --impressions",
+    )
+    model.add_argument(
+        "--trend",
+        action="store_true",
+        help="candidates know the time: the clicks on each item, and on items after the last one, "
+        "before each request; for logs where time decides, such as news. Details by "
+        """--set 'trend={"half_lives": [300, 3600]}'""",
+    )
+    add_trend_events(model)
+    model.add_argument(
+        "--max-sessions",
+        metavar="N",
+        type=int,
+        help="newest sessions of a history that the model reads (next-item models: items)",
+    )
+    model.add_argument(
+        "--max-items", metavar="N", type=int, help="newest items of a session that it reads"
+    )
+
+
+def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    trained = parser.add_argument_group("the training", "defaults are the model's recipe")
+    trained.add_argument(
         "--objective",
         choices=("next_session", "next_item", "rest_of_session"),
         help="what each example predicts: the set of items of the next session, the next item, or "
         "the set of items that remain of the running session",
     )
-    model.add_argument(
-        "--relation",
-        action="store_const",
-        const=True,
-        help="rank what is shown by its relation to the sessions before, its place in the list and "
-        "every --impression-feature; needs --impressions",
-    )
-    model.add_argument(
-        "--trend",
-        action="store_true",
-        help="candidates know the time: what was clicked, and what followed the last item, before "
-        "each request; for logs where time decides, such as news. Details by "
-        """--set 'trend={"half_lives": [300, 3600]}'""",
-    )
-    add_trend_events(model)
-    model.add_argument("--max-sessions", metavar="N", type=int, help="longest history")
-    model.add_argument("--max-items", metavar="N", type=int, help="longest session")
-    model.add_argument("--epochs", metavar="N", type=int, help="passes over the log, in all")
-    model.add_argument("--batch-positions", metavar="N", type=int, help="sessions a batch")
-    model.add_argument("--learning-rate", metavar="X", type=float, help="of Adam")
-    model.add_argument(
+    trained.add_argument("--epochs", metavar="N", type=int, help="passes over the log, in all")
+    trained.add_argument("--batch-positions", metavar="N", type=int, help="sessions a batch")
+    trained.add_argument("--learning-rate", metavar="X", type=float, help="of Adam")
+    trained.add_argument(
         "--cooldown",
         metavar="X",
         type=float,
-        help="share of the training, the last, in which the learning rate falls to 0 (0: none)",
+        help="last share of the training, in which the learning rate falls to 0 (0: none)",
     )
-    model.add_argument(
+    trained.add_argument(
         "--recency-half-life",
         metavar="SECONDS",
         type=float,
-        help="draw sessions with replacement, half as often for every so many seconds of age "
-        "(default: each once an epoch)",
+        help="draw sessions with replacement, half as often for each of these spans of age "
+        "(default: each session once an epoch)",
     )
-    model.add_argument(
+    trained.add_argument(
         "--since",
         metavar="TIME",
-        help="learn from sessions that start then or later; earlier ones give items to the "
-        "catalogue, and what a trend counts (default: all)",
+        help="train on sessions that start at this time or later; earlier ones count for the "
+        "vocabulary and the trend (default: all)",
     )
-    model.add_argument(
-        "--seed", metavar="N", type=int, help="equal seeds, equal models (default 0)"
+    trained.add_argument(
+        "--seed", metavar="N", type=int, help="equal seeds give equal models (default 0)"
     )
-    parser.add_argument(
-        "--output", metavar="DIR", type=pathlib.Path, required=True, help="the model directory"
-    )
+
+
+def _add_item_arguments(parser: argparse.ArgumentParser) -> None:
     items = parser.add_argument_group(
-        "the items", "known by features too, so that items without any event can be recommended"
+        "the items", "features of items, so that items without any event can be recommended"
     )
     items.add_argument(
         "--item-features",
@@ -152,18 +180,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--multi-hot", metavar="COLUMN", action="append", help="several, with | between them"
     )
     items.add_argument("--dense", metavar="COLUMN", action="append", help="a number an item")
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument(
-        "--resume", action="store_true", help="go on training what is in the model directory"
-    )
-    existing.add_argument(
-        "--overwrite", action="store_true", help="replace an earlier model directory"
-    )
-    output.add_json_argument(parser)
 
 
 def add_trend_events(parser: argparse._ActionsContainer) -> None:
-    """Adds the argument that names the log a model with a trend looks into."""
+    """Adds the argument that names the log whose events a trend counts."""
     parser.add_argument(
         "--trend-events",
         metavar="FILE",
@@ -223,9 +243,7 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
     else:
         _check_same(before, settings)
     log = log_arguments.read(settings.log, arguments.events)
-    events_before = None
-    if arguments.trend_events is not None:
-        events_before = log_arguments.read(settings.log, arguments.trend_events)
+    events_before = log_arguments.read_optional(settings.log, arguments.trend_events)
     if before is None:
         system = train.train(
             settings,

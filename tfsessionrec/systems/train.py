@@ -210,6 +210,8 @@ def train(
         column = settings.log.columns.item
         check_column(item_table.columns, column, "--item")
         vocabulary = vocabulary.extend(item_table[column])
+        # Without dropped ids a model would not learn to read the features.
+        settings = dataclasses.replace(settings, options={"id_dropout": 0.2, **settings.options})
     settings = columns_read(settings, sessions, vocabulary)
     model = build_model(settings, vocabulary, item_table)
     history = history_read(model, settings.history)
