@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=A,B,...",
         action="append",
         default=[],
-        help="another input of each item that the export takes, such as timestamps=1700000000,1700000060; "
-        "may be given several times",
+        help="another input of each item that the export takes, such as "
+        "timestamps=1700000000,1700000060; may be given several times",
     )
     parser.add_argument("--k", metavar="N", type=int, default=10, help="how many (default 10)")
     _add_rule_arguments(parser)

@@ -6,12 +6,13 @@ TensorFlow is imported when the first system is made.
 import importlib
 from typing import TYPE_CHECKING
 
+from tfsessionrec.recipe import Training
 from tfsessionrec.systems.registry import BASELINES, names
 
 if TYPE_CHECKING:
     from tfsessionrec.systems.baseline_system import BaselineSystem
     from tfsessionrec.systems.neural_system import NeuralSystem
-    from tfsessionrec.systems.settings import Settings, Training
+    from tfsessionrec.systems.settings import Settings
     from tfsessionrec.systems.train import Untrained, build, fit, load
     from tfsessionrec.systems.trained_system import Streaming, TrainedSystem
 
@@ -36,7 +37,6 @@ _LAZY = {
     "Settings": "settings",
     "Streaming": "trained_system",
     "TrainedSystem": "trained_system",
-    "Training": "settings",
     "Untrained": "train",
     "build": "train",
     "fit": "train",

@@ -4,36 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 
 import tfsessionrec
-from tfsessionrec.data.examples.objectives import Objective
 from tfsessionrec.data.log_format import LogFormat
 from tfsessionrec.history_spec import HistorySpec
-
-
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """How a model is trained.
-
-    Args:
-        objective: What each example predicts: `"next_session"`, `"next_item"` or
-            `"rest_of_session"`.
-        epochs: Passes over the log.
-        batch_positions: Cells [B, S] a batch.
-        learning_rate: Learning rate of Adam.
-        beta_2: Decay of Adam's second moment.
-        cooldown: Last share of the steps, in which the learning rate falls to 0; 0: none.
-        recency_half_life: Seconds of age that halve how often a row is drawn. None: each row once
-            an epoch.
-        since: Only sessions that start at this time or later are trained on. None: all.
-    """
-
-    objective: Objective = "next_item"
-    epochs: int = 20
-    batch_positions: int = 1024
-    learning_rate: float = 1e-3
-    beta_2: float = 0.98
-    cooldown: float = 0.0
-    recency_half_life: float | None = None
-    since: str | None = None
+from tfsessionrec.recipe import Training
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,13 +11,14 @@ from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
 from tfsessionrec.data.log_format import LogColumns, LogFormat
 from tfsessionrec.data.read_events import EventSource, check_column
 from tfsessionrec.history_spec import HistorySpec
+from tfsessionrec.recipe import Training
 from tfsessionrec.systems import training
 from tfsessionrec.systems.baseline_system import BaselineSystem
 from tfsessionrec.systems.model_directory import BASELINE, ModelDirectory
 from tfsessionrec.systems.neural_model import build_model, columns_read, history_read, set_trend
 from tfsessionrec.systems.neural_system import NeuralSystem
 from tfsessionrec.systems.registry import BASELINES, build_baseline, check_name
-from tfsessionrec.systems.settings import Settings, Training
+from tfsessionrec.systems.settings import Settings
 from tfsessionrec.systems.trained_system import TrainedSystem
 
 # The trend of `--trend`: half-lives of minutes to a day, and what followed the last two items.
@@ -38,14 +39,9 @@ def default_settings(name: str) -> Settings:
     check_name(name)
     if name in BASELINES:
         history = HistorySpec(max_sessions=50, max_items=200, request_times=True)
-        return Settings(name, {}, LogFormat(), history, Training())
+        return Settings(name, {}, LogFormat(), history, Training("next_item"))
     recipe = models.recipe(name)
-    kind = "item" if recipe.next_item else "whole" if recipe.whole_history else "real"
-    history = HistorySpec(kind, recipe.max_sessions, recipe.max_items)
-    trained = {
-        field.name: getattr(recipe, field.name, None) for field in dataclasses.fields(Training)
-    }
-    return Settings(name, {}, LogFormat(), history, Training(**trained))
+    return Settings(name, {}, LogFormat(), recipe.history, recipe.training)
 
 
 def build(name: str, log: LogFormat | None = None, **options: object) -> "Untrained":

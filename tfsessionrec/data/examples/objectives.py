@@ -9,10 +9,9 @@ from tfsessionrec.data.examples.examples import Examples, starting_rows, user_bo
 from tfsessionrec.data.examples.expand import expand_prefixes, expand_targets
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.history_spec import HistorySpec
+from tfsessionrec.recipe import OBJECTIVES, Objective
 
-Objective = Literal["next_session", "next_item", "rest_of_session"]
 Protocol = Literal["next_item", "rest_of_session", "next_session", "ranking"]
-OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 

@@ -1,0 +1,50 @@
+"""How a system is trained: its history, its objective and its optimizer."""
+
+import dataclasses
+from typing import Literal, get_args
+
+from tfsessionrec.history_spec import HistorySpec
+
+Objective = Literal["next_session", "next_item", "rest_of_session"]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    Args:
+        objective: What each example predicts: `"next_session"`, the set of items of the next
+            session; `"next_item"`; or `"rest_of_session"`, the set of items that remain of the
+            running session.
+        epochs: Passes over the log.
+        batch_positions: Cells [B, S] a batch.
+        learning_rate: Learning rate of Adam.
+        beta_2: Decay of Adam's second moment.
+        cooldown: Last share of the steps, in which the learning rate falls to 0; 0: none.
+        recency_half_life: Seconds of age that halve how often a row is drawn. None: each row once
+            an epoch.
+        since: Only sessions that start at this time or later are trained on. None: all.
+    """
+
+    objective: Objective = "next_session"
+    epochs: int = 20
+    batch_positions: int = 1024
+    learning_rate: float = 1e-3
+    beta_2: float = 0.98
+    cooldown: float = 0.0
+    recency_half_life: float | None = None
+    since: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The defaults of a system.
+
+    Args:
+        history: What it reads of a history: its kind of sessions and its limits.
+        training: How it is trained.
+    """
+
+    history: HistorySpec = HistorySpec()
+    training: Training = Training()
