@@ -71,16 +71,16 @@ class LogFormat:
     separator: str | None = None
 
     def to_json(self) -> dict[str, object]:
-        """The format as JSON values."""
-        return dataclasses.asdict(self)
+        """The format as JSON values: one flat object, columns first."""
+        fields = dataclasses.asdict(self)
+        return {**fields.pop("columns"), **fields}
 
     @classmethod
     def from_json(cls, content: Mapping[str, object]) -> "LogFormat":
         """The inverse of `to_json`."""
-        fields = dict(content)
-        columns = dict(fields.pop("columns"))  # type: ignore[call-overload]
-        columns["session_context"] = tuple(columns["session_context"])
-        fields["filter"] = tuple(fields["filter"])  # type: ignore[arg-type]
+        fields = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
+        names = [field.name for field in dataclasses.fields(LogColumns)]
+        columns = {name: fields.pop(name) for name in names if name in fields}
         return cls(LogColumns(**columns), **fields)  # type: ignore[arg-type]
 
     def read(self, source: EventSource) -> Sessions:

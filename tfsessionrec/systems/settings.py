@@ -56,7 +56,7 @@ class Settings:
 
     def to_json(self) -> dict[str, object]:
         """The content of `config.json`."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "log": self.log.to_json()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, object]) -> "Settings":
