@@ -115,5 +115,5 @@ def test_unknown_signature_and_input(server: Any) -> None:
     with server.client() as client:
         with pytest.raises(ValueError, match=r"should have the signature 'recommend_nothing'"):
             client._recommend("recommend_nothing", [["item 1"]], 3, {})
-        with pytest.raises(ValueError, match=r"takes: \[.*Received: colour"):
+        with pytest.raises(ValueError, match=r"of the signature: \[.*Received: colour"):
             client.recommend([["item 1"]], k=3, colour="red")
