@@ -1,4 +1,4 @@
-"""An optimizer whose step does not grow with the catalog, and a learning rate schedule."""
+"""An optimizer whose step does not grow with the catalogue, and a learning rate schedule."""
 
 from tfsessionrec.backend import require_legacy_keras
 
