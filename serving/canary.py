@@ -44,7 +44,7 @@ class Probe:
         """Seconds; infinite if no request was answered."""
         return float(np.quantile(self.seconds, 0.99)) if self.seconds else float("inf")
 
-    def ask(self, client: Client, history: History, k: int) -> None:
+    def send(self, client: Client, history: History, k: int) -> None:
         """Sends one request and records its result."""
         begin = time.perf_counter()
         try:
@@ -76,7 +76,7 @@ def check(arguments: argparse.Namespace, compare: bool) -> None:
     """
     histories = _histories(arguments)
     labels = (CANARY, STABLE) if compare else (CANARY,)
-    # Both warm up first; then they take turns, so that a slow machine slows both.
+    # Both warm up first; then requests alternate, so that a slow machine slows both.
     _probe(arguments, histories[: max(len(histories) // 10, 1)], labels)
     probes = _probe(arguments, histories, labels)
     for label, probe in probes.items():
@@ -146,7 +146,7 @@ def _probe(
     probes = {label: Probe() for label in labels}
     clients = {label: client_of(arguments, label) for label in labels}
     for history, label in itertools.product(histories, labels):
-        probes[label].ask(clients[label], history, arguments.k)
+        probes[label].send(clients[label], history, arguments.k)
     for client in clients.values():
         client.close()
     return probes

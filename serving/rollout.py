@@ -54,7 +54,7 @@ class Rollout:
         stable = labels.get(STABLE)
         if stable == version:
             # After an interrupted run, the server may not have read the file yet.
-            self._wait_until_labelled(STABLE, version)
+            self._wait_until_labeled(STABLE, version)
             LOG.info("version %d is stable already: nothing to do", version)
             return
         kept = [version] if stable is None else [stable, version]
@@ -67,10 +67,10 @@ class Rollout:
             self._change(
                 before.with_(kept, {**labels, CANARY: version}), f"label version {version} {CANARY}"
             )
-            self._wait_until_labelled(CANARY, version)
+            self._wait_until_labeled(CANARY, version)
             self._check(compare=stable is not None)
             self._change(before.with_(kept, promoted), f"label version {version} {STABLE}")
-            self._wait_until_labelled(STABLE, version)
+            self._wait_until_labeled(STABLE, version)
         except (RolloutError, OSError, ValueError, KeyboardInterrupt) as error:
             LOG.error("version %d is not rolled out: %s", version, error or "interrupted")
             self._restore(before)
@@ -95,7 +95,7 @@ class Rollout:
         self._change(
             self.config.with_(self.config.versions, labels), f"label version {version} {STABLE}"
         )
-        self._wait_until_labelled(STABLE, version)
+        self._wait_until_labeled(STABLE, version)
         LOG.info("version %d is stable", version)
 
     def retire(self) -> None:
@@ -172,10 +172,10 @@ class Rollout:
 
         self._wait(loaded, f"version {version} is loaded")
 
-    def _wait_until_labelled(self, label: str, version: int) -> None:
+    def _wait_until_labeled(self, label: str, version: int) -> None:
         client = client_of(self.arguments, label)
 
-        def labelled() -> bool:
+        def labeled() -> bool:
             try:
                 return client.resolved_version() == version
             except ServingError as error:
@@ -183,7 +183,7 @@ class Rollout:
                     return False  # The server has not read the file yet.
                 raise
 
-        self._wait(labelled, f"version {version} answers as {label}")
+        self._wait(labeled, f"version {version} answers as {label}")
 
     def _wait(self, done: Callable[[], bool], what: str) -> None:
         if self.arguments.dry_run:

@@ -125,7 +125,7 @@ class NeighborIndex:
         self.num_alive += len(slots)
 
     def _reserve(self, numbers: int, entries: int) -> None:
-        """Makes room for so many numbers and entries."""
+        """Makes room for `numbers` session numbers and `entries` entries."""
         self.slots = grown(self.slots, numbers)
         arrays = self._arrays
         self._arrays = IndexArrays(

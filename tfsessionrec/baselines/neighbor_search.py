@@ -48,7 +48,7 @@ class Workspace(NamedTuple):
 
     @classmethod
     def of(cls, num_sessions: int, num_items: int) -> "Workspace":
-        """Memory for searches among so many sessions and items."""
+        """Memory for searches among `num_sessions` sessions and `num_items` items."""
         return cls(
             place=np.zeros(num_sessions, np.int64),
             touched=np.empty(num_sessions, np.int64),

@@ -30,7 +30,7 @@ History = Sequence[Id] | Sequence[Sequence[Id]]
 class SessionBaseline(abc.ABC):
     """A method without gradients: it learns sessions by counting and scores items.
 
-    A query is asked in a *running session*, the last session of its history: earlier sessions of
+    A query belongs to a *running session*, the last session of its history: earlier sessions of
     the query are ignored, only learned sessions count. Only positive interactions (label 1) of
     known items count, in learning and in queries.
 
@@ -105,7 +105,7 @@ class SessionBaseline(abc.ABC):
         return scores
 
     def score(self, features: Features) -> NDArray[np.float32]:
-        """[B, vocabulary_size] float32 scores after the whole history; 0 where there is none."""
+        """[B, vocabulary_size] float32 scores after the whole history; 0 for items without one."""
         return self.sparse_scores(features).toarray()
 
     def recommend(

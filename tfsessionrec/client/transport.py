@@ -1,4 +1,4 @@
-"""What REST and gRPC share: the model asked, its signatures and versions, and errors."""
+"""Types that REST and gRPC share: a server's models, signatures, versions and errors."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -32,10 +32,10 @@ KINDS: dict[str, Callable[[Any], str | int | float]] = {
 class ServingError(OSError):
     """A server did not answer, or answered with an error.
 
-    Its text says what failed, where, and what to do about it.
+    Its text names the failure, the address and the remedy.
 
     Args:
-        what: What failed, in the server's words if it sent any.
+        what: The failure, in the server's words if it sent any.
         where: The address and the model.
         status: Name of the canonical status code, such as "UNAVAILABLE".
 

@@ -1,4 +1,4 @@
-"""What a caller of the client gives and gets: histories and scored items."""
+"""Types of the client's callers: histories in, scored items out."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """What a visitor did so far, oldest first.
+    """The interactions of a visitor, oldest first.
 
     Attributes:
         item_ids: Raw ids.
         session_index: Which session each item belongs to; a new one begins wherever the number
             changes. Defaults to None: all items are one session.
-        inputs: What else the export reads of each item, such as `timestamps` or `labels`, one
-            value an item. Defaults to none.
+        inputs: Further inputs that the export reads of each item, such as `timestamps` or
+            `labels`, one value an item. Defaults to none.
 
     Raises:
         ValueError: If a list does not have one value an item.
