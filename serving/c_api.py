@@ -1,7 +1,7 @@
 """A SavedModel run by TensorFlow's C API, from Python threads.
 
-It is the route of the server's own C++: no Python object of the model exists, and shapes are looked
-at by nothing but the operations. A call leaves Python's global lock, so that threads run at once.
+It is the route of the server's own C++: no Python object of the model exists, and only the
+operations check shapes. A call releases Python's global lock, so that threads run in parallel.
 """
 
 import ctypes
@@ -9,9 +9,9 @@ import importlib.util
 import pathlib
 import threading
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 STRING = 7  # TF_STRING
 DTYPES = {1: np.float32, 2: np.float64, 3: np.int32, 9: np.int64, 10: np.bool_}
@@ -20,11 +20,11 @@ STRING_SIZE = 24  # sizeof(TF_TString)
 
 
 class CApiError(RuntimeError):
-    """What TensorFlow refused.
+    """An error of TensorFlow.
 
     Args:
         code: Its canonical status code.
-        message: Its words.
+        message: Its message.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -36,81 +36,85 @@ class _Output(ctypes.Structure):
     _fields_ = (("operation", ctypes.c_void_p), ("index", ctypes.c_int))
 
 
-def _load() -> Any:
+_POINTER, _SIZE, _TEXT, _INT = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_int
+_OUTPUTS, _TENSORS = ctypes.POINTER(_Output), ctypes.POINTER(ctypes.c_void_p)
+_DIMENSIONS = ctypes.POINTER(ctypes.c_int64)
+# Name, result and arguments of each function that is called.
+FUNCTIONS = (
+    ("TF_NewStatus", _POINTER, ()),
+    ("TF_DeleteStatus", None, (_POINTER,)),
+    ("TF_GetCode", _INT, (_POINTER,)),
+    ("TF_Message", _TEXT, (_POINTER,)),
+    ("TF_NewGraph", _POINTER, ()),
+    ("TF_DeleteGraph", None, (_POINTER,)),
+    ("TF_NewSessionOptions", _POINTER, ()),
+    ("TF_DeleteSessionOptions", None, (_POINTER,)),
+    ("TF_SetConfig", None, (_POINTER, _TEXT, _SIZE, _POINTER)),
+    ("TF_NewBuffer", _POINTER, ()),
+    ("TF_DeleteBuffer", None, (_POINTER,)),
+    (
+        "TF_LoadSessionFromSavedModel",
+        _POINTER,
+        (_POINTER, _POINTER, _TEXT, ctypes.POINTER(_TEXT), _INT, _POINTER, _POINTER, _POINTER),
+    ),
+    ("TF_CloseSession", None, (_POINTER, _POINTER)),
+    ("TF_DeleteSession", None, (_POINTER, _POINTER)),
+    ("TF_GraphOperationByName", _POINTER, (_POINTER, _TEXT)),
+    ("TF_AllocateTensor", _POINTER, (_INT, _DIMENSIONS, _INT, _SIZE)),
+    ("TF_DeleteTensor", None, (_POINTER,)),
+    ("TF_TensorData", _POINTER, (_POINTER,)),
+    ("TF_TensorByteSize", _SIZE, (_POINTER,)),
+    ("TF_TensorType", _INT, (_POINTER,)),
+    ("TF_NumDims", _INT, (_POINTER,)),
+    ("TF_Dim", ctypes.c_int64, (_POINTER, _INT)),
+    ("TF_StringInit", None, (_POINTER,)),
+    ("TF_StringCopy", None, (_POINTER, _TEXT, _SIZE)),
+    ("TF_StringDealloc", None, (_POINTER,)),
+    ("TF_StringGetSize", _SIZE, (_POINTER,)),
+    ("TF_StringGetDataPointer", _POINTER, (_POINTER,)),
+    (
+        "TF_SessionRun",
+        None,
+        (
+            _POINTER,
+            _POINTER,
+            _OUTPUTS,
+            _TENSORS,
+            _INT,
+            _OUTPUTS,
+            _TENSORS,
+            _INT,
+            _POINTER,
+            _INT,
+            _POINTER,
+            _POINTER,
+        ),
+    ),
+)
+
+
+def _load() -> ctypes.CDLL:
     spec = importlib.util.find_spec("tensorflow")
     if spec is None or not spec.submodule_search_locations:
         raise ImportError("tensorflow is not installed")
     folder = pathlib.Path(spec.submodule_search_locations[0])
     library = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"))
-    pointer, size, text = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p
-    dimensions, outputs = ctypes.POINTER(ctypes.c_int64), ctypes.POINTER(_Output)
-    integer, tensors = ctypes.c_int, ctypes.POINTER(ctypes.c_void_p)
-    for name, result, arguments in (
-        ("TF_NewStatus", pointer, ()),
-        ("TF_DeleteStatus", None, (pointer,)),
-        ("TF_GetCode", integer, (pointer,)),
-        ("TF_Message", text, (pointer,)),
-        ("TF_NewGraph", pointer, ()),
-        ("TF_DeleteGraph", None, (pointer,)),
-        ("TF_NewSessionOptions", pointer, ()),
-        ("TF_DeleteSessionOptions", None, (pointer,)),
-        ("TF_SetConfig", None, (pointer, text, size, pointer)),
-        ("TF_NewBuffer", pointer, ()),
-        ("TF_DeleteBuffer", None, (pointer,)),
-        (
-            "TF_LoadSessionFromSavedModel",
-            pointer,
-            (pointer, pointer, text, ctypes.POINTER(text), integer, pointer, pointer, pointer),
-        ),
-        ("TF_CloseSession", None, (pointer, pointer)),
-        ("TF_DeleteSession", None, (pointer, pointer)),
-        ("TF_GraphOperationByName", pointer, (pointer, text)),
-        ("TF_AllocateTensor", pointer, (integer, dimensions, integer, size)),
-        ("TF_DeleteTensor", None, (pointer,)),
-        ("TF_TensorData", pointer, (pointer,)),
-        ("TF_TensorByteSize", size, (pointer,)),
-        ("TF_TensorType", integer, (pointer,)),
-        ("TF_NumDims", integer, (pointer,)),
-        ("TF_Dim", ctypes.c_int64, (pointer, integer)),
-        ("TF_StringInit", None, (pointer,)),
-        ("TF_StringCopy", None, (pointer, text, size)),
-        ("TF_StringDealloc", None, (pointer,)),
-        ("TF_StringGetSize", size, (pointer,)),
-        ("TF_StringGetDataPointer", pointer, (pointer,)),
-        (
-            "TF_SessionRun",
-            None,
-            (
-                pointer,
-                pointer,
-                outputs,
-                tensors,
-                integer,
-                outputs,
-                tensors,
-                integer,
-                pointer,
-                integer,
-                pointer,
-                pointer,
-            ),
-        ),
-    ):
+    for name, result, arguments in FUNCTIONS:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
 
 
 class SavedModel:
-    """A loaded SavedModel; `run` may be called by threads at once.
+    """A loaded SavedModel; several threads may call `run` at once.
 
     Args:
         path: The version's folder.
-        intra_op_threads: Threads of one operation. Defaults to 0: as many as cores.
-        inter_op_threads: Operations at a time. Defaults to 0: as many as cores.
+        intra_op_threads: Threads of one operation. Defaults to 0: one for each core.
+        inter_op_threads: Operations at a time. Defaults to 0: one for each core.
 
     Raises:
-        CApiError: If it does not load.
+        CApiError: If the model does not load.
     """
 
     def __init__(
@@ -148,7 +152,7 @@ class SavedModel:
         self._places: dict[str, _Output] = {}
         self._lock = threading.Lock()
 
-    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, signature: str, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """The outputs of a signature.
 
         Args:
@@ -159,14 +163,14 @@ class SavedModel:
             Arrays by name; strings as objects, bytes.
 
         Raises:
-            CApiError: If the graph refuses.
+            CApiError: If the graph raises an error.
         """
         definition = self.meta_graph.signature_def[signature]
         names = list(definition.outputs)
         given = [self._place(definition.inputs[name].name) for name in inputs]
         wanted = [self._place(definition.outputs[name].name) for name in names]
         library, status = self._library, self._library.TF_NewStatus()
-        feeds: list[Any] = []
+        feeds: list[int] = []
         answers = (ctypes.c_void_p * len(names))()
         try:
             feeds.extend(self._tensor(value) for value in inputs.values())
@@ -189,7 +193,7 @@ class SavedModel:
         finally:
             library.TF_DeleteStatus(status)
             for tensor, value in zip(feeds, inputs.values(), strict=False):
-                if value.dtype == object:  # Deleting a tensor does not free its longer strings.
+                if value.dtype == object:  # Deleting a tensor does not free its long strings.
                     data = library.TF_TensorData(tensor)
                     for number in range(value.size):
                         library.TF_StringDealloc(data + number * STRING_SIZE)
@@ -198,7 +202,7 @@ class SavedModel:
                     library.TF_DeleteTensor(tensor)
 
     def close(self) -> None:
-        """Frees it; nothing may run any more."""
+        """Frees the model; no call may run any more."""
         if self._session is not None:
             status = self._library.TF_NewStatus()
             self._library.TF_CloseSession(self._session, status)
@@ -217,7 +221,7 @@ class SavedModel:
                 self._places[name] = _Output(found, int(index))
             return self._places[name]
 
-    def _tensor(self, value: np.ndarray) -> Any:
+    def _tensor(self, value: NDArray) -> int:
         library = self._library
         shape = (ctypes.c_int64 * value.ndim)(*value.shape)
         if value.dtype != object:
@@ -234,7 +238,7 @@ class SavedModel:
             library.TF_StringCopy(data + number * STRING_SIZE, content, len(content))
         return tensor
 
-    def _array(self, tensor: Any) -> np.ndarray:
+    def _array(self, tensor: int) -> NDArray:
         library = self._library
         shape = [library.TF_Dim(tensor, n) for n in range(library.TF_NumDims(tensor))]
         data, count = library.TF_TensorData(tensor), int(np.prod(shape))
@@ -250,7 +254,7 @@ class SavedModel:
             values[number] = ctypes.string_at(pointer, size) if size else b""
         return values.reshape(shape)
 
-    def _check(self, status: Any) -> None:
+    def _check(self, status: int) -> None:
         code = self._library.TF_GetCode(status)
         if code:
             message = self._library.TF_Message(status).decode(errors="replace")

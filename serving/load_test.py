@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
-"""How fast an export answers, by the size of the catalogue and the rate of requests.
+"""Measures how fast an export answers, by the size of the catalogue and the rate of requests.
 
     python serving/load_test.py --catalogues 10000 100000 --rates 10 50 100 --seconds 10
 
 The grid is that of ETUDE (Kersbergen, Sprangers and Schelter, SIGMOD 2024): catalogues of 10^4 to
 10^7 items, a ramp of rates, sessions whose lengths follow a power law, items whose popularity
-follows another. The model's weights are random: they do not change how long it computes.
+follows another. The model's weights are random: they do not affect its speed.
 
 Requests are sent when they are due, whether earlier ones are answered or not, and their latency
-counts from when they were due. So a server that falls behind is seen to fall behind.
+counts from when they were due. So the latency shows when a server falls behind.
 
-If TENSORFLOW_MODEL_SERVER names the server's binary, it is started here and asked over loopback.
-Otherwise the export runs in this process by TensorFlow's C API, the server's own route through the
-graph without its network. The report says which.
+If TENSORFLOW_MODEL_SERVER names the server's binary, this program starts it and sends requests over
+loopback. Otherwise the export runs in this process by TensorFlow's C API, the server's own route
+through the graph without its network. The report names the route.
 
-Each step is bounded by --seconds, --max-requests and --drain; the ramp of a catalogue ends at the
-first rate that it does not keep up with.
+--seconds, --max-requests and --drain bound each step; the ramp of a catalogue ends at the first
+rate that it does not keep up with.
 """
 
 import argparse
@@ -25,201 +25,22 @@ import json
 import os
 import pathlib
 import platform
-import queue
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from c_api import SavedModel
+from load_generator import Request, Send, Step, Traffic, run_step
 
 HERE = pathlib.Path(__file__).resolve().parent
 NAME = "load_test"
-MAX_PENDING = 10_000
-ABANDON = 60.0  # seconds until a request that hangs is left alone
-
-Request = tuple[list[str], list[int]]  # item ids, the session of each
-Send = Callable[[Request], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """What one rate gave; latencies in milliseconds from when a request was due.
-
-    Attributes:
-        rate: Requests a second that were due.
-        seconds: For how long.
-        requests: How many were due.
-        answered: How many were answered.
-        errors: How many failed.
-        unanswered: How many were still open when the step had to end, or never sent for that.
-        throughput: Answers a second, until the last answer.
-        p50, p90, p99, maximum: Of those answered; None if none was.
-        late_p99: How late requests were sent. If it is not far below p50, this program is the
-            bottleneck, or too few --workers are.
-        keeps_up: Whether at least 99 % were answered, at 90 % of the rate or more.
-        error: The last failure.
-    """
-
-    rate: float
-    seconds: float
-    requests: int
-    answered: int
-    errors: int
-    unanswered: int
-    throughput: float
-    p50: float | None
-    p90: float | None
-    p99: float | None
-    maximum: float | None
-    late_p99: float | None
-    keeps_up: bool
-    error: str = ""
-
-
-class Traffic:
-    """Requests as visitors make them.
-
-    Args:
-        num_items: Size of the catalogue; the ids are "i0", "i1", ..., the most popular first.
-        popularity_exponent: P(item of rank r) ~ r^-a.
-        length_exponent: P(length l) ~ l^-a, of sessions and of the number of sessions.
-        max_length: Longest session.
-        max_sessions: Most sessions of a visitor.
-        seed: Of the random numbers.
-    """
-
-    def __init__(
-        self,
-        num_items: int,
-        *,
-        popularity_exponent: float,
-        length_exponent: float,
-        max_length: int,
-        max_sessions: int,
-        seed: int,
-    ) -> None:
-        self._generator = np.random.default_rng(seed)
-        self._items = _cumulative(num_items, popularity_exponent)
-        self._lengths = _cumulative(max_length, length_exponent)
-        self._sessions = _cumulative(max_sessions, length_exponent)
-
-    def request(self) -> Request:
-        """A history."""
-        count = 1 + self._draw(self._sessions, 1)[0]
-        lengths = 1 + self._draw(self._lengths, count)
-        items = self._draw(self._items, int(lengths.sum()))
-        return [f"i{n}" for n in items], np.repeat(np.arange(count), lengths).tolist()
-
-    def arrivals(self, rate: float, count: int) -> np.ndarray:
-        """Seconds at which requests are due, independent of each other (a Poisson process)."""
-        return np.cumsum(self._generator.exponential(1 / rate, count))
-
-    def _draw(self, cumulative: np.ndarray, count: int) -> np.ndarray:
-        return np.searchsorted(cumulative, self._generator.random(count), side="right")
-
-
-def run_step(
-    send: Send,
-    requests: Sequence[Request],
-    due: Sequence[float],
-    *,
-    rate: float,
-    workers: int,
-    drain: float,
-) -> Step:
-    """Sends requests when they are due.
-
-    Args:
-        send: Sends one and waits for its answer; raises if it fails.
-        requests: What to send.
-        due: Seconds from now at which each is due, ascending.
-        rate: Requests a second, for the report.
-        workers: Requests that may be open at a time; others wait, and their time counts.
-        drain: Seconds to wait for answers after the last request was due.
-
-    Returns:
-        What was seen.
-    """
-    tasks: queue.Queue[int | None] = queue.Queue(MAX_PENDING)
-    latency = np.full(len(requests), np.nan)
-    lateness = np.full(len(requests), np.nan)
-    finished = np.full(len(requests), np.nan)
-    failures: list[str] = []
-    stop = threading.Event()
-    begin = time.perf_counter() + 0.05
-
-    def work() -> None:
-        while (number := tasks.get()) is not None:
-            if stop.is_set():
-                continue
-            lateness[number] = time.perf_counter() - begin - due[number]
-            try:
-                send(requests[number])
-            except Exception as error:  # Whatever goes wrong is a request that failed.
-                if not stop.is_set():
-                    failures.append(f"{type(error).__name__}: {error}")
-                continue
-            now = time.perf_counter() - begin
-            if not stop.is_set():
-                latency[number], finished[number] = now - due[number], now
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    end = begin + due[-1] + drain
-    for number, moment in enumerate(due):
-        pause = begin + moment - time.perf_counter()
-        if pause > 0:
-            time.sleep(pause)
-        try:
-            tasks.put_nowait(number)
-        except queue.Full:
-            break  # The rest stays unanswered.
-    for _ in threads:
-        with contextlib.suppress(queue.Full):
-            tasks.put(None, timeout=max(end - time.perf_counter(), 0.001))
-    for thread in threads:
-        thread.join(max(end - time.perf_counter(), 0.001))
-    stop.set()
-    seen, late = latency[~np.isnan(latency)], lateness[~np.isnan(lateness)]
-    while not tasks.empty():  # A step that was cut off leaves nothing behind.
-        with contextlib.suppress(queue.Empty):
-            tasks.get_nowait()
-    for _ in threads:
-        tasks.put(None)
-    for thread in threads:  # Whoever sends may be closed after this.
-        thread.join(ABANDON)
-
-    def quantile(values: np.ndarray, q: float) -> float | None:
-        return round(1000 * float(np.quantile(values, q)), 3) if len(values) else None
-
-    seconds = float(due[-1])
-    last = float(np.nanmax(finished)) if len(seen) else seconds
-    throughput = len(seen) / max(last, seconds, 1e-9)
-    return Step(
-        rate=rate,
-        seconds=round(seconds, 3),
-        requests=len(requests),
-        answered=len(seen),
-        errors=len(failures),
-        unanswered=len(requests) - len(seen) - len(failures),
-        throughput=round(throughput, 2),
-        p50=quantile(seen, 0.5),
-        p90=quantile(seen, 0.9),
-        p99=quantile(seen, 0.99),
-        maximum=quantile(seen, 1.0),
-        late_p99=quantile(late, 0.99),
-        keeps_up=len(seen) >= 0.99 * len(requests)
-        and throughput >= 0.9 * len(requests) / max(seconds, 1e-9),
-        error=failures[-1][:300] if failures else "",
-    )
 
 
 def make_export(
@@ -248,12 +69,7 @@ def make_export(
 
 @contextlib.contextmanager
 def c_api_route(export: pathlib.Path, arguments: argparse.Namespace) -> Iterator[Send]:
-    """Requests run in this process, by the C API."""
-    sys.path.insert(0, str(HERE))
-    try:
-        from c_api import SavedModel
-    finally:
-        sys.path.pop(0)
+    """Requests run in this process, by TensorFlow's C API."""
     model = SavedModel(export)
     k = np.array([arguments.k], np.int32)
 
@@ -276,7 +92,7 @@ def c_api_route(export: pathlib.Path, arguments: argparse.Namespace) -> Iterator
 def server_route(
     binary: str, export: pathlib.Path, arguments: argparse.Namespace, scratch: pathlib.Path
 ) -> Iterator[Send]:
-    """Requests go to the real server, started here, over loopback."""
+    """Starts the real server; requests go to it over loopback."""
     from tfsessionrec.client import Client, History
 
     sockets = [socket.socket() for _ in range(2)]
@@ -302,7 +118,7 @@ def server_route(
             url,
             NAME,
             timeout=arguments.timeout,
-            retries=0,  # A retry would hide what the report is about.
+            retries=0,  # A retry would hide an error from the report.
             description=export / "signature.json",
             history_length=history_length,
         )
@@ -333,7 +149,7 @@ def run_catalogue(
     arguments: argparse.Namespace,
     folder: pathlib.Path,
 ) -> dict[str, Any]:
-    """The ramp of rates on one catalogue."""
+    """Measures the ramp of rates on one catalogue."""
     export = folder / f"{num_items}-{candidate_dtype}" / "1"
     if not export.exists():
         say(f"{num_items:,} items, {candidate_dtype}: exporting")
@@ -347,7 +163,7 @@ def run_catalogue(
         max_sessions=arguments.max_sessions,
         seed=arguments.seed,
     )
-    steps = []
+    steps: list[Step] = []
     begin = time.perf_counter()
     route = (
         server_route(binary, export, arguments, folder)
@@ -362,14 +178,8 @@ def run_catalogue(
             count = min(max(int(rate * arguments.seconds), 1), arguments.max_requests)
             requests = [traffic.request() for _ in range(count)]
             due = traffic.arrivals(rate, count).tolist()
-            step = run_step(
-                send,
-                requests,
-                due,
-                rate=rate,
-                workers=arguments.workers,
-                drain=arguments.drain,
-            )
+            workers, drain = arguments.workers, arguments.drain
+            step = run_step(send, requests, due, rate=rate, workers=workers, drain=drain)
             steps.append(step)
             say(
                 f"{num_items:,} items, {candidate_dtype}, {rate:g}/s: p50 {step.p50}, "
@@ -435,7 +245,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def machine() -> str:
-    """What it ran on."""
+    """The processor and its cores."""
     processor = platform.processor() or platform.machine()
     with contextlib.suppress(OSError, StopIteration):
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
@@ -444,12 +254,12 @@ def machine() -> str:
 
 
 def say(message: str) -> None:
-    """Tells on standard error what is going on."""
+    """Prints progress to standard error."""
     print(message, file=sys.stderr, flush=True)
 
 
 def write(path: pathlib.Path, text: str) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file in one atomic step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.write_text(text)
@@ -463,34 +273,58 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     sizes = [10**4, 10**5, 10**6, 10**7]
-    add("--catalogues", type=int, nargs="+", default=sizes, help="items (default 10^4 ... 10^7)")
+    add(
+        "--catalogues",
+        type=int,
+        nargs="+",
+        default=sizes,
+        help="numbers of items (default 10^4 ... 10^7)",
+    )
     add(
         "--candidate-dtypes",
         nargs="+",
         choices=["float32", "bfloat16", "int8"],
         default=["float32"],
-        help="how the candidate table is kept (default float32)",
+        help="type of the candidate table (default float32)",
     )
-    add("--rates", type=float, nargs="+", default=[10, 50, 100, 250, 500], help="requests/s")
-    add("--seconds", type=float, default=30.0, help="of each step (default 30)")
-    add("--max-requests", type=int, default=50_000, help="of each step (default 50000)")
+    add(
+        "--rates",
+        type=float,
+        nargs="+",
+        default=[10, 50, 100, 250, 500],
+        help="requests/s of the ramp (default 10 50 100 250 500)",
+    )
+    add("--seconds", type=float, default=30.0, help="length of each step (default 30)")
+    add("--max-requests", type=int, default=50_000, help="limit of each step (default 50000)")
     add("--drain", type=float, default=10.0, help="seconds for the last answers (default 10)")
     add("--warm-up", type=int, default=20, help="requests before the ramp (default 20)")
     add("--workers", type=int, default=32, help="requests open at a time (default 32)")
-    add("--model", default="sessionrec-sasrec", help="of tfsessionrec.models.build")
-    add("--dim", type=int, default=64, help="of embeddings (default 64)")
-    add("--k", type=int, default=20, help="items a request (default 20)")
-    add("--max-sessions", type=int, default=50, help="of a visitor (default 50)")
-    add("--max-length", type=int, default=20, help="of a session (default 20)")
-    add("--popularity-exponent", type=float, default=1.0, help="of items (default 1)")
-    add("--length-exponent", type=float, default=2.0, help="of sessions (default 2)")
-    add("--seed", type=int, default=0)
-    add("--protocol", choices=["http", "grpc"], default="grpc", help="to the server")
+    add("--model", default="sessionrec-sasrec", help="name for tfsessionrec.models.build")
+    add("--dim", type=int, default=64, help="dimension of embeddings (default 64)")
+    add("--k", type=int, default=20, help="items recommended for a request (default 20)")
+    add("--max-sessions", type=int, default=50, help="limit of a visitor (default 50)")
+    add("--max-length", type=int, default=20, help="items of the longest session (default 20)")
+    add("--popularity-exponent", type=float, default=1.0, help="power law of items (default 1)")
+    add("--length-exponent", type=float, default=2.0, help="power law of sessions (default 2)")
+    add("--seed", type=int, default=0, help="of the traffic (default 0)")
+    add(
+        "--protocol",
+        choices=["http", "grpc"],
+        default="grpc",
+        help="protocol of the server route (default grpc)",
+    )
     add("--batching", action="store_true", help="start the server with batching.config")
-    add("--timeout", type=float, default=10.0, help="seconds a request to the server may take")
-    add("--load-timeout", type=float, default=300.0, help="seconds for the server to load")
-    add("--exports", type=pathlib.Path, help="keep exports here, and use those that are here")
-    add("--output", type=pathlib.Path, default=pathlib.Path("load_test"), help="of .json and .md")
+    add("--timeout", type=float, default=10.0, help="seconds until a request fails (default 10)")
+    add(
+        "--load-timeout", type=float, default=300.0, help="seconds for the server to load the model"
+    )
+    add("--exports", type=pathlib.Path, help="folder of exports, which are kept and reused")
+    add(
+        "--output",
+        type=pathlib.Path,
+        default=pathlib.Path("load_test"),
+        help="path of .json and .md",
+    )
     return parser
 
 
@@ -536,12 +370,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     write(arguments.output.with_suffix(".md"), markdown(report))
     print(markdown(report))
     return 0
-
-
-def _cumulative(count: int, exponent: float) -> np.ndarray:
-    weights = np.arange(1, count + 1, dtype=np.float64) ** -exponent
-    cumulative = np.cumsum(weights)
-    return cumulative / cumulative[-1]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Servers to be asked: the real one where it is installed, and a stand-in everywhere."""
+"""Servers of the tests: the real one where it is installed, and a stand-in everywhere."""
 
 import contextlib
+import importlib
 import importlib.util
 import os
 import pathlib
@@ -21,6 +22,7 @@ from tfsessionrec.data import Vocabulary
 from tfsessionrec.export import export_saved_model
 
 HERE = pathlib.Path(__file__).parent
+SCRIPTS = HERE.parents[1] / "serving"
 STAND_IN = "stand-in"
 REAL = "tensorflow_model_server"
 NAME = "shop"
@@ -47,7 +49,7 @@ class Server:
 
 
 class Toy(tf.Module):
-    """The last item's row is the query, scaled, so that answers can be told apart by version."""
+    """The query is the mean of the items' rows, so that the versions answer differently."""
 
     def __init__(self, vocabulary_size: int, seed: int) -> None:
         super().__init__()
@@ -65,7 +67,7 @@ class Toy(tf.Module):
 
 
 def command_of(kind: str) -> list[str]:
-    """How to start a server, or a skip that says why not."""
+    """The command that starts a server; skips the test if it is not installed."""
     if importlib.util.find_spec("tensorflow_serving") is None:
         pytest.skip("tensorflow-serving-api is not installed")
     if kind == STAND_IN:
@@ -74,6 +76,13 @@ def command_of(kind: str) -> list[str]:
     if not binary:
         pytest.skip("TENSORFLOW_MODEL_SERVER names no server")
     return [binary]
+
+
+def script(name: str) -> types.ModuleType:
+    """A module of the folder `serving`."""
+    if str(SCRIPTS) not in sys.path:
+        sys.path.append(str(SCRIPTS))
+    return importlib.import_module(name)
 
 
 def free_ports(count: int) -> list[int]:
@@ -86,7 +95,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def running(kind: str, folder: pathlib.Path, *flags: str) -> Iterator[Server]:
-    """Starts a server and waits until it has loaded what it should."""
+    """Starts a server and waits until it has loaded the model."""
     grpc_port, rest_port = free_ports(2)
     command = [*command_of(kind), f"--port={grpc_port}", f"--rest_api_port={rest_port}", *flags]
     log = folder / f"server-{grpc_port}.log"
@@ -95,7 +104,7 @@ def running(kind: str, folder: pathlib.Path, *flags: str) -> Iterator[Server]:
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Its log says how many warm-up records it read.
+            # At this level its log has the number of warm-up records.
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "0"},
         )
     rest, grpc = f"http://127.0.0.1:{rest_port}", f"grpc://127.0.0.1:{grpc_port}"
@@ -173,8 +182,9 @@ def server(
 
 @pytest.fixture(scope="session")
 def serving() -> types.SimpleNamespace:
-    """What test files cannot import from here."""
+    """The helpers of this file, which test files cannot import."""
     return types.SimpleNamespace(
+        script=script,
         running=running,
         command_of=command_of,
         write_models_config=write_models_config,
@@ -187,7 +197,7 @@ def serving() -> types.SimpleNamespace:
 
 
 def expected(model: Toy, vocabulary: Vocabulary, ids: list[str], k: int) -> list[tuple[str, float]]:
-    """What `recommend` should answer for a history of known items, with NumPy."""
+    """The answer of `recommend` to a history of known items, computed with NumPy."""
     table = model.table.numpy()
     rows = [vocabulary.first_item_index + int(one.split()[1]) for one in ids]
     if not rows:

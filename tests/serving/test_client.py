@@ -72,7 +72,7 @@ def test_rules_and_similar_items(
             order[:4],
         ]
         assert ask([["item 3"]] * 2, exclude_ids=[order[0]]) == [order[1:5]] * 2
-        assert ask([["item 3"]], allow_ids=["item 7", "item 8", "nobody"]) == [
+        assert ask([["item 3"]], allow_ids=["item 7", "item 8", "missing"]) == [
             [item for item in order if item in ("item 7", "item 8")]
         ]
         (answer,) = ask([["item 3", order[0]]], exclude_seen=True)
@@ -82,7 +82,7 @@ def test_rules_and_similar_items(
         table = models[1].table.numpy()[vocabulary.first_item_index :]
         unit = table / np.linalg.norm(table, axis=1, keepdims=True)
         like = np.argsort(-(unit @ unit[3]), kind="stable")[1:4]
-        near, none = client.similar_items(["item 3", "nobody"], k=3)
+        near, none = client.similar_items(["item 3", "missing"], k=3)
         assert [one.item_id for one in near] == [f"item {n}" for n in like]
         assert none == []
 
@@ -102,7 +102,7 @@ def test_state_of_versions(server: Any, protocol: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
-@pytest.mark.parametrize("options", [{"version": 7}, {"label": "nobody"}])
+@pytest.mark.parametrize("options", [{"version": 7}, {"label": "missing"}])
 def test_what_is_not_there(server: Any, protocol: str, options: Any) -> None:
     with server.client(protocol, **options) as client:
         assert not client.is_ready()
@@ -115,5 +115,5 @@ def test_unknown_signature_and_input(server: Any) -> None:
     with server.client() as client:
         with pytest.raises(ValueError, match=r"should have the signature 'recommend_nothing'"):
             client._recommend("recommend_nothing", [["item 1"]], 3, {})
-        with pytest.raises(ValueError, match=r"takes: \[.*Received: colour"):
+        with pytest.raises(ValueError, match=r"of the signature: \[.*Received: colour"):
             client.recommend([["item 1"]], k=3, colour="red")

@@ -9,7 +9,7 @@ import pytest
 
 SERVING = pathlib.Path(__file__).resolve().parents[2] / "serving"
 
-# What TensorFlow Serving 2.20 calls its metrics: /tensorflow/serving/request_count in its sources,
+# Names of TensorFlow Serving 2.20's metrics: /tensorflow/serving/request_count in its sources,
 # with ":" for whatever a Prometheus name may not hold; _bucket, _sum, _count for histograms.
 COUNTERS = {
     ":tensorflow:serving:request_count": {"model_name", "status"},
@@ -146,7 +146,7 @@ def test_compose() -> None:
             if flag in flags:
                 assert flags[flag].startswith("/config/")
                 assert (SERVING / flags[flag].removeprefix("/config/")).is_file()
-        # Labels at the start, and a configuration that is read anew.
+        # Labels at the start, and a configuration that the server reads again.
         assert flags["allow_version_labels_for_unavailable_models"] == "true"
         assert int(flags["model_config_file_poll_wait_seconds"]) > 0
         # The server refuses all three together, and parameters without batching.

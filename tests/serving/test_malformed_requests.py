@@ -1,4 +1,4 @@
-"""Requests that nobody should send: each is refused with a 4xx or has a defined answer."""
+"""Malformed requests: each is refused with a 4xx or has a defined answer."""
 
 import base64
 import json
@@ -69,7 +69,7 @@ def b64(content: bytes) -> dict[str, str]:
 
 
 def inputs(**changes: Any) -> dict[str, Any]:
-    """GOOD with other inputs; None takes one away."""
+    """GOOD with other inputs; None removes one."""
     changed = {**GOOD, **changes}
     return {"inputs": {name: value for name, value in changed.items() if value is not None}}
 
@@ -157,9 +157,9 @@ REST: dict[str, tuple[Any, Any]] = {
     "no ids": (inputs(item_ids=None), REFUSED),
     "no index": (inputs(session_index=None), REFUSED),
     "no inputs at all": ({"inputs": {}}, REFUSED),
-    # The server looks only for what the signature names.
+    # The server ignores inputs that the signature does not name.
     "an input too many": (inputs(colour=["red"]), same_as()),
-    "labels that the export does not take": (inputs(labels=[[1.0, 0.0]]), same_as()),
+    "labels that the export does not read": (inputs(labels=[[1.0, 0.0]]), same_as()),
     "rank without candidates": ({"signature_name": "rank", **inputs(k=None)}, REFUSED),
     "an unknown signature": ({"signature_name": "guess", **inputs()}, REFUSED),
     "a signature that is a number": ({"signature_name": 3, **inputs()}, REFUSED),
@@ -182,24 +182,24 @@ REST: dict[str, tuple[Any, Any]] = {
     "k over the catalogue": (inputs(k=[1000]), columns(12)),
     "k is the highest number": (inputs(k=[2**31 - 1]), columns(12)),
     "unknown ids are out of the vocabulary": (
-        inputs(item_ids=[["nobody", "item 3"]], session_index=[[0, 0]]),
+        inputs(item_ids=[["missing", "item 3"]], session_index=[[0, 0]]),
         columns(3),
     ),
     "invalid UTF-8 in an id": (
         inputs(item_ids=[[b64(b"\xff\xfe\x00"), "item 3"]]),
-        same_as(item_ids=[["nobody", "item 3"]]),
+        same_as(item_ids=[["missing", "item 3"]]),
     ),
     "a zero byte in an id": (
         inputs(item_ids=[["item 3\0", "item 1"]]),
-        same_as(item_ids=[["nobody", "item 1"]]),
+        same_as(item_ids=[["missing", "item 1"]]),
     ),
     "an id with a line break": (
         inputs(item_ids=[["item 3\nitem 4", "item 1"]]),
-        same_as(item_ids=[["nobody", "item 1"]]),
+        same_as(item_ids=[["missing", "item 1"]]),
     ),
     "an id of a megabyte": (
         inputs(item_ids=[["x" * 1_000_000, "item 1"]]),
-        same_as(item_ids=[["nobody", "item 1"]]),
+        same_as(item_ids=[["missing", "item 1"]]),
     ),
     "session_index out of order": (
         inputs(item_ids=[["item 3", "item 1"]], session_index=[[9, 2]]),
@@ -227,7 +227,7 @@ REST: dict[str, tuple[Any, Any]] = {
     ),
     "padding only": (inputs(item_ids=[["", ""]], session_index=[[-1, -1]]), columns(3)),
     "candidates unknown, empty and twice": (
-        ranked(candidate_ids=[["item 5", "nobody", "", "item 5"]]),
+        ranked(candidate_ids=[["item 5", "missing", "", "item 5"]]),
         known(True, False, False, True),
     ),
     "a history of 10 MB": (
@@ -235,10 +235,10 @@ REST: dict[str, tuple[Any, Any]] = {
             item_ids=[["x" * 200] * 50_000 + ["item 3"]],
             session_index=[[0] * 50_001],
         ),
-        same_as(item_ids=[["nobody", "nobody", "item 3"]], session_index=[[0, 0, 0]]),
+        same_as(item_ids=[["missing", "missing", "item 3"]], session_index=[[0, 0, 0]]),
     ),
     # Rules of a request.
-    "no item is allowed that exists": (filtered(allow_ids=[["nobody"]]), nothing),
+    "no item is allowed that exists": (filtered(allow_ids=[["missing"]]), nothing),
     "everything is excluded": (
         filtered(exclude_ids=[[f"item {n}" for n in range(12)]]),
         nothing,
@@ -261,7 +261,7 @@ REST: dict[str, tuple[Any, Any]] = {
     ),
     "k is negative with rules": (filtered(k=[-1], diversity=[0.5]), nothing),
     "an unknown item is like no other": (
-        {"signature_name": "similar_items", "inputs": {"item_ids": ["nobody"], "k": [3]}},
+        {"signature_name": "similar_items", "inputs": {"item_ids": ["missing"], "k": [3]}},
         nothing,
     ),
     "similar to an item of two dimensions": (
@@ -317,7 +317,7 @@ def test_over_rest(server: Any, name: str) -> None:
     [
         ("/v1/models/other:predict", 404),
         ("/v1/models/shop/versions/99:predict", 404),
-        ("/v1/models/shop/labels/nobody:predict", 400),
+        ("/v1/models/shop/labels/missing:predict", 400),
         ("/v1/models/shop/versions/x:predict", 400),
         ("/v1/models/shop:guess", 400),
     ],
@@ -331,7 +331,7 @@ def test_paths(server: Any, path: str, status: int) -> None:
 
 
 def tensors(**changes: Any) -> dict[str, Any]:
-    """NumPy arrays of GOOD with changes; None takes one away."""
+    """NumPy arrays of GOOD with changes; None removes one."""
     changed = {
         "item_ids": np.array([[b"item 3", b"item 1"]], object),
         "session_index": np.array([[0, 1]], np.int32),
@@ -405,7 +405,7 @@ def test_over_grpc(server: Any, name: str) -> None:
 
 
 def test_a_request_that_is_cut_off(server: Any) -> None:
-    """A client that goes away in the middle of a request takes nobody with it."""
+    """A client that disconnects in the middle of a request does not affect others."""
     import socket
 
     host, port = server.rest.removeprefix("http://").split(":")

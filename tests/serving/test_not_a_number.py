@@ -1,6 +1,5 @@
-"""Inputs that are not numbers never become scores that are none."""
+"""Inputs that are not numbers (NaN) never make scores NaN."""
 
-import importlib.util
 import pathlib
 from typing import Any
 
@@ -10,17 +9,10 @@ import tensorflow as tf
 
 from tfsessionrec.export import export_saved_model
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
-def c_api() -> Any:
-    spec = importlib.util.spec_from_file_location("c_api", ROOT / "serving" / "c_api.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def c_api(serving: Any) -> Any:
+    return serving.script("c_api")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +20,7 @@ def loaded(
     c_api: Any, serving: Any, vocabulary: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Any:
     class WithBasket(serving.Toy):
-        """The query grows with what the basket was worth, and with what was taken."""
+        """The query grows with the value of the basket, and with the positive items."""
 
         def encode(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
             worth = tf.reduce_sum(features["basket"], axis=1) + tf.reduce_sum(

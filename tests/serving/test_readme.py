@@ -1,10 +1,8 @@
-"""The commands of serving/README.md are ones that exist."""
+"""The commands and examples of serving/README.md are valid."""
 
-import importlib.util
 import pathlib
 import re
 import shlex
-import sys
 from typing import Any
 
 import pytest
@@ -23,16 +21,6 @@ def commands(beginning: str) -> list[list[str]]:
     return [shlex.split(one, comments=True) for one in COMMANDS if one.startswith(beginning)]
 
 
-def parser_of(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, SERVING / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module.make_parser()
-
-
 def test_tfsessionrec() -> None:
     found = commands("tfsessionrec ")
     assert len(found) >= 6
@@ -41,10 +29,10 @@ def test_tfsessionrec() -> None:
 
 
 @pytest.mark.parametrize(("name", "least"), [("rollout", 4), ("load_test", 1)])
-def test_scripts(name: str, least: int) -> None:
+def test_scripts(serving: Any, name: str, least: int) -> None:
     found = commands(f"python serving/{name}.py")
     assert len(found) >= least
-    parser = parser_of(name)
+    parser = serving.script(name).make_parser()
     for command in found:
         parser.parse_args(command[2:])
 
@@ -69,8 +57,8 @@ def test_files_and_links_exist() -> None:
         assert link in headings
 
 
-def test_python_is_of_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every call of the examples exists with those arguments; what would be sent is recorded."""
+def test_python_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call of the examples is valid for the client; requests are recorded, not sent."""
     import tfsessionrec.client as client_room
 
     calls: list[str] = []

@@ -1,9 +1,7 @@
 """Rolling out on a running server."""
 
-import importlib.util
 import pathlib
 import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,15 +13,9 @@ QUICK = ["--requests", "10", "--poll", "0.05", "--wait", "60", "--max-p99-ratio"
 
 
 @pytest.fixture(scope="module")
-def rollout() -> Any:
+def rollout(serving: Any) -> Any:
     pytest.importorskip("tensorflow_serving")
-    spec = importlib.util.spec_from_file_location("rollout", ROOT / "serving" / "rollout.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["rollout"] = module  # Dataclasses look their module up.
-    spec.loader.exec_module(module)
-    return module
+    return serving.script("rollout")
 
 
 @pytest.fixture(scope="module", params=["stand-in", "tensorflow_model_server"])
@@ -33,7 +25,7 @@ def running(
     serving: Any,
     exports: pathlib.Path,
 ) -> Iterator[Any]:
-    """A server that may be changed, and the start of a command."""
+    """A server that tests may change, and the common arguments of a command."""
     folder = tmp_path_factory.mktemp("rollout")
     config = folder / "models.config"
     base = folder / "exports"
@@ -57,7 +49,7 @@ def running(
 
 @pytest.fixture
 def shop(running: Any, rollout: Any) -> Iterator[Any]:
-    """The server with version 1 alone, which it goes back to."""
+    """The server with version 1 alone; the state is restored after the test."""
     yield running
     to = [*running.command, "--grpc", running.grpc]
     assert rollout.main([*to, "--version", "1"]) == 0
@@ -72,7 +64,7 @@ def best(server: Any, label: str = "stable") -> list[str]:
 
 @pytest.fixture
 def answers(serving: Any, models: Any, vocabulary: Any) -> dict[int, list[str]]:
-    """What each version recommends after item 3."""
+    """The recommendations of each version after item 3."""
     found = {
         number: [item for item, _ in serving.expected(model, vocabulary, ["item 3"], 4)]
         for number, model in models.items()
@@ -115,7 +107,7 @@ def test_by_the_polled_file(rollout: Any, shop: Any, answers: Any) -> None:
     assert best(shop) == answers[2]
 
 
-def test_what_fails_is_put_back(
+def test_failures_are_undone(
     rollout: Any, shop: Any, answers: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     to = [*shop.command, "--grpc", shop.grpc]
@@ -124,7 +116,7 @@ def test_what_fails_is_put_back(
     shutil.copytree(shop.base / "1", shop.base / "3")
     (shop.base / "3" / "saved_model.pb").write_bytes(b"no model")
     for arguments, message in (
-        (["--version", "9"], "there is no export at"),
+        (["--version", "9"], "no export at"),
         (["--version", "3"], "version 3 does not load: "),
         (["--version", "2", "--max-p99-ms", "0.0001"], "more than the 0.0001 of --max-p99-ms"),
         (["--version", "2", "--min-overlap", "1", "--k", "4"], "less than --min-overlap"),
@@ -140,7 +132,7 @@ def test_no_request_fails_while_versions_change(rollout: Any, shop: Any, answers
     done, failures, seen = threading.Event(), [], []
 
     def ask(protocol: str) -> None:
-        # Not even a retry: the first answer counts.
+        # No retries: the first answer counts.
         with shop.client(protocol, label="stable", retries=0) as client:
             while not done.is_set() and len(seen) < 100_000:
                 try:
@@ -184,5 +176,5 @@ def test_models_config(rollout: Any, tmp_path: pathlib.Path) -> None:
     with pytest.raises(rollout.RolloutError, match=r"has no model 'news'; it has \['sessionrec'\]"):
         rollout.ModelsConfig(file, "news")
     file.write_text("model_config_list {")
-    with pytest.raises(rollout.RolloutError, match=r"is no models\.config"):
+    with pytest.raises(rollout.RolloutError, match=r"is not a models\.config"):
         rollout.ModelsConfig(file, "sessionrec")

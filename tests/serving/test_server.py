@@ -74,7 +74,7 @@ def test_batching_and_monitoring(
             for thread in threads:
                 thread.join()
         for number, history in enumerate(histories):
-            # Others in the batch asked for more: nobody sees it.
+            # Larger k in the same batch do not change an answer.
             expected = serving.expected(models[1], vocabulary, history, 1 + number % 12)
             (answer,) = answers[number]
             assert [one.item_id for one in answer] == [item for item, _ in expected]
@@ -111,7 +111,7 @@ def test_warm_up_records_are_replayed(
     assert count > 0
     base = tmp_path / "exports"
     shutil.copytree(exports / "1", base / "1")
-    # A version whose warm-up fails: its requests name a signature that it has not.
+    # A version whose warm-up fails: its requests name an unknown signature.
     shutil.copytree(exports / "2", base / "2")
     broken = (base / "2" / WARM_UP).read_bytes()
     assert b"recommend" in broken
