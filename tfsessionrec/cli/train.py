@@ -179,7 +179,7 @@ def run(arguments: argparse.Namespace) -> None:
     from tfsessionrec import data
     from tfsessionrec.cli.model_directory import ModelDirectory, build_model
     from tfsessionrec.data import Vocabulary
-    from tfsessionrec.data.read_events import check_column
+    from tfsessionrec.data.reading import check_column
 
     directory = ModelDirectory(arguments.output)
     if arguments.resume:
