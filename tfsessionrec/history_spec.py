@@ -1,8 +1,9 @@
 """What a model reads of a history."""
 
 import dataclasses
+import operator
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 Category = str | int
 SessionKind = Literal["real", "item", "whole"]
@@ -69,12 +70,17 @@ class HistorySpec:
                 f"`session` should be one of {', '.join(SESSION_KINDS)}. "
                 f"Received: `session`={self.session!r}"
             )
-        for name in ("max_sessions", "max_items", "first_item_index"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        sizes = {
+            "max_sessions": self.max_sessions,
+            "max_items": self.max_items,
+            "first_item_index": self.first_item_index,
+        }
+        for name, value in sizes.items():
+            if isinstance(value, bool) or not isinstance(value, SupportsIndex) or int(value) < 1:
                 raise ValueError(
                     f"`{name}` should be a positive integer. Received: `{name}`={value!r}"
                 )
+            object.__setattr__(self, name, operator.index(value))
         context = {
             name: None if values is None else distinct(f"session_context[{name!r}]", values)
             for name, values in self.session_context.items()

@@ -207,6 +207,28 @@ def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(total, count)
 
 
+def last_true(mask: tf.Tensor) -> tf.Tensor:
+    """The last position of `mask` [B, S] that is True: int32 [B], -1 if none is."""
+    return tf.reduce_max(tf.where(mask, tf.range(tf.shape(mask)[1]), -1), axis=1)
+
+
+def last_session(item_ids: tf.Tensor) -> tf.Tensor:
+    """The position of the last real session of each history.
+
+    Args:
+        item_ids: int32 [B, S, I], 0 is padding.
+
+    Returns:
+        int32 [B], -1 where a history is empty.
+
+    Example:
+
+    >>> last_session(tf.constant([[[5, 6], [7, 0], [0, 0]], [[0, 0], [0, 0], [0, 0]]])).numpy()
+    array([ 1, -1], dtype=int32)
+    """
+    return last_true(session_mask(item_mask(item_ids)))
+
+
 def last_real(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The entry of `values` [B, S, ...] at the last real position of `mask` [B, S]; zeros if none.
 
@@ -215,32 +237,31 @@ def last_real(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     >>> last_real(tf.constant([[[1.0], [2.0], [3.0]]]), tf.constant([[True, True, False]])).numpy()
     array([[2.]], dtype=float32)
     """
-    positions = tf.range(tf.shape(mask)[1])
-    last = tf.reduce_max(tf.where(mask, positions, -1), axis=1)
+    last = last_true(mask)
     chosen = tf.gather(values, tf.maximum(last, 0), axis=1, batch_dims=1)
     found = tf.reshape(last >= 0, [-1] + [1] * (len(chosen.shape) - 1))
     return tf.where(found, chosen, tf.zeros_like(chosen))
 
 
 def last_items(item_ids: tf.Tensor, labels: tf.Tensor | None = None, count: int = 1) -> tf.Tensor:
-    """The newest items taken up to each session, it included: [B, S, I] to [B, S, count].
+    """The newest positive items up to and including each session: [B, S, I] to [B, S, count].
 
-    Newest first, 0 where there are not as many. Without labels every item is taken.
+    Newest first, 0 where there are fewer. Without labels every item is positive.
 
     Example:
 
     >>> last_items(tf.constant([[[2, 3], [4, 0]]]), count=2).numpy().tolist()
     [[[3, 2], [4, 3]]]
     """
-    taken = item_mask(item_ids)
+    positive = item_mask(item_ids)
     if labels is not None:
-        taken &= tf.cast(labels, tf.float32) > 0
+        positive &= tf.cast(labels, tf.float32) > 0
     sessions, width = tf.shape(item_ids)[1], tf.shape(item_ids)[2]
-    flat = tf.reshape(taken, [-1, sessions * width])
-    # What was taken, in order, in front of the rest.
+    flat = tf.reshape(positive, [-1, sessions * width])
+    # Positive items first, in order.
     order = tf.argsort(tf.cast(~flat, tf.int32), axis=1, stable=True)
     items = tf.gather(tf.reshape(item_ids, tf.shape(flat)), order, batch_dims=1)
-    so_far = tf.cumsum(tf.reduce_sum(tf.cast(taken, tf.int32), axis=2), axis=1)
+    so_far = tf.cumsum(tf.reduce_sum(tf.cast(positive, tf.int32), axis=2), axis=1)
     places = so_far[..., tf.newaxis] - 1 - tf.range(count)
     found = tf.gather(items, tf.maximum(places, 0), batch_dims=1)
     return tf.where(places >= 0, found, tf.zeros_like(found))

@@ -6,6 +6,8 @@ import hypothesis
 import polars as pl
 import pytest
 
+from tfsessionrec.data import Examples, Sessions
+
 # The first example of a property pays for what the library loads: no time limit for each.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
@@ -38,10 +40,12 @@ def table() -> Callable[[str], pl.DataFrame]:
 
 @pytest.fixture(scope="session")
 def show() -> Callable[..., list[str]]:
-    """Each session as one line: `user session_index: item item-not-taken- ...`, `*` for targets."""
+    """A line a session: `user session_index: item item-not-clicked- ...`, `*` for targets."""
 
-    def render(sessions: object, with_target: bool = False) -> list[str]:
-        events: pl.DataFrame = sessions.events  # type: ignore[attr-defined]
+    def render(sessions: Sessions | Examples, with_target: bool = False) -> list[str]:
+        if isinstance(sessions, Examples):
+            sessions = sessions.to_sessions()
+        events = sessions.events
         item = pl.col("item_id").cast(pl.String)
         lines = events.group_by("user_id", "session_index", maintain_order=True).agg(
             pl.when(pl.col("label") == 1).then(item).otherwise(item + "-").alias("items"),

@@ -32,13 +32,13 @@ def test_anonymous(table: Table, show: Show) -> None:
         "2 0: e",
         "2 1: e *",
     ]
-    assert examples.events["session_id"].to_list() == ["s"] * 5 + ["u"] * 2
+    assert examples.to_sessions().events["session_id"].to_list() == ["s"] * 5 + ["u"] * 2
 
 
 @pytest.fixture
 def sessions(table: Table) -> Sessions:
     log = table("""
-        user  session  item_id  timestamp  taken
+        user  session  item_id  timestamp  clicked
         ann   1        a        1          1
         ann   1        b        2          1
         ann   2        c        3          0
@@ -47,7 +47,7 @@ def sessions(table: Table) -> Sessions:
         ann   2        f        6          1
         bob   3        g        7          1
     """)
-    return sessionize(log, user="user", session="session", label="taken")
+    return sessionize(log, user="user", session="session", label="clicked")
 
 
 def test_history_and_negatives(sessions: Sessions, show: Show) -> None:
@@ -89,9 +89,9 @@ def test_nothing_to_expand(sessions: Sessions) -> None:
 )
 @settings(max_examples=50)
 def test_against_plain_python(events: list[tuple]) -> None:
-    log = pl.DataFrame(events, schema=["user", "session", "timestamp", "taken"], orient="row")
+    log = pl.DataFrame(events, schema=["user", "session", "timestamp", "clicked"], orient="row")
     sessions = sessionize(
-        log.with_row_index("item_id"), user="user", session="session", label="taken"
+        log.with_row_index("item_id"), user="user", session="session", label="clicked"
     )
     expected = []
     for user in sessions.events["user_id"].unique(maintain_order=True):
@@ -105,7 +105,8 @@ def test_against_plain_python(events: list[tuple]) -> None:
             ]
             history.append(items)
     if expected:
-        rows = expand_prefixes(sessions).events.group_by("user_id", "session_index").agg("item_id")
+        rows = expand_prefixes(sessions).to_sessions().events
+        rows = rows.group_by("user_id", "session_index").agg("item_id")
         rows = rows.sort("user_id", "session_index").group_by("user_id", maintain_order=True)
         assert rows.agg("item_id")["item_id"].to_list() == expected
 

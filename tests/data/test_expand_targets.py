@@ -50,5 +50,5 @@ def test_only_targets(sessions: Sessions, show: Show) -> None:
     last = Sessions(sessions.events.with_columns(is_target=pl.col("session_index") == 2))
     expected = ["0 0: a b", "0 1: c", "0 2: d e *"]
     assert show(expand_targets(last, max_sessions=9), True) == expected
-    with pytest.raises(ValueError, match="after something else of the same user"):
+    with pytest.raises(ValueError, match="after another session of the same user"):
         expand_targets(sessions.filter_users(["bob"]), max_sessions=1)

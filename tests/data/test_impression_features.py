@@ -1,9 +1,10 @@
-"""Numbers shown beside each item, the place in the list, and ids that tell unknown items apart."""
+"""Numbers aligned with the shown items, their place in the list, ids that keep items distinct."""
 
 import polars as pl
 import pytest
 
 from tfsessionrec.data import Vocabulary, session_dataset, sessionize
+from tfsessionrec.history_spec import HistorySpec
 
 LOG = pl.DataFrame(
     {
@@ -28,10 +29,10 @@ def test_values_and_places(log):
         ("x", 1, 1, 10),
         ("y", 0, 2, 20),
         ("w", 0, 3, None),
-        ("y", 1, 0, None),  # nothing was shown
+        ("y", 1, 0, None),  # no item was shown
         ("x", 0, 1, 5),
         ("y", 0, 2, 6.5),
-        ("z", 1, 0, None),  # taken, not shown
+        ("z", 1, 0, None),  # clicked, not shown
         ("q", 0, 1, None),
         ("r", 0, 2, None),
     ]
@@ -52,7 +53,7 @@ def test_places_alone_and_neither():
         ([1, 2, 3, 4], "should be columns of lists"),
     ],
 )
-def test_what_is_not_aligned(prices, message):
+def test_numbers_that_are_not_aligned(prices, message):
     log = LOG.with_columns(prices=pl.Series(prices))
     with pytest.raises(ValueError, match=message):
         sessionize(log, **OPTIONS, impression_features={"price": "prices"})
@@ -60,7 +61,7 @@ def test_what_is_not_aligned(prices, message):
 
 @pytest.mark.parametrize("name", ["position", "label", "_price"])
 def test_names(name):
-    with pytest.raises(ValueError, match="`impression_features` should not use a name"):
+    with pytest.raises(ValueError, match="`impression_features` should not use the name"):
         sessionize(LOG, **OPTIONS, impression_features={name: "prices"})
 
 
@@ -74,7 +75,7 @@ def test_batches():
     sessions = sessionize(LOG, **OPTIONS, impression_features={"price": "prices"})
     known = sessionize(LOG[1:2], user="user", gap="0s")
     (batch,) = session_dataset(
-        sessions, Vocabulary.from_sessions(known), match_ids=True, context=("position", "price")
+        sessions, Vocabulary.from_sessions(known), HistorySpec(relation=("price",))
     )
     assert batch["item_ids"].numpy().tolist()[0] == [[1, 2, 1], [2, 0, 0], [1, 2, 1]]
     match = batch["match_ids"].numpy()

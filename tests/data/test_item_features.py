@@ -1,4 +1,4 @@
-"""A catalogue in, arrays by vocabulary index out."""
+"""A catalog in, arrays by vocabulary index out."""
 
 import pathlib
 
@@ -9,7 +9,7 @@ import pytest
 
 from tfsessionrec.data import Vocabulary, item_features
 
-CATALOGUE = pl.DataFrame(
+CATALOG = pl.DataFrame(
     {
         "sku": ["rum", "tea", "gin", "jam", "elsewhere"],
         "kind": ["cold", "hot", None, "", "zzz"],
@@ -20,13 +20,13 @@ CATALOGUE = pl.DataFrame(
         "price": [10.0, 2.0, 100.0, None, 1e6],
     }
 )
-# 0 padding, 1 unknown, then tea, jam, cup (not in the catalogue), rum; gin is new
+# 0 padding, 1 unknown, then tea, jam, cup (not in the catalog), rum; gin is new
 VOCABULARY = Vocabulary(["tea", "jam", "cup", "rum"], [9, 5, 2, 1]).extend(["gin"])
 
 
 def test_literal() -> None:
     features = item_features(
-        CATALOGUE,
+        CATALOG,
         VOCABULARY,
         item="sku",
         categorical=["kind", "aisle", "vegan"],
@@ -47,7 +47,7 @@ def test_literal() -> None:
     assert features["lists"].tolist() == [
         nothing, nothing, [3, 0], nothing, nothing, [2, 3], nothing
     ]  # fmt: skip
-    # tea 2 and rum 10 make the mean 6 and the standard deviation 4; gin, new, has no say
+    # tea 2 and rum 10 make the mean 6 and the standard deviation 4; gin is new and changes nothing
     assert features["price"].tolist() == [
         [0, 1], [0, 1], [-1, 0], [0, 1], [0, 1], [1, 0], [23.5, 0]
     ]  # fmt: skip
@@ -56,9 +56,9 @@ def test_literal() -> None:
 
 
 def test_files_and_pandas(tmp_path: pathlib.Path) -> None:
-    text = CATALOGUE.drop("lists")
+    text = CATALOG.drop("lists")
     options = {"item": "sku", "categorical": ["kind"], "multi_hot": ["tags"], "dense": ["price"]}
-    expected = item_features(CATALOGUE, VOCABULARY, **options)  # type: ignore[arg-type]
+    expected = item_features(CATALOG, VOCABULARY, **options)  # type: ignore[arg-type]
     text.write_csv(tmp_path / "items.csv")
     for frame in (tmp_path / "items.csv", pd.DataFrame(text.to_dict(as_series=False))):
         got = item_features(frame, VOCABULARY, **options)  # type: ignore[arg-type]
@@ -91,12 +91,12 @@ def test_equal_numbers_have_no_spread() -> None:
 )
 def test_bad_arguments(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        item_features(CATALOGUE, VOCABULARY, **{"item": "sku", **options})
+        item_features(CATALOG, VOCABULARY, **{"item": "sku", **options})
 
 
-def test_bad_catalogues() -> None:
+def test_bad_catalogs() -> None:
     with pytest.raises(ValueError, match=r"one row an item. Received: 'rum' again"):
-        item_features(pl.concat([CATALOGUE, CATALOGUE[:1]]), VOCABULARY, item="sku")
+        item_features(pl.concat([CATALOG, CATALOG[:1]]), VOCABULARY, item="sku")
     with pytest.raises(ValueError, match="should hold ids of type string"):
         item_features(pl.DataFrame({"item_id": [1]}), VOCABULARY)
     infinite = pl.DataFrame({"item_id": ["tea"], "x": [float("inf")]})

@@ -30,8 +30,8 @@ def test_yoochoose(shared_data: pathlib.Path) -> None:
     assert (test.num_events, test.num_sessions) == (13_568, 3_416)
     assert (vocabulary.lookup(test.events["item_id"]) >= vocabulary.first_item_index).all()
     examples = expand_prefixes(test)
-    assert examples.num_users == 10_152
-    assert examples.events["is_target"].sum() == 10_152
+    assert len(examples) == 10_152
+    assert examples.to_sessions().events["is_target"].sum() == 10_152
 
     flat = flatten_sessions(test)
     first = pl.col("session_index") == 0

@@ -1,10 +1,17 @@
-"""When a session is asked for, and what had happened by then."""
+"""When a session is asked for, and the order of rows by time."""
 
 import numpy as np
 import polars as pl
 import pytest
 
-from tfsessionrec.data import Vocabulary, interaction_log, session_dataset, sessionize
+from tfsessionrec.data import (
+    Examples,
+    Vocabulary,
+    interaction_log,
+    session_dataset,
+    sessionize,
+)
+from tfsessionrec.history_spec import HistorySpec
 
 LOG = pl.DataFrame(
     {
@@ -19,33 +26,34 @@ SESSIONS = sessionize(LOG, user="user", session="visit", label="label")
 VOCABULARY = Vocabulary.from_sessions(SESSIONS)
 
 
-def asked(**options):
-    (batch,) = session_dataset(SESSIONS, VOCABULARY, **options)
+def asked(when, targets=None):
+    make = Examples.last_sessions if targets else Examples.sequences
+    spec = HistorySpec(request_times=True)
+    (batch,) = session_dataset(make(SESSIONS, asked=when), VOCABULARY, spec, targets=targets)
     return batch["request_times"].numpy().tolist()
 
 
-def test_when_the_next_session_begins():
+def test_when_the_next_session_starts():
     # The newest session of a user has none after it: its own last interaction.
-    assert asked(request_times="next_start") == [[30, 50, 50], [60, 0, 0], [90, 90, 0]]
+    assert asked("next_start") == [[30, 50, 50], [60, 0, 0], [90, 90, 0]]
 
 
 def test_at_the_last_interaction():
-    assert asked(request_times="last_interaction") == [[20, 30, 50], [60, 0, 0], [70, 90, 0]]
+    assert asked("last_interaction") == [[20, 30, 50], [60, 0, 0], [70, 90, 0]]
 
 
-def test_a_held_out_session_is_asked_for_when_it_begins():
+def test_a_held_out_session_is_asked_for_when_it_starts():
     """bob has no history: his only session is held out, and asked for at its start."""
-    held = {"targets": "last"}
-    assert asked(request_times="next_start", **held) == [[30, 50], [60, 0], [90, 0]]
-    assert asked(request_times="last_interaction", **held) == [[20, 30], [60, 0], [70, 0]]
+    assert asked("next_start", "last") == [[30, 50], [60, 0], [90, 0]]
+    assert asked("last_interaction", "last") == [[20, 30], [60, 0], [70, 0]]
 
 
-def test_only_if_asked_for():
-    (batch,) = session_dataset(SESSIONS, VOCABULARY)
+def test_only_with_a_specification_that_reads_them():
+    (batch,) = session_dataset(SESSIONS, VOCABULARY, HistorySpec())
     assert "request_times" not in batch
 
 
-def test_what_was_taken_and_when():
+def test_the_log_of_positive_interactions():
     log = {name: column.tolist() for name, column in interaction_log(SESSIONS, VOCABULARY).items()}
     a, b, c = VOCABULARY.lookup(np.array(["a", "b", "c"], object)).tolist()
     assert log == {
@@ -130,7 +138,6 @@ def test_rows_of_any_age_can_be_drawn():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"request_times": "now"}, "`request_times` should be None"),
         ({"recency_half_life": 0}, "`recency_half_life` should be a positive number of seconds"),
         ({"shuffle_window": -1}, "`shuffle_window` should be a number of seconds"),
     ],

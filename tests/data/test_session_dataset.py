@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -7,7 +8,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfsessionrec.data import Sessions, Vocabulary, session_dataset, sessionize
+from tfsessionrec.data import (
+    Examples,
+    Sessions,
+    Vocabulary,
+    expand_targets,
+    session_dataset,
+    sessionize,
+)
+from tfsessionrec.history_spec import HistorySpec
 
 
 def sessions_of(rows, columns, **arguments):
@@ -124,18 +133,9 @@ def test_a_last_session_that_is_no_target_gives_none(sessions, vocabulary):
 
 
 def test_interaction_types(sessions, vocabulary):
-    (batch,) = batches(session_dataset(sessions, vocabulary, interaction_types=True))
-    buy, cart, click = 1, 2, 3  # sorted
+    spec = HistorySpec(interaction_types=("click", "cart", "view"))
+    (batch,) = batches(session_dataset(sessions, vocabulary, spec))
     assert batch["interaction_types"].dtype == np.int32
-    assert batch["interaction_types"][0].tolist() == [
-        [click, click, 0, 0],
-        [cart, 0, 0, 0],
-        [click, click, cart, buy],
-    ]
-
-    (batch,) = batches(
-        session_dataset(sessions, vocabulary, interaction_types=["click", "cart", "view"])
-    )
     assert batch["interaction_types"][0].tolist() == [
         [1, 1, 0, 0],
         [2, 0, 0, 0],
@@ -150,7 +150,9 @@ def test_context_columns(sessions, vocabulary):
 
 
 def test_item_times(sessions, vocabulary):
-    (batch,) = batches(session_dataset(sessions, vocabulary, item_times=True, max_items=3))
+    (batch,) = batches(
+        session_dataset(sessions, vocabulary, HistorySpec(item_times=True, max_items=3))
+    )
     assert batch["item_times"].dtype == np.int64
     assert batch["item_times"].tolist() == [
         [[10, 11, 0], [20, 0, 0], [31, 32, 33]],
@@ -161,48 +163,122 @@ def test_item_times(sessions, vocabulary):
 
 def test_session_context_is_the_first_row_of_each_session(sessions, vocabulary):
     # The first row of a3, jam at no price, is cut off.
-    (batch,) = batches(
-        session_dataset(sessions, vocabulary, session_context=["price"], max_items=2)
+    spec = HistorySpec(
+        session_context={"interaction_type": ("cart", "click"), "price": None}, max_items=2
     )
-    assert batch["price"].dtype == np.float64
-    assert batch["price"].tolist() == [[2.5, 9, 0], [2.5, 0, 0], [4, 7, 0]]
-    (batch,) = batches(
-        session_dataset(
-            sessions,
-            vocabulary,
-            session_context={"interaction_type": ["cart", "click"], "price": None},
-        )
-    )
+    (batch,) = batches(session_dataset(sessions, vocabulary, spec))
     assert batch["interaction_type"].dtype == np.int32
     assert batch["interaction_type"].tolist() == [[2, 1, 2], [1, 0, 0], [2, 2, 0]]
+    assert batch["price"].dtype == np.float64
     assert batch["price"].tolist() == [[2.5, 9, 0], [2.5, 0, 0], [4, 7, 0]]
     # a history without the last session, and static shapes
+    spec = HistorySpec(session_context={"interaction_type": ("click",)}, max_sessions=3)
     (batch,) = batches(
-        session_dataset(
-            sessions,
-            vocabulary,
-            session_context={"interaction_type": ["click"]},
-            targets="last",
-            max_sessions=3,
-            static_shapes=True,
-        )
+        session_dataset(sessions, vocabulary, spec, targets="last", static_shapes=True)
     )
     assert batch["interaction_type"].tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 0]]
 
 
 def test_bad_session_context(sessions, vocabulary):
     for value, message in (
-        ("price", "`session_context` should be a sequence of column names"),
-        (["colour"], "`session_context` names no column of the sessions"),
-        (["session_times"], "`session_context` may not be called as a key of the batch"),
-        (["interaction_type"], "`session_context` columns should be numeric"),
-        ({"interaction_type": ["a", "a"]}, "should be a sequence of distinct categories"),
-        ({"interaction_type": "abc"}, "should be a sequence of distinct categories"),
+        ({"colour": None}, "`session_context` should name columns of the sessions"),
+        ({"session_times": None}, "`session_context` should not use the name of a key"),
+        ({"interaction_type": None}, "`session_context` columns should be numeric"),
     ):
         with pytest.raises(ValueError, match=message):
-            session_dataset(sessions, vocabulary, session_context=value)
-    with pytest.raises(ValueError, match=r"should not share a column. Received: 'price'"):
-        session_dataset(sessions, vocabulary, context=["price"], session_context=["price"])
+            session_dataset(sessions, vocabulary, HistorySpec(session_context=value))
+
+
+# ---------------------------------------------------------------------------------------------
+# A specification, and the keywords that it replaced
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("former", "spec"),
+    [
+        ({"interaction_types": True}, {"interaction_types": ("buy", "cart", "click")}),
+        ({"interaction_types": ["cart", "buy"]}, {"interaction_types": ("cart", "buy")}),
+        ({"item_times": True}, {"item_times": True}),
+        ({"session_context": ["price"]}, {"session_context": {"price": None}}),
+        (
+            {"session_context": {"interaction_type": ["cart", "click"]}},
+            {"session_context": {"interaction_type": ("cart", "click")}},
+        ),
+        ({"request_times": "next_start"}, {"request_times": True}),
+        ({"request_times": "last_interaction"}, {"request_times": True}),
+        ({"match_ids": True, "context": ("position", "price")}, {"relation": ("price",)}),
+    ],
+)
+@pytest.mark.parametrize("targets", [None, "last"])
+def test_former_keywords_warn_and_mean_the_same(sessions, vocabulary, former, spec, targets):
+    sessions = Sessions(sessions.events.with_columns(position=pl.lit(1)))
+    with pytest.warns(FutureWarning, match=r"`session_dataset\(.*\)` goes away") as warned:
+        old = session_dataset(sessions, vocabulary, targets=targets, **former)
+    assert warned[0].filename == __file__
+    examples = Examples.last_sessions(sessions) if targets else Examples.sequences(sessions)
+    if former.get("request_times"):
+        examples = dataclasses.replace(examples, asked=former["request_times"])
+    new = session_dataset(examples, vocabulary, HistorySpec(**spec), targets=targets)
+    for one, other in zip(batches(old), batches(new), strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            assert value.dtype == other[name].dtype
+            np.testing.assert_array_equal(value, other[name])
+
+
+@pytest.mark.filterwarnings("ignore:.*goes away:FutureWarning")
+@pytest.mark.parametrize(
+    ("former", "message"),
+    [
+        ({"interaction_types": "click"}, "`interaction_types` should be distinct values"),
+        ({"interaction_types": ["a", "a"]}, "`interaction_types` should be distinct values"),
+        ({"request_times": "now"}, '`request_times` should be None, "next_start" or'),
+        ({"session_context": "price"}, "`session_context` should be a sequence of column names"),
+        ({"session_context": {"interaction_type": ["a", "a"]}}, "should be distinct values"),
+        (
+            {"session_context": ["price"], "context": ["price"]},
+            "should not share a column. Received: 'price'",
+        ),
+    ],
+)
+def test_bad_former_keywords(sessions, vocabulary, former, message):
+    with pytest.raises(ValueError, match=message):
+        session_dataset(sessions, vocabulary, **former)
+
+
+def test_unknown_keywords(sessions, vocabulary):
+    for spec in (None, HistorySpec()):
+        with pytest.raises(TypeError, match=r"`session_dataset` has no arguments max_session$"):
+            session_dataset(sessions, vocabulary, spec, max_session=3)
+
+
+@pytest.mark.parametrize("keywords", [{"max_sessions": 3}, {"max_items": 2}, {"item_times": True}])
+def test_a_specification_is_complete(sessions, vocabulary, keywords):
+    (name,) = keywords
+    with pytest.raises(ValueError, match=f"`spec` has the fields {name}: .* Received: `{name}`="):
+        session_dataset(sessions, vocabulary, HistorySpec(), **keywords)
+
+
+def test_a_specification_of_another_vocabulary(sessions):
+    vocabulary = Vocabulary(["tea", "cup", "jam"], num_oov_indices=3)
+    with pytest.raises(ValueError, match=r"`spec.first_item_index` should be 4, .*Received: 2"):
+        session_dataset(sessions, vocabulary, HistorySpec())
+    session_dataset(sessions, vocabulary, HistorySpec(first_item_index=4))
+
+
+def test_max_sessions_of_a_specification_counts_the_history(sessions, vocabulary):
+    def width(*arguments, **options):
+        (batch,) = batches(session_dataset(*arguments, **options))
+        return batch["item_ids"].shape[1]
+
+    one = HistorySpec(max_sessions=1)
+    examples = expand_targets(sessions)
+    for rows in (sessions, examples):
+        assert width(rows, vocabulary, one) == 2  # the history and the target
+        assert width(rows, vocabulary, one, targets="last") == 1
+        assert width(rows, vocabulary, max_sessions=2) == 2
+        assert width(rows, vocabulary, max_sessions=1, targets="last") == 1
 
 
 def test_min_sessions(sessions, vocabulary):
@@ -227,7 +303,7 @@ def test_unshuffled_rows_keep_their_order(sessions, vocabulary):
 
 def test_batch_positions_in_order(vocabulary):
     # Users of 1, 2, 1, 1, 5, 1 sessions, at most 4 cells [B, S] a batch:
-    # 1 and 2 make 2 × 2; 1 and 1 make 2 × 1, the 5 goes over the limit and stands alone.
+    # 1 and 2 make 2 × 2; 1 and 1 make 2 × 1, the 5 exceeds the limit alone.
     rows = [
         (user, f"{user}-{n}", "tea", 100 * user + n)
         for user, length in enumerate([1, 2, 1, 1, 5, 1])
@@ -413,7 +489,7 @@ def test_the_seed_decides_the_order(many):
     assert first[0] != other[0]
 
 
-def test_shuffle_follows_the_seed_unless_told(many):
+def test_shuffle_follows_the_seed_by_default(many):
     vocabulary = Vocabulary.from_sessions(many)
     in_order = users_of(session_dataset(many, vocabulary, batch_size=16))
     assert users_of(session_dataset(many, vocabulary, batch_size=16, shuffle=False, seed=1)) == (
@@ -542,11 +618,9 @@ def test_a_strategy_distributes_it(many):
         ({"batch_positions": 5, "drop_remainder": True}, "need `batch_size`"),
         ({"targets": "next"}, "`targets` should be None or \"last\". Received: .*'next'"),
         ({"context": "price"}, "`context` should be a sequence of column names"),
-        ({"context": ["cost"]}, "`context` names no column .* Received: 'cost'"),
+        ({"context": ["cost"]}, "`context` should name columns of .* Received: 'cost'"),
         ({"context": ["interaction_type"]}, "should be numeric. Received: 'interaction_type'"),
-        ({"context": ["item_ids"]}, "may not be called as a key of the batch"),
-        ({"interaction_types": "click"}, "should be True or a sequence of distinct types"),
-        ({"interaction_types": ["click", "click"]}, "a sequence of distinct types"),
+        ({"context": ["item_ids"]}, "should not use the name of a key of the batch"),
         ({"min_sessions": 4}, "No user has as many sessions as `min_sessions`"),
         ({"drop_remainder": True}, "`drop_remainder` leaves no batch"),
     ],
@@ -559,6 +633,11 @@ def test_bad_arguments(sessions, vocabulary, arguments, message):
 def test_interaction_types_that_were_not_kept(vocabulary):
     sessions = sessions_of([row[:4] for row in ROWS], COLUMNS[:4])
     with pytest.raises(ValueError, match=r"give `sessionize\(interaction_type=...\)`"):
+        session_dataset(sessions, vocabulary, HistorySpec(interaction_types=("click",)))
+    with (
+        pytest.raises(ValueError, match=r"give `sessionize\(interaction_type=...\)`"),
+        pytest.warns(FutureWarning, match="goes away"),
+    ):
         session_dataset(sessions, vocabulary, interaction_types=True)
 
 

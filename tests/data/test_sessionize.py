@@ -110,18 +110,18 @@ def test_without_user_each_session_is_one(table: Table, show: Show) -> None:
 
 def test_labels_are_kept_as_they_are(table: Table, show: Show) -> None:
     log = table("""
-        user  item_id  timestamp  taken
+        user  item_id  timestamp  clicked
         ann   a        1          0
         ann   a        2          1
         ann   b        3          0
         ann   b        4          0
     """)
-    sessions = sessionize(log, user="user", gap="1h", label="taken")
+    sessions = sessionize(log, user="user", gap="1h", label="clicked")
     assert show(sessions) == ["ann 0: a- a b- b-"]
     assert sessions.has_negatives
-    as_bool = log.with_columns(pl.col("taken") == 1)
+    as_bool = log.with_columns(pl.col("clicked") == 1)
     assert_frame_equal(
-        sessionize(as_bool, user="user", gap="1h", label="taken").events, sessions.events
+        sessionize(as_bool, user="user", gap="1h", label="clicked").events, sessions.events
     )
 
 
@@ -130,11 +130,11 @@ def test_impressions(table: Table, show: Show) -> None:
         user  item_id  timestamp  shown
         ann   b        10         a|b|c      # in shown order
         ann   d        20         c|a|d|e    # c and a were negatives already
-        ann   -        30         f|e|a      # nothing taken: f is new
-        ann   x        40         g|f        # taken, though not among the shown: after them
+        ann   -        30         f|e|a      # no click: f is new
+        ann   x        40         g|f        # clicked, though not shown: after them
         ann   y        50         -          # a plain interaction
         bob   -        60         f|f|b      # another session: all afresh, f once
-        bob   h        70         h|z|h      # taken once, no negative
+        bob   h        70         h|z|h      # clicked once, no negative
     """)
     sessions = sessionize(log, user="user", gap="1h", impressions="shown")
     assert show(sessions) == ["ann 0: a- b c- d e- f- g- x y", "bob 0: f- b- h z-"]
@@ -146,12 +146,14 @@ def test_impressions(table: Table, show: Show) -> None:
     ]
 
 
-def test_what_was_taken_anywhere_in_the_session_is_no_negative(table: Table, show: Show) -> None:
+def test_an_item_clicked_anywhere_in_the_session_is_not_a_negative(
+    table: Table, show: Show
+) -> None:
     log = table("""
         user  session  item_id  timestamp  shown
         ann   1        a        10         b|a
         ann   1        b        20         b|a    # so b was no negative at 10, nor is a one now
-        ann   1        a        30         a|b    # a positive as often as it was taken
+        ann   1        a        30         a|b    # a positive as often as it was clicked
         ann   2        a        40         b|a    # in another session b is
     """)
     assert show(sessionize(log, user="user", session="session", impressions="shown")) == [
@@ -294,7 +296,7 @@ EVENTS = st.lists(
         st.integers(0, 2),  # session
         st.integers(0, 12),  # time: many ties
         st.sampled_from([None, [], [0], [1, 0], [2, 1, 2], [3, 0, 1]]),  # shown
-        st.one_of(st.none(), st.integers(0, 3)),  # taken
+        st.one_of(st.none(), st.integers(0, 3)),  # clicked
     ),
     min_size=1,
     max_size=25,
@@ -377,7 +379,7 @@ def test_impressions_are_the_oracle(events: list[tuple]) -> None:
 
     expected = []
     for rows in oracle(events, None):
-        taken = {events[row][4] for row in rows} - {None}
+        clicked = {events[row][4] for row in rows} - {None}
         seen: set[int] = set()
         for row in rows:
             shown, item = events[row][3] or [], events[row][4]
@@ -387,7 +389,7 @@ def test_impressions_are_the_oracle(events: list[tuple]) -> None:
                 if candidate == item and not done:
                     expected.append((candidate, 1.0))
                     done = True
-                elif candidate not in taken | seen:
+                elif candidate not in clicked | seen:
                     expected.append((candidate, 0.0))
                     seen.add(candidate)
     assert sessions.events.select("item_id", "label").rows() == expected
@@ -402,7 +404,7 @@ LOG = pl.DataFrame(
         "item_id": [5, 6, 7],
         "timestamp": [1, 2, 3],
         "shown": ["5|6", "6|7", "7"],
-        "taken": [1, 0, 1],
+        "clicked": [1, 0, 1],
     }
 )
 
@@ -425,7 +427,7 @@ def test_unknown_gap() -> None:
 
 def test_label_and_impressions() -> None:
     with pytest.raises(ValueError, match="`label` and `impressions` should not both be given"):
-        sessionize(LOG, user="user", gap="1h", label="taken", impressions="shown")
+        sessionize(LOG, user="user", gap="1h", label="clicked", impressions="shown")
 
 
 def test_unknown_argument() -> None:
@@ -443,7 +445,7 @@ def test_missing_column(argument: str) -> None:
     with pytest.raises(
         ValueError,
         match=f"`{argument}` should name a column of the events. Received: `{argument}`='nope'. "
-        "Columns: user, session, item_id, timestamp, shown, taken",
+        "Columns: user, session, item_id, timestamp, shown, clicked",
     ):
         sessionize(LOG, **arguments)
 
@@ -512,22 +514,25 @@ def test_unreadable_time() -> None:
     ],
 )
 def test_labels_other_than_0_and_1(labels: list, row: int, value: str) -> None:
-    log = LOG.with_columns(taken=pl.Series(labels))
+    log = LOG.with_columns(clicked=pl.Series(labels))
     with pytest.raises(
         ValueError,
-        match=f"`label` should hold only 0 and 1. Received: {value} in column 'taken', row {row} ",
+        match=f"`label` should hold only 0 and 1. Received: {value} in .* 'clicked', row {row} ",
     ):
-        sessionize(log, user="user", session="session", label="taken")
+        sessionize(log, user="user", session="session", label="clicked")
 
 
 def test_labels_of_a_wrong_type() -> None:
     with pytest.raises(ValueError, match=r"`label` should hold only 0 and 1.*List"):
         sessionize(
-            LOG.with_columns(taken=pl.Series([[1], [0], [1]])), user="user", gap=1, label="taken"
+            LOG.with_columns(clicked=pl.Series([[1], [0], [1]])),
+            user="user",
+            gap=1,
+            label="clicked",
         )
 
 
-def test_nothing_shown_and_nothing_taken() -> None:
+def test_nothing_shown_and_nothing_clicked() -> None:
     log = LOG.with_columns(item_id=pl.Series([5, None, 7]), shown=pl.Series(["5|6", "", None]))
     with pytest.raises(
         ValueError,
@@ -544,7 +549,7 @@ def test_impressions_of_another_type_than_items() -> None:
 
 
 def test_impressions_that_are_no_lists() -> None:
-    for column in ("taken", "halves"):
+    for column in ("clicked", "halves"):
         log = LOG.with_columns(halves=pl.Series([[0.5], [1.0], [2.0]]))
         with pytest.raises(ValueError, match="`impressions` should hold lists of ids, or strings"):
             sessionize(log, user="user", session="session", impressions=column)
@@ -560,13 +565,13 @@ def test_empty_separator() -> None:
 @pytest.mark.parametrize("keep", [["label"], ["_mine"]])
 def test_keep_reserved(keep: list[str]) -> None:
     log = LOG.with_columns(label=1, _mine=2)
-    with pytest.raises(ValueError, match=f"`keep` should not hold a name .*'{keep[0]}'"):
+    with pytest.raises(ValueError, match=f"`keep` should not hold the name .*'{keep[0]}'"):
         sessionize(log, user="user", session="session", keep=keep)
 
 
 def test_keep_one_name() -> None:
     with pytest.raises(ValueError, match="`keep` should be a list of columns"):
-        sessionize(LOG, user="user", session="session", keep="taken")
+        sessionize(LOG, user="user", session="session", keep="clicked")
 
 
 def test_empty_log(tmp_path: pathlib.Path) -> None:

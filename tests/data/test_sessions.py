@@ -16,14 +16,14 @@ Show = Callable[..., list[str]]
 @pytest.fixture
 def sessions(table: Table) -> Sessions:
     log = table("""
-        user  session  item_id  timestamp  taken
+        user  session  item_id  timestamp  clicked
         ann   1        a        10         1
         bob   1        a        20         1
         ann   1        b        11         0
         ann   2        c        90         1
         cat   5        a        30         1
     """)
-    return sessionize(log, user="user", session="session", label="taken")
+    return sessionize(log, user="user", session="session", label="clicked")
 
 
 def test_counts(sessions: Sessions) -> None:
@@ -35,7 +35,7 @@ def test_counts(sessions: Sessions) -> None:
 
 
 def test_equal_session_index_of_neighbours_is_two_sessions(sessions: Sessions) -> None:
-    # bob's only session and cat's stand side by side, both with index 0.
+    # bob's only session and cat's are neighbors, both with index 0.
     assert sessions.filter_users(["bob", "cat"]).num_sessions == 2
 
 
@@ -64,7 +64,7 @@ def test_filter_users_of_another_type(sessions: Sessions) -> None:
 def test_concat(table: Table, show: Show, sessions: Sessions) -> None:
     later = sessionize(
         table("""
-            user  session  item_id  timestamp  taken
+            user  session  item_id  timestamp  clicked
             eve   1        d        100        1
             ann   9        e        5          0
             ann   9        f        6          1
@@ -72,7 +72,7 @@ def test_concat(table: Table, show: Show, sessions: Sessions) -> None:
         """),
         user="user",
         session="session",
-        label="taken",
+        label="clicked",
     )
     assert show(Sessions.concat([sessions, later])) == [
         "ann 0: a b-",

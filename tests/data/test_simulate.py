@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from tfsessionrec.data import Vocabulary, sessionize, simulate
-from tfsessionrec.data.simulate import _probabilities
+from tfsessionrec.data.simulation import Site
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_the_log(simulation):
     assert 0.2 < log["label"].mean() < 0.5
 
 
-def test_sessions_are_also_told_apart_by_an_hour_of_silence(simulation):
+def test_an_hour_of_silence_separates_the_sessions_too(simulation):
     log = simulation.events
     given = sessionize(log, user="user_id", session="session_id", label="label").events
     found = sessionize(log, user="user_id", gap="1h", label="label").events
@@ -131,13 +131,16 @@ def test_probability_by_hand():
     # it and odds of e² : 1 click the second: shown 1.5 · (3/4, 1/4), capped at 1.
     simulation = dataclasses.replace(
         simulate(num_users=1, num_items=2, slate_size=1.5, seed=0),
-        item_factors=np.array([[0.0, np.log(3)], [1.0, 0.0]], np.float32),
-        popularity=np.array([0.5, 0.5], np.float32),
+        site=Site(
+            item_factors=np.array([[0.0, np.log(3)], [1.0, 0.0]], np.float32),
+            popularity=np.array([0.5, 0.5], np.float32),
+            slate_size=1.5,
+            targeting=1.0,
+            taste=1.0,
+            click_bias=0.0,
+        ),
         last_interests=np.array([[2.0, 0.0]], np.float32),
         last_exposure=np.array([[0.0, 1.0]], np.float32),
-        targeting=1.0,
-        taste=1.0,
-        click_bias=0.0,
     )
     np.testing.assert_allclose(
         simulation.true_probabilities(), [[1 * 0.5, 0.375 / (1 + np.exp(-2))]], rtol=1e-6
@@ -161,15 +164,8 @@ def test_users_and_columns_of_the_truth(simulation):
 def test_no_ranking_beats_the_truth(simulation, tables):
     truth = simulation.true_probabilities()
     rng = np.random.default_rng(0)
-    shown, clicked = _probabilities(
-        simulation.last_interests,
-        simulation.last_exposure,
-        simulation.item_factors,
-        simulation.popularity,
-        slate_size=simulation.slate_size,
-        targeting=simulation.targeting,
-        taste=simulation.taste,
-        click_bias=simulation.click_bias,
+    shown, clicked = simulation.site.probabilities(
+        simulation.last_interests, simulation.last_exposure
     )
     rivals = {
         "shown only": shown,
@@ -199,10 +195,10 @@ def test_what_was_shown_in_vain_tells_about_the_next_session(simulation, tables)
         scores = user_factors @ simulation.item_factors.T
         right = total = 0
         for row in range(len(scores)):
-            taken = scores[row, tables.clicked[row]]
+            clicked = scores[row, tables.clicked[row]]
             passed = scores[row, tables.shown[row] & ~tables.clicked[row]]
-            right += (taken[:, None] > passed).sum()
-            total += len(taken) * len(passed)
+            right += (clicked[:, None] > passed).sum()
+            total += len(clicked) * len(passed)
         return right / total
 
     positives, negatives = taste(tables.positives), taste(tables.negatives)

@@ -19,7 +19,7 @@ Table = Callable[[str], pl.DataFrame]
 @pytest.fixture
 def sessions(table: Table) -> Sessions:
     log = table("""
-        session  item_id  timestamp  taken
+        session  item_id  timestamp  clicked
         1        a        1          0
         1        b        2          1
         1        c        3          1
@@ -28,12 +28,12 @@ def sessions(table: Table) -> Sessions:
         2        a        6          0
         2        c        7          0
     """)
-    return sessionize(log, session="session", label="taken")
+    return sessionize(log, session="session", label="clicked")
 
 
 def test_from_sessions(sessions: Sessions) -> None:
     vocabulary = Vocabulary.from_sessions(sessions)
-    # d was taken twice, b and c once, a was only shown.
+    # d was clicked twice, b and c once, a was only shown.
     assert vocabulary.ids.tolist() == ["d", "b", "c", "a"]
     assert vocabulary.counts.tolist() == [0, 0, 2, 1, 1, 0]
     assert vocabulary.counts.dtype == np.int64

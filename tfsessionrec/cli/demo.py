@@ -15,7 +15,7 @@ from tfsessionrec.cli.tensorflow_import import import_tensorflow
 
 if TYPE_CHECKING:
     from tfsessionrec.data import Sessions, Vocabulary
-    from tfsessionrec.data.simulate import Simulation
+    from tfsessionrec.data.simulation import Simulation
     from tfsessionrec.export import Recommender
 
 MODEL = "sessionrec-sasrec"

@@ -1,14 +1,14 @@
 """From a raw interaction log to sessions, vocabularies, splits and batches.
 
-Reading and cutting a log needs Polars alone: TensorFlow is imported when `session_dataset` is
-first touched.
+Reading and cutting a log needs Polars alone: TensorFlow is imported when `session_dataset`,
+`protocol_batches` or `sessions_from_tfds` is first used.
 """
 
 import importlib
-import sys
-import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tfsessionrec.data.catalog import item_features
+from tfsessionrec.data.columns import interaction_log
 from tfsessionrec.data.examples import (
     Examples,
     expand_prefixes,
@@ -16,13 +16,10 @@ from tfsessionrec.data.examples import (
     protocol_examples,
     training_examples,
 )
-from tfsessionrec.data.flatten_sessions import flatten_sessions
-from tfsessionrec.data.interaction_log import interaction_log
-from tfsessionrec.data.item_features import item_features
 from tfsessionrec.data.log_format import LogColumns, LogFormat, split_by_rule
-from tfsessionrec.data.merge_sessions import merge_sessions
-from tfsessionrec.data.read_events import read_events
-from tfsessionrec.data.sessionize import sessionize
+from tfsessionrec.data.reading import read_events
+from tfsessionrec.data.regrouping import flatten_sessions, merge_sessions
+from tfsessionrec.data.sessionizing import sessionize
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.data.splits import (
     last_days,
@@ -33,9 +30,9 @@ from tfsessionrec.data.splits import (
 from tfsessionrec.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from tfsessionrec.data.batching import protocol_batches, session_dataset
     from tfsessionrec.data.from_tfds import sessions_from_tfds
-    from tfsessionrec.data.session_dataset import protocol_batches, session_dataset
-    from tfsessionrec.data.simulate import simulate
+    from tfsessionrec.data.simulation import simulate
 
 __all__ = [
     "Examples",
@@ -64,32 +61,16 @@ __all__ = [
     "training_examples",
 ]
 
+# No submodule has the name of a public function: importing it would hide the function.
 _LAZY = {
-    "protocol_batches": "session_dataset",
-    "session_dataset": "session_dataset",
+    "protocol_batches": "batching",
+    "session_dataset": "batching",
     "sessions_from_tfds": "from_tfds",
-    "simulate": "simulate",
+    "simulate": "simulation",
 }
 
 
-class _Room(types.ModuleType):
-    """A package whose functions stay functions.
-
-    Importing a submodule binds it as an attribute of its package. Functions share the names of
-    their modules, and what a user means by `data.session_dataset` is the function, whoever
-    imported the module, and when.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, types.ModuleType):
-            value = getattr(value, name, value)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Room
-
-
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _LAZY:
         return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

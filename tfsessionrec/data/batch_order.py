@@ -98,7 +98,7 @@ class BatchOrder:
                 tf.range(tf.size(lengths_, tf.int64)), seed=order
             )[: ends[-1]]
             if recency is not None:
-                rows = _redrawn(rows, *recency, seed=tf.stack([number, 2]))
+                rows = _redrawn(rows, tf.stack([number, 2]), *recency)
             if self.window is not None:
                 delay = self.window * tf.random.stateless_uniform(
                     tf.shape(rows), tf.stack([number, 1])
@@ -140,7 +140,7 @@ def recency_draws(
 
 
 def _redrawn(
-    rows: tf.Tensor, by_length: tf.Tensor, groups: tf.Tensor, shares: tf.Tensor, seed: tf.Tensor
+    rows: tf.Tensor, seed: tf.Tensor, by_length: tf.Tensor, groups: tf.Tensor, shares: tf.Tensor
 ) -> tf.Tensor:
     """Replaces each row by a drawn row of the same length."""
     draws = tf.random.stateless_uniform(tf.shape(groups), seed, dtype=tf.float64)

@@ -1,4 +1,4 @@
-"""The columns of a log as the arrays that a batch gathers from."""
+"""The columns of a log as arrays, with the vocabulary's indices for items."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tfsessionrec.data.sessions import Sessions, starting_rows
 from tfsessionrec.data.vocabulary import Vocabulary
 from tfsessionrec.history_spec import Category, HistorySpec, distinct
 
@@ -68,6 +69,39 @@ def item_columns(
     return columns
 
 
+def interaction_log(sessions: Sessions, vocabulary: Vocabulary) -> dict[str, NDArray[np.int64]]:
+    """The positive interactions of the sessions, for `layers.TrendFeatures.set_events`.
+
+    Args:
+        sessions: The sessions. Items that were shown but not clicked are left out.
+        vocabulary: Gives each item its index.
+
+    Returns:
+        `item_ids` (vocabulary indices), `times` (unix seconds, rounded down) and `session_ids`
+        (a number a session), each int64 [E], in the order of the sessions.
+
+    Example:
+
+    >>> import polars as pl
+    >>> from tfsessionrec.data import Vocabulary, sessionize
+    >>> events = pl.DataFrame(
+    ...     {"visit": [7, 7, 8], "item_id": ["tea", "cup", "tea"], "timestamp": [10.0, 20.5, 30.0]}
+    ... )
+    >>> sessions = sessionize(events, session="visit")
+    >>> log = interaction_log(sessions, Vocabulary.from_sessions(sessions))
+    >>> {name: column.tolist() for name, column in log.items()}
+    {'item_ids': [2, 3, 2], 'times': [10, 20, 30], 'session_ids': [0, 0, 1]}
+    """
+    log = sessions.events
+    columns = {
+        "item_ids": vocabulary.lookup(log["item_id"].to_numpy()).astype(np.int64),
+        "times": seconds(log),
+        "session_ids": np.cumsum(starting_rows(log), dtype=np.int64) - 1,
+    }
+    positive = log["label"].to_numpy() > 0
+    return {name: column[positive] for name, column in columns.items()}
+
+
 def session_columns(log: pl.DataFrame, spec: HistorySpec) -> dict[str, Column]:
     """The context features of sessions, each [rows of the log]."""
     return {
@@ -77,7 +111,7 @@ def session_columns(log: pl.DataFrame, spec: HistorySpec) -> dict[str, Column]:
 
 
 def origin_columns(log: pl.DataFrame) -> dict[str, Column]:
-    """`ORIGINS`: the number of the user, of positive items in the session so far, of the session."""
+    """`ORIGINS`: the user's number, the positive items of the session so far, its number."""
     positives = (pl.col("label") == 1).cum_sum().over("user_id", "session_index")
     found = log.select(
         origin=pl.col("user_id").rank("dense").cast(pl.Int64),
@@ -131,10 +165,10 @@ def context_column(
 
 def target_sets(
     log: pl.DataFrame,
-    item_ids: NDArray[np.int32],
+    item_ids: Column,
     begin: NDArray[np.int64],
     end: NDArray[np.int64],
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+) -> tuple[Column, NDArray[np.int64]]:
     """The distinct positive items of each range of rows.
 
     Returns:

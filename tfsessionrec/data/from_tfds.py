@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import tensorflow as tf
 
-from tfsessionrec.data.sessionize import sessionize
+from tfsessionrec.data.sessionizing import sessionize
 from tfsessionrec.data.sessions import Sessions
 
 _BATCH = 8192
@@ -18,10 +18,10 @@ def sessions_from_tfds(dataset: tf.data.Dataset) -> Sessions:
     """Reads all sessions of a dataset, one example a session.
 
     Args:
-        dataset: Not batched, as the builders of `tfsessionrec.datasets` give it: dicts of
+        dataset: Not batched, as from a builder of `tfsessionrec.datasets`: dicts of
             `user_id`, `session_id`, and of one value an item in order `item_ids`, `timestamps`
             (int64 unix microseconds), optional `labels` (absent: all positive). Further features,
-            of one value a session or one an item, become columns; `session_time` is made anew.
+            of one value a session or one an item, become columns; `session_time` is computed again.
 
     Returns:
         `Sessions`: users in the order of their first example, their sessions by time.

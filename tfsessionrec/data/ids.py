@@ -1,12 +1,22 @@
-"""Raw ids as they come, and in the two types they are kept in: 64-bit integers and strings."""
+"""Raw ids of any kind as 64-bit integers or strings, the two types that the package keeps."""
 
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike
+
+RawIds = ArrayLike | pl.Series
 
 
-def ids_series(values: Any, argument: str) -> pl.Series:
+@runtime_checkable
+class _Typed(Protocol):
+    """An array of any library."""
+
+    dtype: object
+
+
+def ids_series(values: RawIds, argument: str) -> pl.Series:
     """An array, list or Series as a flat Series; bytes are text.
 
     Raises:
@@ -15,7 +25,7 @@ def ids_series(values: Any, argument: str) -> pl.Series:
     if isinstance(values, pl.Series):
         return values.rename(argument)
     # A list stays objects: NumPy would turn the 1 of [1, "a"] into a string.
-    array = np.asarray(values, dtype=None if hasattr(values, "dtype") else object).reshape(-1)
+    array = np.asarray(values, dtype=None if isinstance(values, _Typed) else object).reshape(-1)
     try:
         if array.dtype.kind in "OSU":
             series = pl.Series(argument, array.tolist())
@@ -31,8 +41,8 @@ def ids_series(values: Any, argument: str) -> pl.Series:
 def clean_ids(values: pl.Series, argument: str, allow_null: bool = False) -> pl.Series:
     """Ids as Int64 or String, with `""` as null.
 
-    Whole numbers that a missing value turned into floats are integers again, categories are
-    strings.
+    Floats that hold whole numbers (a column with a missing value) become integers, categories
+    become strings.
 
     Raises:
         ValueError: If the type is neither, or an id is missing and `allow_null` is False.

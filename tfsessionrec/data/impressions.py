@@ -1,4 +1,4 @@
-"""Impressions: the items a request showed, turned into positives and negatives of its session."""
+"""Impressions: the items that were shown, as positives and negatives of their session."""
 
 from collections.abc import Sequence
 
@@ -54,8 +54,8 @@ def clean_values(
     """Numbers aligned with the shown items, as lists of Float64.
 
     Raises:
-        ValueError: If the column is neither lists nor strings, holds something else than numbers,
-            or another count of them than the row shows items.
+        ValueError: If the column is neither lists nor strings, or a row does not hold one number
+            for each shown item.
     """
     name = values.name
     if values.dtype == pl.String:
@@ -74,7 +74,7 @@ def clean_values(
     numbers = blank.cast(pl.List(pl.Float64), strict=False)
     numbers = numbers.list.eval(pl.element().fill_nan(None))
     lost = numbers.list.drop_nulls().list.len() < blank.list.drop_nulls().list.len()
-    # Shown items that were blank were dropped: the numbers could be anybody's.
+    # Blank shown items were dropped: the numbers of such a row cannot be assigned.
     counts = numbers.list.len().fill_null(0)
     wrong = lost.fill_null(False) | ((counts != shown.list.len()) & (counts > 0))
     if wrong.any():
@@ -92,25 +92,25 @@ def clean_values(
 
 
 def expand_impressions(events: pl.DataFrame, aligned: Sequence[str] = ()) -> pl.DataFrame:
-    """Each event with impressions becomes one row a shown item, in shown order.
+    """Makes one row of each shown item of an event, in shown order.
 
     Args:
-        events: Sorted events with the columns `user_id`, `session_index`, `item_id` (null where
-            nothing was taken), `_shown` (a list, empty where nothing was shown) and any others,
+        events: Sorted events with the columns `user_id`, `session_index`, `item_id` (null where no
+            item was clicked), `_shown` (a list, empty where no item was shown) and any others,
             which are repeated.
-        aligned: Names of lists `_shown_{name}`, as long as `_shown`. Default: none.
+        aligned: Names of lists `_shown_{name}`, as long as `_shown`. Defaults to none.
 
     Returns:
         The same columns without `_shown`; each of `aligned`, null in rows that were not shown; the
         Int32 `_position` in the list, from 1 on, 0 in those rows; and a `label`: 1 where the item
-        was taken (at its place among the shown, or after them), 0 where it was not. Within a
-        session an item is a negative at most once, and never if it was taken. Where the label is 0,
-        an `interaction_type` is null.
+        was clicked (at its place among the shown, or after them), 0 where it was not. Within a
+        session an item is a negative at most once, and never if it was clicked. Where the label is
+        0, an `interaction_type` is null.
     """
-    taken, shown = pl.col("item_id"), pl.col("_shown")
-    absent = taken.is_not_null() & ~shown.list.contains(taken)
-    # The taken item comes after those shown, if it is not one of them: at position 0.
-    more = {"_shown": taken, "_position": pl.lit(0, pl.Int32)}
+    clicked, shown = pl.col("item_id"), pl.col("_shown")
+    absent = clicked.is_not_null() & ~shown.list.contains(clicked)
+    # A clicked item that was not shown comes last, at position 0.
+    more = {"_shown": clicked, "_position": pl.lit(0, pl.Int32)}
     more |= {f"_shown_{name}": pl.lit(None, pl.Float64) for name in aligned}
     places = pl.int_ranges(1, shown.list.len() + 1, dtype=pl.Int32)
     rows = (
@@ -122,15 +122,15 @@ def expand_impressions(events: pl.DataFrame, aligned: Sequence[str] = ()) -> pl.
         )
         .explode(*more)
         .rename({f"_shown_{name}": name for name in aligned})
-        .with_columns(item_id=shown, _taken=taken.eq(shown).fill_null(False))
+        .with_columns(item_id=shown, _clicked=clicked.eq(shown).fill_null(False))
     )
     session_item = ("user_id", "session_index", "item_id")
-    first_take = pl.struct("_event", "item_id").is_first_distinct()
-    first_show = pl.struct(session_item).is_first_distinct()
-    never_taken = ~pl.col("_taken").any().over(session_item)
+    first_click = pl.struct("_event", "item_id").is_first_distinct()
+    first_shown = pl.struct(session_item).is_first_distinct()
+    never_clicked = ~pl.col("_clicked").any().over(session_item)
     rows = rows.filter(
-        pl.when("_taken").then(first_take).otherwise(first_show & never_taken)
-    ).with_columns(label=pl.col("_taken").cast(pl.Float32))
+        pl.when("_clicked").then(first_click).otherwise(first_shown & never_clicked)
+    ).with_columns(label=pl.col("_clicked").cast(pl.Float32))
     if "interaction_type" in rows.columns:
-        rows = rows.with_columns(pl.when("_taken").then("interaction_type"))
-    return rows.drop("_event", "_shown", "_taken")
+        rows = rows.with_columns(pl.when("_clicked").then("interaction_type"))
+    return rows.drop("_event", "_shown", "_clicked")

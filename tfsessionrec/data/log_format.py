@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from tfsessionrec.data.read_events import EventSource, read_events
-from tfsessionrec.data.sessionize import sessionize
+from tfsessionrec.data.reading import EventSource, read_events
+from tfsessionrec.data.sessionizing import sessionize
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.data.splits import (
     last_days,

@@ -1,13 +1,13 @@
-"""The table every other step starts from: interactions in sessions of users."""
+"""The table from which every other step starts: interactions in sessions of users."""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from tfsessionrec.data.ids import clean_ids, ids_series
+from tfsessionrec.data.ids import RawIds, clean_ids, ids_series
 
 _DTYPES: dict[str, tuple[pl.DataType | type[pl.DataType], ...]] = {
     "user_id": (pl.Int64, pl.String),
@@ -43,8 +43,8 @@ def session_index_from(starts: pl.Expr) -> pl.Expr:
 class Sessions:
     """Interactions, grouped into the sessions of users, oldest first.
 
-    Made by `sessionize`. The rows of a user stand together, his sessions in order of their start,
-    the interactions of a session in order of time.
+    Made by `sessionize`. The rows of a user are together, the sessions in order of their start, the
+    interactions of a session in order of time.
 
     Args:
         events: A Polars DataFrame, one row an interaction, with the columns
@@ -56,10 +56,10 @@ class Sessions:
             | `session_index` | Int32 | 0, 1, 2 ... of the user: with `user_id` the session's name |
             | `item_id` | Int64 or String | as in the log |
             | `timestamp` | Float64 | unix seconds |
-            | `label` | Float32 | 1 positive interaction, 0 shown but not taken |
-            | `is_target` | Boolean | may this session be predicted? one value a session |
+            | `label` | Float32 | 1 positive interaction, 0 shown but not clicked |
+            | `is_target` | Boolean | whether this session is predicted, one value a session |
 
-            and, where the log had them, `interaction_type` and any further columns.
+            and, where the log has them, `interaction_type` and any further columns.
 
     Raises:
         ValueError: If a column is missing, has another dtype or a null, a label is neither 0 nor
@@ -115,7 +115,7 @@ class Sessions:
             ("labels", "only the labels 0 and 1"),
         ):
             if not check[name]:
-                raise ValueError(f"`events` should have {rule}. Received: a table that has not")
+                raise ValueError(f"`events` should have {rule}. Received: a table without")
 
     @property
     def num_users(self) -> int:
@@ -129,16 +129,16 @@ class Sessions:
 
     @property
     def num_events(self) -> int:
-        """Number of interactions, shown but not taken items included."""
+        """Number of interactions, including items that were shown but not clicked."""
         return self.events.height
 
     @property
     def has_negatives(self) -> bool:
-        """Whether any item was shown but not taken."""
+        """Whether an item was shown but not clicked."""
         return self._count(pl.col("label") == 0) > 0
 
-    def filter_users(self, user_ids: Sequence[Any] | np.ndarray | pl.Series) -> "Sessions":
-        """The sessions of the given users only, in the order they have here."""
+    def filter_users(self, user_ids: RawIds) -> "Sessions":
+        """The sessions of the given users, in the order of this table."""
         wanted = clean_ids(ids_series(user_ids, "user_ids"), "user_ids")
         if len(wanted) and wanted.dtype != self.events.schema["user_id"]:
             raise ValueError(
@@ -152,8 +152,8 @@ class Sessions:
     def concat(parts: Sequence["Sessions"]) -> "Sessions":
         """Several Sessions as one.
 
-        A user of several parts has the sessions of the first part first; `session_index` is
-        counted anew.
+        A user of several parts has the sessions of the first part first; `session_index` counts
+        them all.
         """
         if not parts:
             raise ValueError("`parts` should hold at least one Sessions. Received: none")
@@ -186,3 +186,20 @@ class Sessions:
             f"Sessions(num_users={self.num_users}, num_sessions={self.num_sessions}, "
             f"num_events={self.num_events}, has_negatives={self.has_negatives})"
         )
+
+
+def starting_rows(log: pl.DataFrame) -> NDArray[np.bool_]:
+    """True at the first row of each session."""
+    return log.select(starts_session()).to_series().to_numpy()
+
+
+def session_bounds(log: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first row of each session, and the row after its last."""
+    begins = np.flatnonzero(starting_rows(log))
+    return begins, np.append(begins, len(log))[1:]
+
+
+def user_bounds(log: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first row of each user, and the row after the last."""
+    begins = np.flatnonzero(log.select(starts_user()).to_series().to_numpy())
+    return begins, np.append(begins, len(log))[1:]

@@ -15,19 +15,19 @@ DAY = 86_400
 def split_by_time(
     sessions: Sessions, at: float | str | datetime.date, history: bool = False
 ) -> tuple[Sessions, Sessions]:
-    """Splits at a point in time: a session belongs to the side where it started.
+    """Splits at a point in time: a session belongs to the side of its start.
 
     Args:
         sessions: Sessions to split.
-        at: Unix seconds, a datetime (UTC unless it says otherwise) or an ISO 8601 string.
-        history: If True, the test sessions' users bring their earlier sessions along, as history
-            that is not a target. Defaults to `False`.
+        at: Unix seconds, a datetime (UTC unless it has a time zone) or an ISO 8601 string.
+        history: If True, the test also has the earlier sessions of its users, as history that is
+            not a target. Defaults to `False`.
 
     Returns:
         `(train, test)`: the sessions that started before `at`, and those that did not.
 
     Raises:
-        ValueError: If `at` is no time, or leaves one side without sessions.
+        ValueError: If `at` is not a time, or leaves one side without sessions.
 
     Example:
 
@@ -96,7 +96,8 @@ def sliding_windows(
 
     With `T` the start of the last session, window i of n (0 is the oldest) tests the sessions that
     start in `(e - test_days, e]`, `e = T - (n - 1 - i) shift_days`, and trains on those that start
-    in `(e - test_days - train_days, e - test_days]`: what one split finds by chance, n rarely do.
+    in `(e - test_days - train_days, e - test_days]`. A difference that one split shows by chance is
+    rarely in all n.
 
     Args:
         sessions: Sessions to split.

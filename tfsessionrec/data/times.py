@@ -1,4 +1,4 @@
-"""Times of any kind as whole microseconds since 1970, in which gaps can be compared exactly."""
+"""Times of any kind as whole microseconds since 1970, so that gaps compare exactly."""
 
 import datetime
 import math
@@ -24,11 +24,12 @@ _ISO_FORMATS = (
 def to_microseconds(values: pl.Series, argument: str, time_unit: str = "s") -> pl.Series:
     """A column of times as Int64 microseconds since 1970 (UTC).
 
-    Numbers count `time_unit`s; datetimes and dates are taken as they are, without a time zone as
-    UTC; strings are numbers or ISO 8601.
+    Numbers count `time_unit`s; datetimes and dates without a time zone are UTC; strings are numbers
+    or ISO 8601.
 
     Raises:
-        ValueError: If `time_unit` is unknown, or a time cannot be read: which column, row, value.
+        ValueError: If `time_unit` is unknown or a time cannot be read, with its column, row and
+            value.
     """
     if time_unit not in MICROSECONDS:
         raise ValueError(
@@ -42,7 +43,8 @@ def to_microseconds(values: pl.Series, argument: str, time_unit: str = "s") -> p
     elif dtype == pl.String:
         result = _from_strings(values, factor)
     elif isinstance(dtype, (pl.Datetime, pl.Date)):
-        result = values.cast(pl.Datetime("us", getattr(dtype, "time_zone", None))).dt.epoch("us")
+        zone = dtype.time_zone if isinstance(dtype, pl.Datetime) else None
+        result = values.cast(pl.Datetime("us", zone)).dt.epoch("us")
     elif dtype == pl.Null:
         result = values.cast(pl.Int64)
     else:
@@ -69,7 +71,7 @@ def to_microseconds(values: pl.Series, argument: str, time_unit: str = "s") -> p
 
 
 def to_seconds(time: float | str | datetime.date, argument: str) -> float:
-    """One point in time as unix seconds; what `to_microseconds` does to a column."""
+    """One point in time as unix seconds, read as `to_microseconds` reads a column."""
     message = (
         f"`{argument}` should be unix seconds, a datetime or an ISO 8601 string, before the year "
         "10000."

@@ -3,13 +3,13 @@
 import json
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike, NDArray
 
-from tfsessionrec.data.ids import clean_ids, ids_series
+from tfsessionrec.checks import positive_integer
+from tfsessionrec.data.ids import RawIds, clean_ids, ids_series
 from tfsessionrec.data.sessions import Sessions
 
 _FORMAT = "tfsessionrec.Vocabulary"
@@ -17,26 +17,26 @@ _PRIME = np.uint64(1_099_511_628_211)
 
 
 class Vocabulary:
-    """The items a model knows, each with an index.
+    """The items of a model, each with an index.
 
-    Index 0 is padding, then come `num_oov_indices` buckets for items out of the vocabulary, then
-    the items by descending count, those of equal count in the order given.
+    Index 0 is padding. The next `num_oov_indices` are buckets for items out of the vocabulary. The
+    items follow, by descending count, those of equal count in the order given.
 
     The bucket of an unknown id is `h mod num_oov_indices`, where `h` is the id itself for integers
     and, for strings, the sum over the bytes of the UTF-8 text of `byte[i] * 1099511628211 ** i`,
     modulo 2⁶⁴: stable across runs and machines.
 
     Args:
-        ids: Raw ids, all integers or all strings, none twice.
-        counts: How often each id was taken. Defaults to `None`: unknown, all zero.
+        ids: Raw ids, all integers or all strings, without repetition.
+        counts: Number of positive interactions of each id. Defaults to `None`: all zero.
         num_oov_indices: Number of buckets for unknown ids. Defaults to `1`.
-        num_new_items: How many of the last ids are new items, see `extend`. Their counts should be
-            0. Defaults to `0`.
+        num_new_items: Number of the last ids that are new items, see `extend`. Their counts should
+            be 0. Defaults to `0`.
 
     Raises:
         ValueError: If `ids` is empty, holds an id twice or a missing one, or mixes types; if
             `counts` has another length or a negative number; if `num_oov_indices` is not positive;
-            if there are fewer items than `num_new_items`, or a new item was taken.
+            if not even one id is not new, or a new item has a count.
 
     Example:
 
@@ -52,19 +52,12 @@ class Vocabulary:
 
     def __init__(
         self,
-        ids: Sequence[Any] | np.ndarray | pl.Series,
-        counts: Sequence[int] | np.ndarray | pl.Series | None = None,
+        ids: RawIds,
+        counts: ArrayLike | pl.Series | None = None,
         num_oov_indices: int = 1,
         num_new_items: int = 0,
     ) -> None:
-        if isinstance(num_oov_indices, bool) or not (
-            isinstance(num_oov_indices, (int, np.integer)) and num_oov_indices > 0
-        ):
-            raise ValueError(
-                "`num_oov_indices` should be a positive integer. "
-                f"Received: `num_oov_indices`={num_oov_indices!r}"
-            )
-        self.num_oov_indices = int(num_oov_indices)
+        self.num_oov_indices = positive_integer("num_oov_indices", num_oov_indices)
         series = ids_series(ids, "ids")
         if series.is_empty():
             raise ValueError("`ids` should hold at least one id. Received: none")
@@ -74,25 +67,25 @@ class Vocabulary:
             raise ValueError(
                 f"`ids` should hold each id once. Received: {series.filter(twice)[0]!r} again"
             )
-        taken = np.zeros(len(series), np.int64) if counts is None else np.asarray(counts)
-        if taken.shape != (len(series),) or taken.dtype.kind not in "iu" or (taken < 0).any():
+        clicks = np.zeros(len(series), np.int64) if counts is None else np.asarray(counts)
+        if clicks.shape != (len(series),) or clicks.dtype.kind not in "iu" or (clicks < 0).any():
             raise ValueError(
                 "`counts` should hold one whole number, not negative, for each id. Received: "
-                f"{taken.dtype} of shape {taken.shape} for {len(series)} ids"
+                f"{clicks.dtype} of shape {clicks.shape} for {len(series)} ids"
             )
         if not (
             isinstance(num_new_items, (int, np.integer)) and 0 <= num_new_items < len(series)
-        ) or (taken[len(series) - num_new_items :].any()):
+        ) or (clicks[len(series) - num_new_items :].any()):
             raise ValueError(
                 "`num_new_items` should be the number of the last `ids`, not all of them, whose "
                 f"counts are 0. Received: `num_new_items`={num_new_items!r} of {len(series)} ids"
             )
         self.num_new_items = int(num_new_items)
-        order = np.argsort(-taken.astype(np.int64), kind="stable")
+        order = np.argsort(-clicks.astype(np.int64), kind="stable")
         series = series[order]
         self._ids = series.to_numpy().astype(np.int64 if series.dtype == pl.Int64 else object)
         self._counts = np.zeros(self.first_item_index + len(series), np.int64)
-        self._counts[self.first_item_index :] = taken[order]
+        self._counts[self.first_item_index :] = clicks[order]
         self._ids.setflags(write=False)
         self._counts.setflags(write=False)
         self._table = pl.DataFrame(
@@ -116,33 +109,28 @@ class Vocabulary:
         Returns:
             A `Vocabulary` whose counts are of positive interactions.
         """
-        if isinstance(min_count, bool) or not (
-            isinstance(min_count, (int, np.integer)) and min_count > 0
-        ):
-            raise ValueError(
-                f"`min_count` should be a positive integer. Received: `min_count`={min_count!r}"
-            )
+        min_count = positive_integer("min_count", min_count)
         items = (
             sessions.events.group_by("item_id", maintain_order=True)
-            .agg(rows=pl.len(), taken=(pl.col("label") == 1).sum().cast(pl.Int64))
+            .agg(rows=pl.len(), clicks=(pl.col("label") == 1).sum().cast(pl.Int64))
             .filter(pl.col("rows") >= min_count)
         )
         if items.is_empty():
             raise ValueError(
                 f"`min_count` should leave at least one item. Received: `min_count`={min_count}"
             )
-        return cls(items["item_id"], items["taken"], num_oov_indices)
+        return cls(items["item_id"], items["clicks"], num_oov_indices)
 
-    def extend(self, ids: Sequence[Any] | np.ndarray | pl.Series) -> "Vocabulary":
-        """This vocabulary and, behind its items, new ones: those that training does not see.
+    def extend(self, ids: RawIds) -> "Vocabulary":
+        """This vocabulary, followed by new items that are not in the training log.
 
-        A model knows a new item by its features alone (`layers.ItemEmbedding`).
+        A model scores a new item by its features alone (`layers.ItemEmbedding`).
 
         Args:
-            ids: Raw ids, such as a whole catalogue's; those that are known already do not matter.
+            ids: Raw ids, such as those of a whole catalog; known ones change nothing.
 
         Returns:
-            A `Vocabulary` in which every index of this one is as it was.
+            A `Vocabulary` with all indices of this one.
 
         Raises:
             ValueError: If an id is missing or of another type.
@@ -181,17 +169,17 @@ class Vocabulary:
 
     @property
     def first_item_index(self) -> int:
-        """Index of the first item; below it stand padding and buckets."""
+        """Index of the first item, after padding and buckets."""
         return 1 + self.num_oov_indices
 
     @property
-    def ids(self) -> np.ndarray:
+    def ids(self) -> NDArray[np.int64] | NDArray[np.object_]:
         """Raw ids [num_items], int64 or str objects; the first has index `first_item_index`."""
         return self._ids
 
     @property
-    def counts(self) -> np.ndarray:
-        """Counts int64 [len(self)], by index; 0 for padding and buckets."""
+    def counts(self) -> NDArray[np.int64]:
+        """Positive interactions int64 [len(self)], by index; 0 for padding and buckets."""
         return self._counts
 
     @property
@@ -199,7 +187,7 @@ class Vocabulary:
         """`"int64"` or `"string"`."""
         return "int64" if self._ids.dtype == np.int64 else "string"
 
-    def lookup(self, raw_ids: Any) -> np.ndarray:
+    def lookup(self, raw_ids: RawIds) -> NDArray[np.int32]:
         """Indices of raw ids.
 
         Args:
@@ -230,7 +218,7 @@ class Vocabulary:
             indices[unknown] = 1 + self._bucket(series.filter(pl.Series(unknown)))
         return indices.reshape(shape)
 
-    def raw(self, indices: Any) -> np.ndarray:
+    def raw(self, indices: ArrayLike) -> NDArray[np.int64] | NDArray[np.object_]:
         """Raw ids of indices.
 
         Args:
@@ -240,7 +228,7 @@ class Vocabulary:
             Array of the same shape, int64 or str objects.
 
         Raises:
-            ValueError: If an index is not an item's.
+            ValueError: If an index is not that of an item.
         """
         array = np.asarray(indices)
         wrong = (array < self.first_item_index) | (array >= len(self))
@@ -253,7 +241,7 @@ class Vocabulary:
         return self._ids[array - self.first_item_index]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the vocabulary to one JSON file, which is there whole or not at all."""
+        """Writes the vocabulary to one JSON file, atomically."""
         path = pathlib.Path(path)
         content = {
             "format": _FORMAT,
@@ -276,11 +264,11 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Vocabulary":
-        """Reads what `save` wrote.
+        """Reads a file that `save` wrote.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it is no whole vocabulary.
+            ValueError: If it is not a complete vocabulary.
         """
         text = pathlib.Path(path).read_text(encoding="utf-8")
         try:
@@ -296,7 +284,7 @@ class Vocabulary:
                 f"`path` should be a file that `Vocabulary.save` wrote. Received: {path}: {error!r}"
             ) from error
 
-    def _bucket(self, unknown: pl.Series) -> np.ndarray:
+    def _bucket(self, unknown: pl.Series) -> NDArray[np.int64]:
         if unknown.dtype == pl.Int64:
             return unknown.to_numpy() % self.num_oov_indices
         if self.num_oov_indices == 1:

@@ -9,7 +9,7 @@ import polars as pl
 from tfsessionrec import models
 from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
 from tfsessionrec.data.log_format import LogColumns, LogFormat
-from tfsessionrec.data.read_events import EventSource, check_column
+from tfsessionrec.data.reading import EventSource, check_column
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
 from tfsessionrec.systems import training

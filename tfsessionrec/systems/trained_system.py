@@ -10,8 +10,8 @@ from typing import ClassVar
 from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
 from tfsessionrec.data.examples import PROTOCOLS
 from tfsessionrec.data.examples.objectives import Protocol
-from tfsessionrec.data.read_events import EventSource
-from tfsessionrec.data.session_dataset import protocol_batches
+from tfsessionrec.data.reading import EventSource
+from tfsessionrec.data import protocol_batches
 from tfsessionrec.evaluation import Report, evaluate, evaluate_ranking, evaluate_streaming
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.scoring import QueryModel, SparseScorer

@@ -8,26 +8,27 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tfsessionrec.data.sessions import Sessions, starts_session, starts_user
+from tfsessionrec.data.sessions import Sessions, session_bounds, starting_rows, user_bounds
 
 Asked = Literal["next_start", "last_interaction"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Examples:
-    """Histories, what is to be predicted of each, when, and where each came from.
+    """Histories and their targets, when each is asked, and where each came from.
 
     Example e has the history `log[begin[e]:target[e]]` and the target `log[target[e]:end[e]]`. No
     row is copied: examples share the rows of their log, which keep their user and session.
 
-    With `target == end` an example is a sequence: each of its sessions is the target of those before
-    it, where `is_target` allows it. A causal model answers all these positions at once.
+    With `target == end` an example is a sequence: each of its sessions is the target of the
+    sessions before it, where `is_target` allows it. A causal model answers all these positions at
+    once.
 
     Args:
         log: Rows of a `Sessions`.
         begin: int64 [E], first row of each history, the first of a session.
         target: int64 [E], first row of the target. It may be inside a session, which is then cut.
-        end: int64 [E], row after the target.
+        end: int64 [E], the row after the target.
         is_target: bool [rows of the log], whether a session that starts at a row may be predicted.
             Defaults to None: the column `is_target` of the log.
         asked: When the next session is asked for: `"next_start"`, when it starts (default), or
@@ -101,7 +102,7 @@ class Examples:
         """
         lengths = self.end - self.begin
         ends = np.cumsum(lengths)
-        rows = np.arange(ends[-1]) - np.repeat(ends - lengths - self.begin, lengths)
+        rows = np.arange(lengths.sum()) - np.repeat(ends - lengths - self.begin, lengths)
         in_target = rows >= np.repeat(self.target, lengths)
         index = self.log["session_index"].to_numpy()
         cut = ~starting_rows(self.log)[np.minimum(self.target, len(self.log) - 1)]
@@ -126,20 +127,3 @@ class Examples:
             stacklevel=2,
         )
         return self.to_sessions().events
-
-
-def starting_rows(log: pl.DataFrame) -> NDArray[np.bool_]:
-    """True at the first row of each session."""
-    return log.select(starts_session()).to_series().to_numpy()
-
-
-def session_bounds(log: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first row of each session, and the row after its last."""
-    begins = np.flatnonzero(starting_rows(log))
-    return begins, np.append(begins[1:], len(log))
-
-
-def user_bounds(log: pl.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first row of each user, and the row after the last."""
-    begins = np.flatnonzero(log.select(starts_user()).to_series().to_numpy())
-    return begins, np.append(begins[1:], len(log))

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from tfsessionrec.checks import positive_integer
-from tfsessionrec.data.examples.examples import Examples, session_bounds
-from tfsessionrec.data.sessions import Sessions, starts_session
+from tfsessionrec.data.examples.examples import Examples
+from tfsessionrec.data.sessions import Sessions, session_bounds, starts_session
 
 
 def expand_prefixes(

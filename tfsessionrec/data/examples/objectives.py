@@ -5,9 +5,9 @@ from typing import Literal, get_args
 import numpy as np
 import polars as pl
 
-from tfsessionrec.data.examples.examples import Examples, starting_rows, user_bounds
+from tfsessionrec.data.examples.examples import Examples
 from tfsessionrec.data.examples.expand import expand_prefixes, expand_targets
-from tfsessionrec.data.sessions import Sessions
+from tfsessionrec.data.sessions import Sessions, starting_rows, user_bounds
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import OBJECTIVES, Objective
 

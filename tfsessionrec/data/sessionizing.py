@@ -7,12 +7,7 @@ import polars as pl
 
 from tfsessionrec.data.ids import clean_ids
 from tfsessionrec.data.impressions import clean_impressions, clean_values, expand_impressions
-from tfsessionrec.data.read_events import (
-    EventSource,
-    check_column,
-    collect_events,
-    scan_events,
-)
+from tfsessionrec.data.reading import EventSource, check_column, collect_events, scan_events
 from tfsessionrec.data.sessions import COLUMNS, Sessions, session_index_from
 from tfsessionrec.data.times import gap_in_microseconds, to_microseconds
 
@@ -37,39 +32,38 @@ def sessionize(
 ) -> Sessions:
     """Groups a log's events into the sessions of its users.
 
-    A session is what the `session` column says, within one user; or, with `gap`, it ends where the
-    user's next event comes `gap` or more after the last. Users stand in the order of their first
-    appearance, their sessions in order of the first event, events in order of time. Every sort is
-    stable: what happened at the same time keeps the log's order.
+    The `session` column names the session of each event, within one user; or, with `gap`, a session
+    ends where the user's next event comes `gap` or more after the last. Users are in the order of
+    their first event in the log, their sessions in order of the first event, events in order of
+    time. Every sort is stable: events of the same time keep the log's order.
 
     An event with impressions gives one row for each item shown, in shown order: label 1 for the
-    item taken (after the others, if it was not among them), label 0 for the rest. Within a session
-    an item is a negative once at most, at its first showing, and never if it was taken anywhere in
-    the session. Its `interaction_type` is null: nothing was done.
+    clicked item (after the others, if it was not shown), label 0 for the rest. Within a session an
+    item is a negative once at most, where it was first shown, and never if it was clicked anywhere
+    in the session. The `interaction_type` of a negative is null.
 
     Args:
-        events: The log: anything that `read_events` takes.
+        events: The log, of any kind that `read_events` reads.
         user: Column of user ids. Defaults to `None`: each session is a user of its own (then
-            `session` is needed).
-        item: Column of item ids. Defaults to `"item_id"`. With `impressions`, a missing id says
-            that nothing of the shown was taken.
-        time: Column of times: numbers since 1970 in `time_unit`s, datetimes (UTC unless they say
-            otherwise) or ISO 8601 strings. Defaults to `"timestamp"`.
+            `session` is required).
+        item: Column of item ids. Defaults to `"item_id"`. With `impressions`, a missing id means
+            that no shown item was clicked.
+        time: Column of times: numbers since 1970 in `time_unit`s, datetimes (UTC unless they have
+            a time zone) or ISO 8601 strings. Defaults to `"timestamp"`.
         session: Column of session ids. Defaults to `None`.
         gap: Inactivity that ends a session: `"45s"`, `"30m"`, `"1h"`, `"1d"`, a timedelta, or
             seconds. 0 makes each event a session of its own. Defaults to `None`. Exactly one of
-            `session` and `gap` is needed.
+            `session` and `gap` is required.
         label: Column of labels, 1 for a positive interaction and 0 for an item that was shown but
-            not taken, kept as they are. Defaults to `None`: every event is positive.
-        interaction_type: Column that says what was done: click, cart, purchase. Defaults to `None`.
+            not clicked, kept as they are. Defaults to `None`: every event is positive.
+        interaction_type: Column of types such as click, cart, purchase. Defaults to `None`.
         impressions: Column of the items shown, as lists or as strings. Defaults to `None`.
-        impressions_separator: What stands between the ids of an impressions string. Defaults to
-            `"|"`.
+        impressions_separator: Separator of the ids in an impressions string. Defaults to `"|"`.
         impression_features: Columns aligned with `impressions`, such as `{"price": "prices"}`: one
             number for each item shown, as lists or strings. They become columns of the sessions
             under the names given (Float64; null in rows that were not shown, or without a number),
-            and `position` stands beside them: the place in the shown list from 1 on, 0 in rows that
-            were not part of one. `{}` gives `position` alone. Defaults to `None`: neither.
+            together with `position`: the place in the shown list from 1 on, 0 in rows that were not
+            part of one. `{}` gives `position` alone. Defaults to `None`: neither.
         time_unit: `"s"`, `"ms"` or `"us"`: the unit of times that are numbers. Defaults to `"s"`.
         keep: Further columns to keep, under their own names. Defaults to none.
 
@@ -78,8 +72,8 @@ def sessionize(
 
     Raises:
         FileNotFoundError: If `events` names a file that does not exist.
-        ValueError: If a column is missing, holds what it should not (an unreadable time, a missing
-            id, a label other than 0 and 1), or the arguments contradict each other.
+        ValueError: If a column is missing or holds an unreadable time, a missing id or a label
+            other than 0 and 1, or if arguments contradict each other.
 
     Example:
 
@@ -96,12 +90,61 @@ def sessionize(
     >>> sessions.events.select("user_id", "session_index", "item_id").rows()
     [('ann', 0, 11), ('ann', 0, 13), ('ann', 1, 14), ('bob', 0, 12)]
     """
+    columns = {
+        "user": user,
+        "session": session,
+        "item": item,
+        "time": time,
+        "label": label,
+        "interaction_type": interaction_type,
+        "impressions": impressions,
+    }
+    given = {argument: name for argument, name in columns.items() if name is not None}
+    _check_arguments(given, gap, impression_features)
+    aligned = _impression_features(impression_features, keep)
+    gap_us = None if gap is None else gap_in_microseconds(gap)
+    sources = {f"impression_features[{name!r}]": source for name, source in aligned.items()}
+    raw = _read(events, given | sources, keep)
+
+    # Every column is cleaned in the order of the log, so that errors name the row.
+    table = {name: raw[name] for name in keep} | _clean_columns(raw, given, time_unit)
+    if impressions is not None:
+        shown = clean_impressions(raw[impressions], impressions_separator, table["item_id"].dtype)
+        _check_something_shown(table["item_id"], shown)
+        table["_shown"] = shown
+        for name, source in aligned.items():
+            table[f"_shown_{name}"] = clean_values(
+                raw[source], raw[impressions], impressions_separator, shown
+            )
+    rows = pl.DataFrame(table)
+    rows = _sort_by_session(rows) if gap_us is None else _sort_by_gap(rows, gap_us)
+    optional = ["interaction_type"] if interaction_type is not None else []
+    if impressions is not None:
+        rows = expand_impressions(rows, tuple(aligned))
+        if impression_features is not None:
+            rows = rows.rename({"_position": "position"})
+            optional += ["position", *aligned]
+    elif label is None:
+        rows = rows.with_columns(label=pl.lit(1.0, dtype=pl.Float32))
+    rows = rows.with_columns(
+        timestamp=pl.col("_time").cast(pl.Float64) / 1e6, is_target=pl.lit(True)
+    )
+    return Sessions(rows.select(*COLUMNS, *optional, *dict.fromkeys(keep)))
+
+
+def _check_arguments(
+    given: Mapping[str, str],
+    gap: str | float | datetime.timedelta | None,
+    impression_features: Mapping[str, str] | None,
+) -> None:
+    """Raises where arguments contradict each other."""
+    session, label, impressions = map(given.get, ("session", "label", "impressions"))
     if (session is None) == (gap is None):
         raise ValueError(
             "Exactly one of `session` and `gap` should be given. "
             f"Received: `session`={session!r}, `gap`={gap!r}"
         )
-    if user is None and session is None:
+    if "user" not in given and session is None:
         raise ValueError("`gap` needs `user`, whose inactivity it measures. Received: `user`=None")
     if label is not None and impressions is not None:
         raise ValueError(
@@ -113,56 +156,6 @@ def sessionize(
             "`impression_features` needs `impressions`, with which they are aligned. "
             f"Received: `impression_features`={impression_features!r}"
         )
-    aligned = _impression_features(impression_features, keep)
-    gap_us = None if gap is None else gap_in_microseconds(gap)
-    columns = {
-        "user": user,
-        "session": session,
-        "item": item,
-        "time": time,
-        "label": label,
-        "interaction_type": interaction_type,
-        "impressions": impressions,
-    }
-    columns |= {f"impression_features[{name!r}]": source for name, source in aligned.items()}
-    raw = _read(events, {key: name for key, name in columns.items() if name is not None}, keep)
-
-    # Every column is made in the order of the log, so that errors can tell the row.
-    table: dict[str, pl.Series] = {name: raw[name] for name in keep}
-    table["item_id"] = clean_ids(raw[item], "item", allow_null=impressions is not None)
-    table["_time"] = to_microseconds(raw[time], "time", time_unit)
-    if session is not None:
-        table["session_id"] = clean_ids(raw[session], "session")
-    table["user_id"] = table["session_id"] if user is None else clean_ids(raw[user], "user")
-    if interaction_type is not None:
-        table["interaction_type"] = raw[interaction_type]
-    if label is not None:
-        table["label"] = _clean_labels(raw[label])
-    if impressions is not None:
-        table["_shown"] = clean_impressions(
-            raw[impressions], impressions_separator, table["item_id"].dtype
-        )
-        for name, source in aligned.items():
-            table[f"_shown_{name}"] = clean_values(
-                raw[source], raw[impressions], impressions_separator, table["_shown"]
-            )
-        _check_something_shown(table["item_id"], table["_shown"])
-
-    rows = pl.DataFrame(table)
-    rows = _sort_by_session(rows) if gap_us is None else _sort_by_gap(rows, gap_us)
-    if impressions is not None:
-        rows = expand_impressions(rows, tuple(aligned))
-        if impression_features is not None:
-            rows = rows.rename({"_position": "position"})
-    elif label is None:
-        rows = rows.with_columns(label=pl.lit(1.0, dtype=pl.Float32))
-    rows = rows.with_columns(
-        timestamp=pl.col("_time").cast(pl.Float64) / 1e6, is_target=pl.lit(True)
-    )
-    optional = ["interaction_type"] if interaction_type is not None else []
-    if impression_features is not None:
-        optional += ["position", *aligned]
-    return Sessions(rows.select(*COLUMNS, *optional, *dict.fromkeys(keep)))
 
 
 def _impression_features(features: Mapping[str, str] | None, keep: Sequence[str]) -> dict[str, str]:
@@ -171,14 +164,14 @@ def _impression_features(features: Mapping[str, str] | None, keep: Sequence[str]
     for name in aligned:
         if name in (*_RESERVED, "position", *keep) or name.startswith("_"):
             raise ValueError(
-                "`impression_features` should not use a name that sessions have of their own. "
+                "`impression_features` should not use the name of a column of `Sessions`. "
                 f"Received: {name!r}"
             )
     return aligned
 
 
 def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> pl.DataFrame:
-    """The columns asked for, and no others."""
+    """The columns that are asked for, and no others."""
     lazy = scan_events(events, argument="events")
     names = lazy.collect_schema().names()
     for argument, name in columns.items():
@@ -189,11 +182,36 @@ def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> 
         check_column(names, name, "keep")
         if name in _RESERVED or name.startswith("_"):
             raise ValueError(
-                f"`keep` should not hold a name that sessions have of their own "
-                f"({', '.join(_RESERVED)}, or any that starts with _). Received: {name!r}"
+                "`keep` should not hold the name of a column of `Sessions` "
+                f"({', '.join(_RESERVED)}) or a name that starts with _. Received: {name!r}"
             )
     wanted = dict.fromkeys((*columns.values(), *keep))
     return collect_events(lazy.select(*wanted), "events")
+
+
+def _clean_columns(
+    raw: pl.DataFrame, given: Mapping[str, str], time_unit: str
+) -> dict[str, pl.Series]:
+    """The columns of `Sessions` that a log has, without those of the shown items.
+
+    Args:
+        raw: The log.
+        given: The log's columns, by argument of `sessionize`.
+        time_unit: Unit of times that are numbers.
+    """
+    found = {argument: raw[name] for argument, name in given.items()}
+    table = {
+        "item_id": clean_ids(found["item"], "item", allow_null="impressions" in given),
+        "_time": to_microseconds(found["time"], "time", time_unit),
+    }
+    if "session" in found:
+        table["session_id"] = clean_ids(found["session"], "session")
+    table["user_id"] = clean_ids(found["user"], "user") if "user" in found else table["session_id"]
+    if "interaction_type" in found:
+        table["interaction_type"] = found["interaction_type"]
+    if "label" in found:
+        table["label"] = _clean_labels(found["label"])
+    return table
 
 
 def _sort_by_session(table: pl.DataFrame) -> pl.DataFrame:
@@ -219,7 +237,7 @@ def _sort_by_gap(table: pl.DataFrame, gap: int) -> pl.DataFrame:
 
 
 def _sort(table: pl.DataFrame, *keys: str) -> pl.DataFrame:
-    """Sorts by the keys, ties by the row in the log. Only the keys are moved in sorting."""
+    """Sorts by the keys, ties by the row in the log. The sort moves the keys alone."""
     return table[table.select(*keys, "_row").sort(*keys, "_row")["_row"]]
 
 

@@ -3,16 +3,17 @@
 import dataclasses
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_args
+from typing import get_args
 
-import numpy as np
 import polars as pl
 import tensorflow as tf
 
+from tfsessionrec.checks import positive_integer
+from tfsessionrec.data.batch_layout import BatchLayout, example_batches
 from tfsessionrec.data.batch_order import BatchOrder
-from tfsessionrec.data.example_batches import BatchLayout, example_batches
 from tfsessionrec.data.examples.examples import Asked, Examples
 from tfsessionrec.data.examples.objectives import Protocol, protocol_examples
+from tfsessionrec.data.from_tfds import sessions_from_tfds
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.data.vocabulary import Vocabulary
 from tfsessionrec.history_spec import HistorySpec
@@ -133,76 +134,46 @@ def session_dataset(
     >>> next(iter(dataset))["item_ids"].numpy().tolist()
     [[[2, 3], [2, 0]], [[3, 0], [0, 0]]]
     """
-    _check_sizes(
-        max_sessions=max_sessions,
-        max_items=max_items,
-        min_sessions=min_sessions,
-        batch_size=batch_size,
-        batch_positions=batch_positions,
-    )
+    limits = {"max_sessions": max_sessions, "max_items": max_items}
+    sizes = {"batch_size": batch_size, "batch_positions": batch_positions}
+    _check_arguments({**limits, **sizes, "min_sessions": min_sessions}, targets, context)
     if batch_positions is not None and (drop_remainder or static_shapes):
         raise ValueError(
             "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
             "`batch_positions` differ in their rows. "
             f"Received: `batch_positions`={batch_positions}"
         )
-    if targets not in (None, "last"):
-        raise ValueError(f'`targets` should be None or "last". Received: `targets`={targets!r}')
-    if isinstance(context, str):
-        raise ValueError(
-            f"`context` should be a sequence of column names. Received: `context`={context!r}"
-        )
-    if isinstance(sessions, tf.data.Dataset):
-        from tfsessionrec.data.from_tfds import sessions_from_tfds
-
-        sessions = sessions_from_tfds(sessions)
     examples = _examples(sessions, targets)
-    plain = spec is None
-    match_ids = False
     if spec is None:
-        columns = _from_former(former, examples.log, context)
-        asked = former.get("request_times")
-        if asked is not None:
-            examples = dataclasses.replace(examples, asked=asked)
-        match_ids = bool(former.get("match_ids"))
-        spec = HistorySpec(
-            max_sessions=max_sessions or HistorySpec.max_sessions,
-            max_items=max_items or HistorySpec.max_items,
-            first_item_index=vocabulary.first_item_index,
-            **columns,
-        )
+        _warn_of_former(former)
+        examples = _asked(examples, former.get("request_times"))
+        read = _former_spec(former, examples.log, vocabulary, context, limits)
     else:
-        _check_spec(
-            spec, vocabulary, {"max_sessions": max_sessions, "max_items": max_items} | former
-        )
-    # The limit of a specification counts the history; that of a plain dataset counts the row.
-    inline = examples.has_targets and targets is None
-    sequences = not examples.has_targets and targets is None
-    longest = spec.max_sessions - inline if plain else spec.max_sessions + sequences
-    items = max(spec.max_items, HistorySpec.max_items) if spec.session == "item" else spec.max_items
-    return example_batches(
-        examples,
-        vocabulary,
-        spec,
-        BatchLayout(
-            apart=targets == "last",
-            longest=longest,
-            max_targets=items,
-            min_sessions=int(min_sessions),
-            context=tuple(context),
-            match_ids=match_ids,
-            static_shapes=static_shapes,
-        ),
-        BatchOrder(
-            batch_size,
-            batch_positions,
-            shuffle=seed is not None if shuffle is None else shuffle,
-            seed=seed,
-            window=shuffle_window,
-            recency_half_life=recency_half_life,
-            drop_remainder=drop_remainder,
-        ),
+        _check_spec(spec, vocabulary, {**limits, **former})
+        read = spec
+    longest = read.max_sessions
+    if targets is None:
+        # `spec.max_sessions` counts the history; `max_sessions` counts the row with its target.
+        longest += (spec is not None) - examples.has_targets
+    items = max(read.max_items, HistorySpec.max_items) if read.session == "item" else read.max_items
+    layout = BatchLayout(
+        apart=targets == "last",
+        longest=longest,
+        max_targets=items,
+        min_sessions=min_sessions,
+        context=tuple(context),
+        match_ids=bool(former.get("match_ids")),
+        static_shapes=static_shapes,
     )
+    order = BatchOrder(
+        **sizes,
+        shuffle=seed is not None if shuffle is None else shuffle,
+        seed=seed,
+        window=shuffle_window,
+        recency_half_life=recency_half_life,
+        drop_remainder=drop_remainder,
+    )
+    return example_batches(examples, vocabulary, read, layout, order)
 
 
 def protocol_batches(
@@ -248,13 +219,32 @@ def protocol_batches(
         )
 
 
-def _examples(sessions: Sessions | Examples, targets: str | None) -> Examples:
+def _check_arguments(
+    sizes: Mapping[str, int | None], targets: str | None, context: Sequence[str]
+) -> None:
+    for name, value in sizes.items():
+        if value is not None:
+            positive_integer(name, value)
+    if targets not in (None, "last"):
+        raise ValueError(f'`targets` should be None or "last". Received: `targets`={targets!r}')
+    if isinstance(context, str):
+        raise ValueError(
+            f"`context` should be a sequence of column names. Received: `context`={context!r}"
+        )
+
+
+def _examples(sessions: Sessions | Examples | tf.data.Dataset, targets: str | None) -> Examples:
     if isinstance(sessions, Examples):
         return sessions
+    if isinstance(sessions, tf.data.Dataset):
+        sessions = sessions_from_tfds(sessions)
     return Examples.last_sessions(sessions) if targets else Examples.sequences(sessions)
 
 
 def _check_spec(spec: HistorySpec, vocabulary: Vocabulary, keywords: Mapping[str, object]) -> None:
+    unknown = sorted(set(keywords) - {*_FORMER, "max_sessions", "max_items"})
+    if unknown:
+        raise TypeError(f"`session_dataset` has no arguments {', '.join(unknown)}")
     given = [name for name, value in keywords.items() if value is not None]
     if given:
         raise ValueError(
@@ -268,10 +258,10 @@ def _check_spec(spec: HistorySpec, vocabulary: Vocabulary, keywords: Mapping[str
         )
 
 
-def _from_former(
-    former: Mapping[str, object], log: pl.DataFrame, context: Sequence[str]
-) -> dict[str, Any]:
-    """The fields of a `HistorySpec` that the keywords of the earlier release mean."""
+# What follows reads the keywords of earlier releases.
+
+
+def _warn_of_former(former: Mapping[str, object]) -> None:
     unknown = sorted(set(former) - set(_FORMER))
     if unknown:
         raise TypeError(f"`session_dataset` has no arguments {', '.join(unknown)}")
@@ -279,17 +269,31 @@ def _from_former(
         warnings.warn(
             f"`session_dataset({', '.join(former)})` goes away: give `spec=HistorySpec(...)`",
             FutureWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
-    fields: dict[str, Any] = {"item_times": bool(former.get("item_times"))}
-    asked = former.get("request_times")
-    if asked is not None and asked not in get_args(Asked):
+
+
+def _asked(examples: Examples, asked: object) -> Examples:
+    """The examples, with the times of their requests."""
+    if asked is None:
+        return examples
+    if asked not in get_args(Asked):
         raise ValueError(
             '`request_times` should be None, "next_start" or "last_interaction". Received: '
             f"`request_times`={asked!r}"
         )
-    fields["request_times"] = asked is not None
-    types = former.get("interaction_types")
+    return dataclasses.replace(examples, asked=asked)  # type: ignore[arg-type]
+
+
+def _former_spec(
+    former: Mapping[str, object],
+    log: pl.DataFrame,
+    vocabulary: Vocabulary,
+    context: Sequence[str],
+    limits: Mapping[str, int | None],
+) -> HistorySpec:
+    """The specification that the keywords mean."""
+    types = former.get("interaction_types") or ()
     if types is True:
         if "interaction_type" not in log.columns:
             raise ValueError(
@@ -297,7 +301,6 @@ def _from_former(
                 "`sessionize(interaction_type=...)`. Received: `interaction_types`=True"
             )
         types = log["interaction_type"].drop_nulls().unique().sort().to_list()
-    fields["interaction_types"] = types or ()
     columns = former.get("session_context") or ()
     if isinstance(columns, str):
         raise ValueError(
@@ -311,13 +314,11 @@ def _from_former(
             raise ValueError(
                 f"`context` and `session_context` should not share a column. Received: {name!r}"
             )
-    fields["session_context"] = columns
-    return fields
-
-
-def _check_sizes(**sizes: object) -> None:
-    for name, value in sizes.items():
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"`{name}` should be a positive integer. Received: `{name}`={value!r}")
+    return HistorySpec(
+        **{name: value for name, value in limits.items() if value is not None},  # type: ignore[arg-type]
+        interaction_types=types,  # type: ignore[arg-type]
+        item_times=bool(former.get("item_times")),
+        session_context=columns,
+        request_times=former.get("request_times") is not None,
+        first_item_index=vocabulary.first_item_index,
+    )

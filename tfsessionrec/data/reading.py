@@ -1,4 +1,4 @@
-"""Reading a log: one door for files and frames."""
+"""Reading a log from a file or a frame."""
 
 import os
 import pathlib
@@ -26,18 +26,18 @@ def read_events(
     Args:
         source: A path ending in `.csv`, `.tsv`, `.txt` (a table with a header) or `.parquet`, a
             Polars DataFrame or LazyFrame, or a pandas DataFrame.
-        columns: Names to give: our name to the source's column. A source column may serve under
-            several names. Columns that are not mentioned keep theirs. Defaults to `None`.
-        separator: What stands between the fields of a text file. Defaults to `None`: a comma for
-            `.csv`, a tab for `.tsv`, and for `.txt` a tab if the header holds one, else a comma.
+        columns: Renaming: new name to the source's column. A source column may have several new
+            names. Other columns keep their names. Defaults to `None`.
+        separator: Separator of the fields of a text file. Defaults to `None`: a comma for `.csv`, a
+            tab for `.tsv`, and for `.txt` a tab if the header holds one, else a comma.
 
     Returns:
         A Polars DataFrame.
 
     Raises:
         FileNotFoundError: If `source` names a file that does not exist.
-        ValueError: If the suffix is unknown, the file is empty or cannot be read, `columns` names
-            a column that is not there, or gives a name that another column has already.
+        ValueError: If the suffix is unknown, if the file is empty or cannot be read, or if
+            `columns` has an unknown column or a name that another column has already.
 
     Example:
 
@@ -50,25 +50,23 @@ def read_events(
     events = scan_events(source, separator)
     if columns:
         names = events.collect_schema().names()
-        for ours, theirs in columns.items():
-            check_column(names, theirs, f"columns[{ours!r}]")
+        for new, old in columns.items():
+            check_column(names, old, f"columns[{new!r}]")
         rest = [name for name in names if name not in columns.values()]
-        taken = [name for name in rest if name in columns]
-        if taken:
+        twice = [name for name in rest if name in columns]
+        if twice:
             raise ValueError(
-                f"`columns` should give names that no other column has. Received: {taken}, "
+                f"`columns` should give names that no other column has. Received: {twice}, "
                 f"which the source has already"
             )
-        events = events.select(
-            *(pl.col(theirs).alias(ours) for ours, theirs in columns.items()), *rest
-        )
+        events = events.select(*(pl.col(old).alias(new) for new, old in columns.items()), *rest)
     return collect_events(events)
 
 
 def scan_events(
     source: EventSource, separator: str | None = None, argument: str = "source"
 ) -> pl.LazyFrame:
-    """The source as a LazyFrame, so that only the columns asked for are read."""
+    """The source as a LazyFrame, so that only the selected columns are read."""
     if isinstance(source, pl.LazyFrame):
         return source
     if isinstance(source, pl.DataFrame):
@@ -85,7 +83,7 @@ def scan_events(
 
 
 def collect_events(events: pl.LazyFrame, argument: str = "source") -> pl.DataFrame:
-    """Reads what `scan_events` promised; no events at all is an error."""
+    """Reads a LazyFrame of `scan_events`; no rows are an error."""
     try:
         frame = events.collect()
     except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
@@ -127,8 +125,7 @@ def _scan_file(path: pathlib.Path, separator: str | None, argument: str) -> pl.L
         if suffix == ".parquet":
             events = pl.scan_parquet(path)
         else:
-            # The whole file decides a column's type: a first id like 17 does not promise that the
-            # last one is a number too.
+            # The whole file decides a column's type: after an id like 17, a text may follow.
             events = pl.scan_csv(
                 path,
                 separator=separator or _SEPARATORS[suffix] or _guess_separator(path),
@@ -146,5 +143,5 @@ def _guess_separator(path: pathlib.Path) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """What went wrong, without the advice on Polars' own arguments that follows."""
+    """The error without Polars' advice on its own arguments."""
     return str(error).partition("\n")[0]

@@ -1,12 +1,13 @@
-"""From a catalogue to the side features of a vocabulary's items."""
+"""From a catalog to the side features of a vocabulary's items."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from tfsessionrec.data.ids import clean_ids
-from tfsessionrec.data.read_events import EventSource, check_column, collect_events, scan_events
+from tfsessionrec.data.reading import EventSource, check_column, collect_events, scan_events
 from tfsessionrec.data.vocabulary import Vocabulary
 
 
@@ -19,24 +20,24 @@ def item_features(
     multi_hot: Sequence[str] = (),
     dense: Sequence[str] = (),
     multi_hot_separator: str = "|",
-) -> dict[str, np.ndarray]:
-    """Turns a catalogue, one row an item, into the `features` of `layers.ItemEmbedding`.
+) -> dict[str, NDArray[np.int32] | NDArray[np.float32]]:
+    """Turns a catalog, one row an item, into the `features` of `layers.ItemEmbedding`.
 
-    Categories are numbered by their sorted values, those of the whole catalogue. Dense numbers are
-    standardised, `(x - mean) / std` over the vocabulary's items that are not new, so that new ones
-    change nothing. Padding, out-of-vocabulary buckets and items that the catalogue lacks have no
-    feature: theirs are missing.
+    Categories are numbered by the sorted values of the whole catalog. Dense numbers are
+    standardized, `(x - mean) / std`, over the vocabulary's items that are not new, so that new
+    items change nothing. The features of padding, of out-of-vocabulary buckets and of items that
+    the catalog lacks are missing.
 
     Args:
-        frame: The catalogue: anything that `read_events` takes.
+        frame: The catalog, of any kind that `read_events` reads.
         vocabulary: Gives each item its row.
         item: Column of item ids. Defaults to `"item_id"`.
         categorical: Columns of one category an item: text, whole numbers or booleans. Defaults to
             none.
-        multi_hot: Columns of several: lists, or text with `multi_hot_separator` between them.
-            Defaults to none.
+        multi_hot: Columns of several categories an item: lists, or text with `multi_hot_separator`
+            between them. Defaults to none.
         dense: Columns of numbers. Defaults to none.
-        multi_hot_separator: Defaults to `"|"`.
+        multi_hot_separator: Separator of the categories in a text. Defaults to `"|"`.
 
     Returns:
         One array a column, by its name, with V = `len(vocabulary)` rows: int32 [V] for a
@@ -52,8 +53,8 @@ def item_features(
 
     >>> import polars as pl
     >>> from tfsessionrec.data import Vocabulary, item_features
-    >>> catalogue = pl.DataFrame({"item_id": ["tea", "rum"], "kind": ["hot", "cold"]})
-    >>> item_features(catalogue, Vocabulary(["tea", "rum"]), categorical=["kind"])
+    >>> catalog = pl.DataFrame({"item_id": ["tea", "rum"], "kind": ["hot", "cold"]})
+    >>> item_features(catalog, Vocabulary(["tea", "rum"]), categorical=["kind"])
     {'kind': array([0, 0, 2, 1], dtype=int32)}
     """
     lazy = scan_events(frame, argument="frame")
@@ -81,13 +82,16 @@ def item_features(
         raise ValueError(
             f"`frame` should have one row an item. Received: {ids.filter(twice)[0]!r} again"
         )
-    # The row of the catalogue that each index of the vocabulary has, or none.
+    # The catalog's row of each index of the vocabulary; -1 is the empty row at the end of the
+    # encoders below.
     index = vocabulary.lookup(ids)
     row = np.full(len(vocabulary), -1)
     known = index >= vocabulary.first_item_index
     row[index[known]] = np.flatnonzero(known)
 
-    features = {name: _categorical(table[name])[row] for name in categorical}
+    features: dict[str, NDArray[np.int32] | NDArray[np.float32]] = {
+        name: _categorical(table[name])[row] for name in categorical
+    }
     for name in multi_hot:
         features[name] = _multi_hot(table[name], multi_hot_separator)[row]
     for name in dense:
@@ -95,14 +99,11 @@ def item_features(
     return features
 
 
-# The encoders of categories end in one row of nothing, which index -1 takes.
-
-
-def _categorical(values: pl.Series) -> np.ndarray:
+def _categorical(values: pl.Series) -> NDArray[np.int32]:
     return np.append(_numbered(values, "categorical"), np.int32(0))
 
 
-def _multi_hot(values: pl.Series, separator: str) -> np.ndarray:
+def _multi_hot(values: pl.Series, separator: str) -> NDArray[np.int32]:
     if values.dtype == pl.String:
         values = values.str.split(separator)
     elif isinstance(values.dtype, pl.Array):
@@ -122,7 +123,7 @@ def _multi_hot(values: pl.Series, separator: str) -> np.ndarray:
     return bags
 
 
-def _numbered(values: pl.Series, argument: str) -> np.ndarray:
+def _numbered(values: pl.Series, argument: str) -> NDArray[np.int32]:
     """1, 2, ... by sorted value; 0 for a missing one and for ""."""
     if not (
         values.dtype.is_integer()
@@ -139,7 +140,7 @@ def _numbered(values: pl.Series, argument: str) -> np.ndarray:
     return text.rank("dense").fill_null(0).to_numpy().astype(np.int32)
 
 
-def _dense(values: pl.Series, row: np.ndarray, num_taught: int) -> np.ndarray:
+def _dense(values: pl.Series, row: NDArray[np.int64], num_trained: int) -> NDArray[np.float32]:
     if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
         raise ValueError(
             f"`dense` should name columns of numbers. Received: column {values.name!r} of "
@@ -152,9 +153,9 @@ def _dense(values: pl.Series, row: np.ndarray, num_taught: int) -> np.ndarray:
             f"{values.name!r}"
         )
     numbers = np.append(numbers, np.nan)[row]
-    taught = numbers[:num_taught]
-    taught = taught[~np.isnan(taught)]
-    mean, std = (taught.mean(), taught.std()) if len(taught) else (0.0, 0.0)
+    trained = numbers[:num_trained]
+    trained = trained[~np.isnan(trained)]
+    mean, std = (trained.mean(), trained.std()) if len(trained) else (0.0, 0.0)
     missing = np.isnan(numbers)
     scaled = np.where(missing, 0.0, (numbers - mean) / (std or 1.0))
     return np.stack([scaled, missing], axis=1).astype(np.float32)

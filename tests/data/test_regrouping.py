@@ -1,4 +1,4 @@
-"""Sessions of one item."""
+"""Sessions of one item, and one session of all items."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from tfsessionrec.data import Sessions, flatten_sessions, leave_last_session_out, sessionize
+from tfsessionrec.data import (
+    Sessions,
+    flatten_sessions,
+    leave_last_session_out,
+    merge_sessions,
+    sessionize,
+)
 
 Table = Callable[[str], pl.DataFrame]
 Show = Callable[..., list[str]]
@@ -17,7 +23,7 @@ Show = Callable[..., list[str]]
 @pytest.fixture
 def sessions(table: Table) -> Sessions:
     log = table("""
-        user  session  item_id  timestamp  taken
+        user  session  item_id  timestamp  clicked
         ann   1        a        10         1
         ann   1        b        10         0
         ann   1        c        10         1
@@ -29,7 +35,7 @@ def sessions(table: Table) -> Sessions:
         ann   5        i        30         1
         ann   5        j        31         1
     """)
-    return sessionize(log, user="user", session="session", label="taken")
+    return sessionize(log, user="user", session="session", label="clicked")
 
 
 def test_negatives_dropped(sessions: Sessions, show: Show) -> None:
@@ -118,3 +124,42 @@ def test_only_session_index_changes(events: list[tuple]) -> None:
     assert_frame_equal(flat.events.drop("session_index"), sessions.events.drop("session_index"))
     assert flat.num_sessions == flat.num_events
     assert_frame_equal(flatten_sessions(flat).events, flat.events)
+
+
+@pytest.fixture
+def three_visits(table: Table) -> Sessions:
+    log = table("""
+        user  session  item_id  timestamp  clicked
+        ann   1        a        1          1
+        ann   1        b        2          0
+        ann   2        c        3          1
+        ann   3        d        4          1
+        ann   3        e        5          0
+        bob   4        f        6          1
+    """)
+    return sessionize(log, user="user", session="session", label="clicked")
+
+
+def test_one_session_a_user(three_visits: Sessions, show: Show) -> None:
+    merged = merge_sessions(three_visits)
+    assert show(merged, True) == ["ann 0: a b- c d e- *", "bob 0: f *"]
+    assert merged.events["session_id"].to_list() == [1, 1, 2, 3, 3, 4]
+
+
+def test_the_last_one_stays_apart(three_visits: Sessions, show: Show) -> None:
+    assert show(merge_sessions(three_visits, except_last=True), True) == [
+        "ann 0: a b- c *",
+        "ann 1: d e- *",
+        "bob 0: f *",
+    ]
+
+
+def test_a_target_only_where_all_were(three_visits: Sessions, show: Show) -> None:
+    late = pl.col("session_index") > 0
+    some = Sessions(three_visits.events.with_columns(is_target=late))
+    assert show(merge_sessions(some), True) == ["ann 0: a b- c d e-", "bob 0: f"]
+    assert show(merge_sessions(some, except_last=True), True) == [
+        "ann 0: a b- c",
+        "ann 1: d e- *",
+        "bob 0: f",
+    ]

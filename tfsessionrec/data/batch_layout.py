@@ -1,6 +1,7 @@
 """From examples to session batches."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,10 +16,19 @@ from tfsessionrec.data.columns import (
     session_columns,
     target_sets,
 )
-from tfsessionrec.data.examples.examples import Examples, starting_rows
+from tfsessionrec.data.examples.examples import Examples
+from tfsessionrec.data.sessions import starting_rows
 from tfsessionrec.data.vocabulary import Vocabulary
 from tfsessionrec.history_spec import HistorySpec
-from tfsessionrec.session_batch import HistoryTable, SessionBatch, history_table, lay_out, ranges
+from tfsessionrec.session_batch import (
+    HistoryTable,
+    Places,
+    SessionBatch,
+    history_table,
+    last_true,
+    lay_out,
+    ranges,
+)
 
 _ALL = 2**31  # more sessions than any history has
 
@@ -49,6 +59,24 @@ class BatchLayout:
     static_shapes: bool = False
 
 
+class _Tables(NamedTuple):
+    """Rows of E examples, and the columns of the log, each with an entry for padding at its end.
+
+    NumPy arrays, or the same as constants of the graph.
+    """
+
+    histories: HistoryTable
+    target: tf.Tensor  # int64 [E], first row of the target
+    end: tf.Tensor  # int64 [E], row after it
+    source: tf.Tensor | None  # int64, the log's row of each place; None: a place is a row
+    seconds: tf.Tensor
+    is_target: tf.Tensor
+    of_items: dict[str, tf.Tensor]
+    of_sessions: dict[str, tf.Tensor]
+    target_ids: tf.Tensor | None  # the items of `target_ids`, where targets are apart
+    target_offsets: tf.Tensor | None  # int64 [E + 1], where each example's items start
+
+
 def example_batches(
     examples: Examples,
     vocabulary: Vocabulary,
@@ -57,57 +85,25 @@ def example_batches(
     order: BatchOrder,
 ) -> tf.data.Dataset:
     """Batches of examples, as `session_dataset` describes them."""
-    log = examples.log
-    columns = item_columns(log, vocabulary, spec, layout.context, layout.match_ids)
-    if layout.origins:
-        columns |= origin_columns(log)
-    table, take, rows = _histories(examples, spec, layout)
-    times = seconds(log)
-    is_target = examples.is_target
-    if is_target is None:
-        is_target = log["is_target"].to_numpy()
-    tables = {
-        "first": table.first.numpy()[rows],
-        "last": table.last.numpy()[rows],
-        "stop": table.stop.numpy()[rows],
-        "session_begin": table.session_begin.numpy(),
-        "session_end": table.session_end.numpy(),
-        "target": examples.target[rows],
-        "end": examples.end[rows],
-        "seconds": _padded(times),
-        "is_target": _padded(is_target),
-        **{f"item/{name}": _padded(column) for name, column in columns.items()},
-        **{f"session/{name}": _padded(c) for name, c in session_columns(log, spec).items()},
-    }
-    if take is not None:
-        tables["take"] = np.append(take, len(log))
-    most_targets = 1
-    if layout.apart:
-        targets, offsets = target_sets(
-            log, columns["item_ids"], examples.target[rows], examples.end[rows]
-        )
-        most_targets = max(1, int(np.diff(offsets).max(initial=0)))
-        tables |= {"target_ids": _padded(targets), "target_offsets": offsets}
-
+    tables = _tables(examples, vocabulary, spec, layout)
     inline = not layout.apart and examples.has_targets
-    lengths = np.maximum(tables["last"] - tables["first"] + inline, 1)
-    last_rows = _rows(tables, tables["session_begin"][np.maximum(tables["last"] - 1, 0)])
-    last_rows = tables["target"] if inline else last_rows
     with tf.device("/cpu:0"):
-        constants = {name: tf.constant(array) for name, array in tables.items()}
-        batches, count = order.batches(lengths, times[np.minimum(last_rows, len(log) - 1)])
+        constants = tf.nest.map_structure(
+            lambda array: None if array is None else tf.constant(array), tables
+        )
+        batches, count = order.batches(*_lengths_and_times(tables, inline))
     assembler = _Assembler(
         constants,
         spec,
         layout,
         asked_at_next_start=examples.asked == "next_start",
         inline=inline,
-        widths=_widths(spec, layout, inline, most_targets) if layout.static_shapes else None,
+        widths=_widths(spec, layout, inline, tables) if layout.static_shapes else None,
     )
-    rows_a_batch = order.batch_size if order.drop_remainder else None
+    batch_size = order.batch_size if order.drop_remainder else None
 
-    def assemble(indices: tf.Tensor) -> SessionBatch:
-        return assembler(tf.ensure_shape(indices, [rows_a_batch]))
+    def assemble(rows: tf.Tensor) -> SessionBatch:
+        return assembler(tf.ensure_shape(rows, [batch_size]))
 
     # One cheap map: tuning and rewriting the pipeline at the start of each epoch costs more than it
     # gains, on small logs as much as the epoch.
@@ -122,44 +118,85 @@ def example_batches(
     )
 
 
+def _tables(
+    examples: Examples, vocabulary: Vocabulary, spec: HistorySpec, layout: BatchLayout
+) -> _Tables:
+    log = examples.log
+    of_items = item_columns(log, vocabulary, spec, layout.context, layout.match_ids)
+    if layout.origins:
+        of_items |= origin_columns(log)
+    histories, source, kept = _histories(examples, spec, layout)
+    target, end = examples.target[kept], examples.end[kept]
+    targets = None
+    if layout.apart:
+        targets = target_sets(log, of_items["item_ids"], target, end)
+    is_target = examples.is_target
+    return _Tables(
+        histories,
+        target,
+        end,
+        source=None if source is None else np.append(source, len(log)),
+        seconds=_padded(seconds(log)),
+        is_target=_padded(log["is_target"].to_numpy() if is_target is None else is_target),
+        of_items={name: _padded(column) for name, column in of_items.items()},
+        of_sessions={name: _padded(c) for name, c in session_columns(log, spec).items()},
+        target_ids=None if targets is None else _padded(targets[0]),
+        target_offsets=None if targets is None else targets[1],
+    )
+
+
 def _histories(
     examples: Examples, spec: HistorySpec, layout: BatchLayout
 ) -> tuple[HistoryTable, NDArray[np.int64] | None, NDArray[np.int64]]:
-    """The sessions of the histories, the log's row of each place (None: all), the rows kept."""
+    """The histories of the kept examples, the log's row of each place, the kept examples."""
     starts = starting_rows(examples.log)
-    begin, stop, take = examples.begin, examples.target, None
+    begin, stop, source = examples.begin, examples.target, None
     if spec.session != "real":
-        take = np.flatnonzero(examples.log["label"].to_numpy() > 0)
-        starts = starts[take]
-        begin, stop = np.searchsorted(take, begin), np.searchsorted(take, stop)
+        source = np.flatnonzero(examples.log["label"].to_numpy() > 0)
+        starts = starts[source]
+        begin, stop = np.searchsorted(source, begin), np.searchsorted(source, stop)
     with tf.device("/cpu:0"):
         table = history_table(
             spec, tf.constant(starts), tf.constant(begin), tf.constant(stop), _ALL
         )
-    first, last = table.first.numpy(), table.last.numpy()
-    (rows,) = (last - first + (examples.end > examples.target) >= layout.min_sessions).nonzero()
-    if not len(rows):
+    found = HistoryTable(*(part.numpy() for part in table))
+    lengths = found.last - found.first + (examples.end > examples.target)
+    (kept,) = (lengths >= layout.min_sessions).nonzero()
+    if not len(kept):
         raise ValueError(
             "No user has as many sessions as `min_sessions`. "
             f"Received: `min_sessions`={layout.min_sessions} for {len(examples)} users or examples"
         )
-    table = table._replace(first=tf.maximum(table.first, table.last - layout.longest))
-    return table, take, rows
+    first = np.maximum(found.first, found.last - layout.longest)
+    found = found._replace(first=first[kept], last=found.last[kept], stop=found.stop[kept])
+    return found, source, kept
 
 
-def _rows(tables: dict[str, Column], places: NDArray[np.int64]) -> NDArray[np.int64]:
-    return tables["take"][places] if "take" in tables else places
+def _lengths_and_times(
+    tables: _Tables, inline: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The sessions of each row of the dataset, and when its last session starts."""
+    histories, rows = tables.histories, tables.target
+    if not inline:
+        rows = histories.session_begin[np.maximum(histories.last - 1, 0)]
+        rows = rows if tables.source is None else tables.source[rows]
+    lengths = np.maximum(histories.last - histories.first + inline, 1)
+    return lengths, tables.seconds[np.minimum(rows, len(tables.seconds) - 2)]
 
 
 def _padded(array: Column) -> Column:
+    """The column with a 0 for padding at its end."""
     return np.append(array, np.zeros(1, array.dtype))
 
 
 def _widths(
-    spec: HistorySpec, layout: BatchLayout, inline: bool, most_targets: int
+    spec: HistorySpec, layout: BatchLayout, inline: bool, tables: _Tables
 ) -> tuple[int, int, int]:
     """Static S, I and T."""
     items = 1 if spec.session == "item" else spec.max_items
+    most_targets = 1
+    if tables.target_offsets is not None:
+        most_targets = max(1, int(np.diff(tables.target_offsets).max(initial=0)))
     return (
         layout.longest + inline,
         max(items, layout.max_targets) if inline else spec.max_items,
@@ -172,7 +209,7 @@ class _Assembler:
 
     def __init__(
         self,
-        tables: dict[str, tf.Tensor],
+        tables: _Tables,
         spec: HistorySpec,
         layout: BatchLayout,
         asked_at_next_start: bool,
@@ -185,55 +222,46 @@ class _Assembler:
         self._next_start = asked_at_next_start
         self._inline = inline
         self._widths = widths
-        self._outside = tf.constant(int(tables["seconds"].shape[0]) - 1, tf.int64)
+        self._outside = tf.constant(tables.seconds.shape[0] - 1, tf.int64)
 
     def __call__(self, rows: tf.Tensor) -> SessionBatch:
         tables = self._tables
         items, first, last, in_target = self._cells(rows)
-        batch = {
-            name.removeprefix("item/"): tf.gather(column, items)
-            for name, column in tables.items()
-            if name.startswith("item/")
-        }
-        batch |= {
-            name.removeprefix("session/"): tf.gather(column, first)
-            for name, column in tables.items()
-            if name.startswith("session/")
-        }
-        batch["session_times"] = tf.gather(tables["seconds"], first)
-        batch["is_target"] = in_target if self._inline else tf.gather(tables["is_target"], first)
+        batch = {name: tf.gather(column, items) for name, column in tables.of_items.items()}
+        batch |= {name: tf.gather(column, first) for name, column in tables.of_sessions.items()}
+        batch["session_times"] = tf.gather(tables.seconds, first)
+        batch["is_target"] = in_target if self._inline else tf.gather(tables.is_target, first)
         if self._spec.request_times:
             batch["request_times"] = self._request_times(rows, first, last)
         if self._layout.apart:
             places = ranges(
-                tf.gather(tables["target_offsets"], rows),
-                tf.gather(tables["target_offsets"], rows + 1),
-                tf.size(tables["target_ids"], tf.int64) - 1,
+                tf.gather(tables.target_offsets, rows),
+                tf.gather(tables.target_offsets, rows + 1),
+                tf.size(tables.target_ids, tf.int64) - 1,
                 self._widths and self._widths[2],
             )
-            batch["target_ids"] = tf.gather(tables["target_ids"], places)
+            batch["target_ids"] = tf.gather(tables.target_ids, places)
         return batch  # type: ignore[return-value]
 
     def _cells(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Rows of the log: [B, S, I] items, [B, S] first and last item; bool [B, S] the targets."""
         tables, widths = self._tables, self._widths
-        table = HistoryTable(
-            tf.gather(tables["first"], rows),
-            tf.gather(tables["last"], rows),
-            tf.gather(tables["stop"], rows),
-            tables["session_begin"],
-            tables["session_end"],
+        histories = tables.histories
+        table = histories._replace(
+            first=tf.gather(histories.first, rows),
+            last=tf.gather(histories.last, rows),
+            stop=tf.gather(histories.stop, rows),
         )
         width, item_width = (widths[0] - self._inline, widths[1]) if widths else (None, None)
         places = lay_out(table, self._spec.max_items, width, item_width)
-        if "take" in tables:
-            places = places._make(tf.gather(tables["take"], part) for part in places)
+        if tables.source is not None:
+            places = Places(*(tf.gather(tables.source, part) for part in places))
         items, first, last = places
         if not self._inline:
             return items, first, last, tf.zeros_like(first, tf.bool)
         # The target becomes the session after the history.
         count = table.last - table.first
-        begin, end = tf.gather(tables["target"], rows), tf.gather(tables["end"], rows)
+        begin, end = tf.gather(tables.target, rows), tf.gather(tables.end, rows)
         target = ranges(
             tf.maximum(begin, end - self._layout.max_targets), end, self._outside, item_width
         )
@@ -258,19 +286,19 @@ class _Assembler:
 
     def _request_times(self, rows: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
         """When the session after each is asked for: [B, S]."""
-        seconds = self._tables["seconds"]
+        seconds = self._tables.seconds
         asked = tf.gather(seconds, last)
         real = first < self._outside
         if self._next_start:
             after = self._pad(first[:, 1:], [[0, 0], [0, 1]])
             asked = tf.where(after < self._outside, tf.gather(seconds, after), asked)
         if self._layout.apart:
-            held_out = tf.gather(seconds, tf.gather(self._tables["target"], rows))[:, tf.newaxis]
-            count = tf.reduce_sum(tf.cast(real, tf.int32), axis=1, keepdims=True)
+            held_out = tf.gather(seconds, tf.gather(self._tables.target, rows))[:, tf.newaxis]
+            newest = last_true(real)[:, tf.newaxis]
             column = tf.range(tf.shape(first)[1])
             if self._next_start:
-                asked = tf.where(column == count - 1, held_out, asked)
-            # An empty history is asked when the held-out session starts.
-            empty = (count == 0) & (column == 0)
+                asked = tf.where(column == newest, held_out, asked)
+            # After an empty history, the request comes when the held-out session starts.
+            empty = (newest < 0) & (column == 0)
             return tf.where(empty, held_out, tf.where(real, asked, 0))
         return tf.where(real, asked, 0)
