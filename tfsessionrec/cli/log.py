@@ -1,4 +1,4 @@
-"""How a user's log is read: the arguments that name its columns, and what they make of it."""
+"""Reads a user's log: the arguments that describe it, its format, and its split."""
 
 import argparse
 import dataclasses
@@ -13,29 +13,134 @@ if TYPE_CHECKING:
 
     from tfsessionrec.data import Sessions
 
+
+def add_log_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds `--events` and one argument per field of `LogFormat`; their defaults are None."""
+    log = parser.add_argument_group("the log")
+    log.add_argument(
+        "--events",
+        metavar="FILE",
+        type=pathlib.Path,
+        required=True,
+        help="the log: .csv, .tsv, .txt or .parquet, one row per event",
+    )
+    _add_columns(log)
+    _add_shown_items(log)
+    log.add_argument(
+        "--filter",
+        metavar="COLUMN=VALUE",
+        action="append",
+        help="keep only the rows with this value; repeatable",
+    )
+    log.add_argument(
+        "--separator",
+        metavar="TEXT",
+        help="field separator of a text file (default: by the file extension)",
+    )
+
+
+def log_format(arguments: argparse.Namespace, default: "LogFormat | None" = None) -> "LogFormat":
+    """The format that the arguments give; `default` fills in the arguments that are absent."""
+    values = vars(arguments)
+    given = {
+        field.name: values[field.name]
+        for field in dataclasses.fields(LogFormat)
+        if values[field.name] is not None
+    }
+    for name in ("filter", "impression_feature", "session_context"):
+        if name in given:
+            given[name] = tuple(given[name])
+    for one, other in (("session", "gap"), ("label", "impressions")):
+        if one in given:
+            given[other] = None
+        elif other in given:
+            given[one] = None
+    return dataclasses.replace(default or LogFormat(), **given)
+
+
+def _add_columns(log: argparse._ArgumentGroup) -> None:
+    log.add_argument(
+        "--user",
+        metavar="COLUMN",
+        help="column of the user id (default: each session has its own anonymous user)",
+    )
+    sessions = log.add_mutually_exclusive_group()
+    sessions.add_argument("--session", metavar="COLUMN", help="column of the session id")
+    sessions.add_argument(
+        "--gap",
+        metavar="TIME",
+        help="for logs without session ids: inactivity that ends a session, such as 30m",
+    )
+    log.add_argument("--item", metavar="COLUMN", help="column of the item id (default item_id)")
+    log.add_argument(
+        "--time",
+        metavar="COLUMN",
+        help="column of the time: numbers, or dates and times as text (default timestamp)",
+    )
+    log.add_argument(
+        "--time-unit", choices=("s", "ms", "us"), help="unit of numeric times (default s)"
+    )
+    log.add_argument(
+        "--interaction-type",
+        metavar="COLUMN",
+        help="column of the interaction type: click, cart, purchase ...",
+    )
+    log.add_argument(
+        "--session-context",
+        metavar="COLUMN",
+        action="append",
+        help="column of a session attribute, such as the device; the first row of the session "
+        "gives its value; repeatable",
+    )
+
+
+def _add_shown_items(log: argparse._ArgumentGroup) -> None:
+    shown = log.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--label", metavar="COLUMN", help="column of labels: 1 clicked, 0 shown but not clicked"
+    )
+    shown.add_argument(
+        "--impressions",
+        metavar="COLUMN",
+        help="for logs without labels: column of the shown items, as a list or as text",
+    )
+    log.add_argument(
+        "--impressions-separator",
+        metavar="TEXT",
+        help="separator of the items in a text column of --impressions (default |)",
+    )
+    log.add_argument(
+        "--impression-feature",
+        metavar="NAME=COLUMN",
+        action="append",
+        help="column with one number per item of --impressions, such as price=prices; repeatable",
+    )
+
+
 _NUMBER = r"\d+(?:\.\d+)?"
 _WINDOW = re.compile(rf"\d+/\d+,{_NUMBER},{_NUMBER}(?:,{_NUMBER})?")
 
 
 @dataclasses.dataclass(frozen=True)
 class LogFormat:
-    """Where things stand in a log, as `--user`, `--session` and their like say it.
+    """The columns of a log and how to read them; one field per argument of the command.
 
     Args:
-        user: Column of the user; None makes every session an anonymous visitor of its own.
-        session: Column of the session. Give either this or `gap`.
+        user: Column of the user. Defaults to None: each session has its own anonymous user.
+        session: Column of the session. Either `session` or `gap` is required.
         gap: Inactivity that ends a session, such as `30m`.
         item: Column of the item.
         time: Column of the time.
         time_unit: Unit of numeric times: `s`, `ms` or `us`.
-        label: Column of 1 (taken) and 0 (shown but not taken).
-        impressions: Column of the items shown.
-        impressions_separator: What separates the items in that column.
-        impression_feature: Numbers shown beside each item, `NAME=COLUMN`.
-        interaction_type: Column of the kind of interaction.
-        session_context: Columns of what is known of a session as a whole.
-        filter: Conditions `COLUMN=VALUE`: rows are kept that meet one of each column's.
-        separator: What separates the fields of a text file.
+        label: Column of labels: 1 clicked, 0 shown but not clicked.
+        impressions: Column of the shown items.
+        impressions_separator: Separator of the items in a text column of `impressions`.
+        impression_feature: Columns with one number per shown item, as `NAME=COLUMN`.
+        interaction_type: Column of the interaction type.
+        session_context: Columns of session attributes.
+        filter: Conditions `COLUMN=VALUE`; a row is kept if every named column has one of its
+            values.
+        separator: Field separator of a text file.
     """
 
     user: str | None = None
@@ -55,100 +160,21 @@ class LogFormat:
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Adds one argument a field; each is None where the user did not give it."""
-        log = parser.add_argument_group("the log")
-        log.add_argument(
-            "--events",
-            metavar="FILE",
-            type=pathlib.Path,
-            required=True,
-            help="the log: .csv, .tsv, .txt or .parquet, one row an event",
-        )
-        log.add_argument(
-            "--user",
-            metavar="COLUMN",
-            help="user; without it every session is an anonymous visitor of its own",
-        )
-        sessions = log.add_mutually_exclusive_group()
-        sessions.add_argument("--session", metavar="COLUMN", help="session")
-        sessions.add_argument(
-            "--gap",
-            metavar="TIME",
-            help="instead of --session: inactivity that ends one, such as 30m",
-        )
-        log.add_argument("--item", metavar="COLUMN", help="item (default item_id)")
-        log.add_argument(
-            "--time",
-            metavar="COLUMN",
-            help="time: a number, or date and time as text (default timestamp)",
-        )
-        log.add_argument(
-            "--time-unit", choices=("s", "ms", "us"), help="unit of numeric times (default s)"
-        )
-        shown = log.add_mutually_exclusive_group()
-        shown.add_argument("--label", metavar="COLUMN", help="1 taken, 0 shown but not taken")
-        shown.add_argument(
-            "--impressions",
-            metavar="COLUMN",
-            help="instead of --label: the items shown, as a list or as text",
-        )
-        log.add_argument(
-            "--impressions-separator",
-            metavar="TEXT",
-            help="what separates the items in --impressions (default |)",
-        )
-        log.add_argument(
-            "--impression-feature",
-            metavar="NAME=COLUMN",
-            action="append",
-            help="numbers shown beside each item of --impressions, such as price=prices; may be "
-            "given several times",
-        )
-        log.add_argument("--interaction-type", metavar="COLUMN", help="click, cart, purchase ...")
-        log.add_argument(
-            "--session-context",
-            metavar="COLUMN",
-            action="append",
-            help="what is known of a session as a whole, such as its device: a category, that of "
-            "its first row; may be given several times",
-        )
-        log.add_argument(
-            "--filter",
-            metavar="COLUMN=VALUE",
-            action="append",
-            help="keep only rows with this value; may be given several times",
-        )
-        log.add_argument(
-            "--separator",
-            metavar="TEXT",
-            help="field separator of a text file (default by its ending)",
-        )
+        """`add_log_arguments`."""
+        add_log_arguments(parser)
 
     @classmethod
     def from_arguments(
         cls, arguments: argparse.Namespace, default: "LogFormat | None" = None
     ) -> "LogFormat":
-        """What the arguments say, and what `default` says where they are silent."""
-        given = {
-            field.name: value
-            for field in dataclasses.fields(cls)
-            if (value := getattr(arguments, field.name)) is not None
-        }
-        for name in ("filter", "impression_feature", "session_context"):
-            if name in given:
-                given[name] = tuple(given[name])
-        for one, other in (("session", "gap"), ("label", "impressions")):
-            if one in given:
-                given[other] = None
-            elif other in given:
-                given[one] = None
-        return dataclasses.replace(default or cls(), **given)
+        """`log_format`."""
+        return log_format(arguments, default)
 
     def impression_features(self) -> dict[str, str]:
-        """Columns by name.
+        """The columns of `impression_feature` by name.
 
         Raises:
-            ValueError: If one is not NAME=COLUMN.
+            ValueError: If an entry is not NAME=COLUMN.
         """
         features = {}
         for text in self.impression_feature:
@@ -161,10 +187,10 @@ class LogFormat:
         return features
 
     def read(self, path: pathlib.Path) -> "Sessions":
-        """Reads a log and cuts it into sessions.
+        """Reads a log and splits it into sessions.
 
         Raises:
-            FileNotFoundError: If there is no such file.
+            FileNotFoundError: If the file does not exist.
             ValueError: If neither or both of `session` and `gap` are given, a column is missing,
                 or a value cannot be read.
         """
@@ -181,7 +207,7 @@ class LogFormat:
             events = events.filter(_conditions(self.filter, events.columns))
             if events.is_empty():
                 raise ValueError(
-                    f"`--filter` should leave some rows. Received: {', '.join(self.filter)}"
+                    f"`--filter` should match at least one row. Received: {', '.join(self.filter)}"
                 )
         sessions = data.sessionize(
             events,
@@ -206,21 +232,22 @@ class LogFormat:
 
 
 def split(sessions: "Sessions", rule: str) -> "tuple[Sessions, Sessions]":
-    """Cuts sessions into what is trained on and what is held out.
+    """Splits sessions into a training part and a held-out part.
 
     Args:
         sessions: All sessions.
-        rule: `none` (nothing is held out: both parts are everything), `last-session` (the last
-            session of each user with two), `after=TIME` (sessions that start then or later),
-            `last-days=N` or `window=I/N,TRAIN,TEST[,SHIFT]` (window I of N, from 0, see
+        rule: Which sessions are held out: `none` (both parts contain all sessions),
+            `last-session` (the last session of each user with at least two), `after=TIME`
+            (sessions that start at that time or later), `last-days=N`, or
+            `window=I/N,TRAIN,TEST[,SHIFT]` (window I of N, counted from 0, see
             `data.sliding_windows`).
 
     Returns:
-        The sessions to train on, and those to evaluate on. These hold their users' earlier
-        sessions too, as history.
+        The sessions to train on and those to evaluate on. The latter include earlier sessions of
+        the same users as history.
 
     Raises:
-        ValueError: If the rule is none of these.
+        ValueError: If the rule is not one of these.
     """
     from tfsessionrec import data
 
@@ -238,14 +265,16 @@ def split(sessions: "Sessions", rule: str) -> "tuple[Sessions, Sessions]":
         place, _, days = value.partition(",")
         number, count = (int(part) for part in place.split("/"))
         if not number < count:
-            raise ValueError(f"Windows count from 0 to {count - 1}. Received: {rule!r}")
+            raise ValueError(
+                f"`window=I/N` should have I from 0 to {count - 1}. Received: {rule!r}"
+            )
         train, test, *shift = (float(part) for part in days.split(","))
         windows = data.sliding_windows(
             sessions, count, train, test, shift[0] if shift else None, history=True
         )
         return windows[number]
     raise ValueError(
-        "What is held out should be none, last-session, after=TIME, last-days=N or "
+        "The holdout should be none, last-session, after=TIME, last-days=N or "
         f"window=I/N,TRAIN,TEST[,SHIFT]. Received: {rule!r}"
     )
 

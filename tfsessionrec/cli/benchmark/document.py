@@ -1,4 +1,4 @@
-"""`RESULTS.md`: a summary of all suites, then one section a suite with its tables and plot."""
+"""`RESULTS.md`: a summary of all suites, then one section per suite with its tables and plot."""
 
 import statistics
 from collections.abc import Iterable, Mapping

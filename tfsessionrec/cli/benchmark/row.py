@@ -17,7 +17,7 @@ class Row:
 
     Args:
         trial: The configuration.
-        results: One result a seed; at least one.
+        results: One result per seed; at least one.
 
     Attributes:
         members: Rows of the other models of an ensemble; their training costs are included.

@@ -68,7 +68,7 @@ class Trial:
         title: Title of the row in the results.
         events: Training log: a file in the folder of the logs, or one that the suite derives.
         train: Flags of `tfsessionrec train`.
-        evaluate: Flags of `tfsessionrec evaluate`, one string for each evaluation.
+        evaluate: Flags of `tfsessionrec evaluate`, one string per evaluation.
         seeds: Seeds; each is one run.
         test_events: Evaluation log. Defaults to `events`.
         table: Table of the suite that shows the row. Defaults to `"systems"`.
