@@ -2,12 +2,12 @@
 
     tfsessionrec benchmark --suite yoochoose --data logs
 
-A suite is a folder under --configs with one configuration file per system: the flags of `tfsessionrec
-train` and `tfsessionrec evaluate`, and the seeds. --suite also accepts a prefix: `globo` selects
-every suite whose name begins with it. Each command runs in its own process. Results are saved under
-OUTPUT/results/ and reused while their configuration is unchanged, so an interrupted benchmark
-resumes where it stopped. OUTPUT/RESULTS.md is rewritten after each run. Without --data the command
-only writes OUTPUT/RESULTS.md.
+A suite is a folder under --configs with one configuration file per system: the flags of
+`tfsessionrec train` and `tfsessionrec evaluate`, and the seeds. --suite also accepts a prefix:
+`globo` selects every suite whose name begins with it. Each command runs in its own process. Results
+are saved under OUTPUT/results/ and reused while their configuration is unchanged, so an interrupted
+benchmark resumes where it stopped. OUTPUT/RESULTS.md is rewritten after each run. Without --data
+the command only writes OUTPUT/RESULTS.md.
 """
 
 import argparse
