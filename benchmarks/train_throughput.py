@@ -56,12 +56,14 @@ _OURS, _PEER = "run_tfsessionrec.py", "run_rectools.py"
 
 VARIANTS = {
     "ours": Variant("ours", _OURS, "sessions", "positions"),
-    "ours_sequences": Variant("ours, {batch_size} a batch", _OURS, "sessions", "sequences"),
-    "ours_packed": Variant("ours, packed, {batch_size} a batch", _OURS, "packed", "sequences"),
+    "ours_sequences": Variant("ours, {batch_size} per batch", _OURS, "sessions", "sequences"),
+    "ours_packed": Variant("ours, packed, {batch_size} per batch", _OURS, "packed", "sequences"),
     "peer": Variant("RecTools as a user runs it", _PEER, "sessions", "sequences"),
-    "peer_packed": Variant("RecTools, packed, {batch_size} a batch", _PEER, "packed", "sequences"),
+    "peer_packed": Variant(
+        "RecTools, packed, {batch_size} per batch", _PEER, "packed", "sequences"
+    ),
     "peer_packed_targets": Variant(
-        "RecTools, packed, targets of {batch_size} a batch", _PEER, "packed", "targets"
+        "RecTools, packed, targets of {batch_size} per batch", _PEER, "packed", "targets"
     ),
 }
 
@@ -215,7 +217,7 @@ def render(report: Report) -> str:
         ]
         for row in report["ratios"]
     ]
-    header = ["loss", "system", "positions", "positions/s", "range", "peak GB", "loss, from, to"]
+    header = ["loss", "system", "positions", "positions/s", "range", "peak GB", "first, last loss"]
     text = table(header, systems)
     if ratios:
         header = ["loss", "ratio", "ours/s", "theirs/s", "ours / theirs", "by round", "peak GB"]
