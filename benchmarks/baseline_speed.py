@@ -1,29 +1,26 @@
-"""Queries a second of the rules and the neighbour methods, lists of the best 20 included.
+"""Queries per second of the rules and the neighbor methods, including the lists of the best 20.
 
     python benchmarks/baseline_speed.py --data FOLDER --json speed.json
 
-On the YooChoose test file (P1) and the Globo test hours (P2), with the queries of the published
-figures: every position of every test session but the first, the running session given. A round asks
-every system for the 20 best of all queries, in batches; the systems take turns, the median of the
-rounds counts. Not timed are learning, the compilation of the code (a first round warms up) and the
-making of the batches. All cores that the process may use work; `--threads` holds them back.
+Logs: the YooChoose test file (P1) and the Globo test hours (P2). Queries: as in the published
+figures, every position of every test session after the first. In each round every system lists the
+20 best items of all queries, in batches; the systems run in turns, and the result is the median
+over the rounds. Fitting, code compilation (a first round warms up) and batch assembly are not
+timed. The process uses all cores available to it; `--threads` limits them.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
 import prepare_globo
-from section import command, write_section
-from train_throughput import say, table
+from section import Report, command, say, table, write_report, write_section
 
 from tfsessionrec import data
 from tfsessionrec.baselines import (
@@ -63,7 +60,7 @@ def yoochoose(folder: pathlib.Path) -> tuple[data.Sessions, data.Sessions]:
 
 
 def globo(folder: pathlib.Path) -> tuple[data.Sessions, data.Sessions]:
-    """Training and test sessions of P2: 72 hours, then 20,000 sessions, known articles."""
+    """Training and test sessions of P2: 72 hours, then 20,000 sessions of known articles."""
     parts = prepare_globo.split(pl.read_parquet(folder / "globo_clicks_hours_000_095.parquet"))
     train, test = (
         data.sessionize(
@@ -84,7 +81,7 @@ LOGS = {"P1": yoochoose, "P2": globo}
 def batches(
     test: data.Sessions, vocabulary: data.Vocabulary, size: int
 ) -> list[dict[str, np.ndarray]]:
-    """The queries, as arrays."""
+    """The queries in batches of arrays."""
     dataset = data.session_dataset(
         data.expand_prefixes(test),
         vocabulary,
@@ -97,7 +94,7 @@ def batches(
 
 
 def best(model: SessionBaseline, features: dict[str, np.ndarray], k: int) -> np.ndarray:
-    """[Q, k] items, the best first, 0 where there are no more."""
+    """The items with the highest scores: [Q, k], best first, 0 if there are fewer than k."""
     scores = model.sparse_scores(features)
     lengths = np.diff(scores.indptr)
     rows = np.repeat(np.arange(len(lengths)), lengths)
@@ -110,18 +107,18 @@ def best(model: SessionBaseline, features: dict[str, np.ndarray], k: int) -> np.
     return lists
 
 
-def measure(arguments: argparse.Namespace, log: str) -> list[dict[str, Any]]:
-    """One row a system."""
+def measure(arguments: argparse.Namespace, log: str) -> list[Report]:
+    """One row of figures per system."""
     train, test = LOGS[log](arguments.data)
     vocabulary = data.Vocabulary.from_sessions(train)
     queries = batches(test, vocabulary, arguments.batch_size)
     count = sum(len(batch["item_ids"]) for batch in queries)
-    models, learning = {}, {}
+    models, fit_seconds = {}, {}
     for name in arguments.systems:
         SYSTEMS[name]().fit(train.filter_users(train.events["user_id"][:1]), vocabulary)
         begin = time.perf_counter()
         models[name] = SYSTEMS[name]().fit(train, vocabulary)
-        learning[name] = time.perf_counter() - begin
+        fit_seconds[name] = time.perf_counter() - begin
     seconds: dict[str, list[float]] = {name: [] for name in models}
     for turn in range(arguments.rounds + 1):
         for name, model in models.items():
@@ -136,7 +133,7 @@ def measure(arguments: argparse.Namespace, log: str) -> list[dict[str, Any]]:
             "log": log,
             "system": name,
             "queries": count,
-            "fit_seconds": learning[name],
+            "fit_seconds": fit_seconds[name],
             "queries_a_second": count / statistics.median(seconds[name]),
             "slowest": count / max(seconds[name]),
             "fastest": count / min(seconds[name]),
@@ -146,14 +143,15 @@ def measure(arguments: argparse.Namespace, log: str) -> list[dict[str, Any]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Measures and prints."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="the folder of real logs")
+    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the logs")
     parser.add_argument("--logs", nargs="+", choices=list(LOGS), default=list(LOGS))
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=2048)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=2048, help="queries per batch")
     parser.add_argument("--k", type=int, default=20, help="length of the lists")
-    parser.add_argument("--threads", type=int, help="cores to use (default: all that may be)")
+    parser.add_argument("--threads", type=int, help="cores to use (default: all available)")
     parser.add_argument("--json", type=pathlib.Path, help="write the figures to this file")
     parser.add_argument("--section", action="store_true", help="write results/baseline_speed.md")
     arguments = parser.parse_args(argv)
@@ -161,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.sched_setaffinity(0, cores)
     rows = [row for log in arguments.logs for row in measure(arguments, log)]
     text = table(
-        ["log", "system", "queries/s", "slowest", "fastest", "learning s"],
+        ["log", "system", "queries/s", "slowest", "fastest", "fit s"],
         [
             [
                 row["log"],
@@ -173,23 +171,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         ],
     )
     about = (
-        f"Queries a second on {len(cores)} cores, the best {arguments.k} listed: the median of "
-        f"{arguments.rounds} rounds in turns, the slowest and the fastest. P1 is the next item on "
-        "YooChoose, P2 the next click on Globo, each position of the test sessions a query."
+        f"Queries per second on {len(cores)} cores, including the lists of the best "
+        f"{arguments.k} items: the median, slowest and fastest of {arguments.rounds} rounds, in "
+        "which the systems run in turns. P1 is the next item on YooChoose, P2 the next click on "
+        "Globo; each position of the test sessions is one query."
     )
     print(f"{about}\n\n{text}")
     if arguments.section:
         write_section(
             "baseline_speed",
-            "Speed of rules and neighbours",
+            "Speed of rules and neighbor methods",
             command("baseline_speed", argv),
             about,
             text,
         )
-    if arguments.json:
-        part = arguments.json.with_name(f".{arguments.json.name}.part")
-        part.write_text(json.dumps({"cores": len(cores), "rows": rows}, indent=2) + "\n")
-        part.replace(arguments.json)
+    write_report(arguments.json, {"cores": len(cores), "rows": rows})
     return 0
 
 

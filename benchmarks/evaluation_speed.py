@@ -1,19 +1,18 @@
-"""Exact evaluation beside TFRS's `FactorizedTopK`, and what it costs inside `fit`.
+"""Time of exact evaluation, compared with TFRS's `FactorizedTopK`, and its cost within `fit`.
 
     python benchmarks/evaluation_speed.py --section
 
-1. Recall and NDCG at 20 and 100 of 20,000 queries with one target each, against catalogues of 10^4,
-   10^5 and 10^6 items: `sr.evaluation.evaluate` beside `tfrs.metrics.FactorizedTopK`, which knows
-   the share of hits alone (for one target that is the recall). Embeddings are given; both rank on
-   the same ones, in turns, each run in a process of its own. The peer is asked 1,024 queries at a
-   time and scans its candidates in batches: of 128 as in its tutorial, and of 4,096, which is
-   faster. Both have to find the same number of hits. In small batches the peer is asked the first
-   `--tutorial-queries` alone, and its seconds are those of all: every 1,024 queries it scans the
-   whole catalogue again. Ours holds at most `block_size` scores
-   (`--block-size`) at a time; *adds GB* is what the evaluation adds to the peak memory of a process
-   that already holds the embeddings.
-2. Seconds of an epoch of `model.fit` with `CatalogueMetrics` beside those without, in turns, on a
-   simulated log.
+1. Recall and NDCG at 20 and 100 of 20,000 queries with one target each, on catalogues of 10^4, 10^5
+   and 10^6 items: `sr.evaluation.evaluate` against `tfrs.metrics.FactorizedTopK`, which reports the
+   hit rate only (for one target, the recall). Both rank the same given embeddings, in turns, each
+   in its own process, and must find the same number of hits. The peer receives 1,024 queries at a
+   time and scans its candidates in batches of 128, as in its tutorial, and of 4,096, which is
+   faster. With batches of 128 it receives the first `--tutorial-queries` only, and its time is
+   scaled up: it scans the whole catalogue for every 1,024 queries. Ours keeps at most
+   `--block-size` scores in memory; *adds GB* is the growth of peak memory over that of a process
+   with the embeddings.
+2. Seconds per epoch of `model.fit` with and without `CatalogueMetrics`, in turns, on a simulated
+   log.
 """
 
 import argparse
@@ -26,10 +25,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from section import command, write_section
-from train_throughput import say, table
+from section import Report, command, say, table, write_report, write_section
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
 
 HERE = pathlib.Path(__file__).resolve().parent
 KS = (20, 100)
@@ -37,12 +39,12 @@ DIM = 64
 
 
 def peak_gb() -> float:
-    """The largest resident size so far."""
+    """Peak resident memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def embeddings(queries: int, items: int) -> tuple[Any, Any, Any]:
-    """Queries [Q, D], candidates [C, D] and targets [Q] that are found often enough to compare."""
+def embeddings(queries: int, items: int) -> tuple["np.ndarray", "np.ndarray", "np.ndarray"]:
+    """Queries [Q, D], candidates [C, D] and targets [Q], with enough hits to compare."""
     import numpy as np
 
     generator = np.random.default_rng(0)
@@ -62,12 +64,12 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
     table_ = np.concatenate([np.zeros((2, DIM), np.float32), candidates])
 
     class Given:
-        """Answers each row with its own query."""
+        """A model that returns the given query of each row."""
 
-        def encode(self, features: Any) -> Any:
+        def encode(self, features: dict[str, "tf.Tensor"]) -> np.ndarray:
             return queries[np.asarray(features["number"])]
 
-        def candidate_embeddings(self) -> Any:
+        def candidate_embeddings(self) -> np.ndarray:
             return table_
 
     step = 4096
@@ -102,8 +104,8 @@ def peer(arguments: argparse.Namespace) -> dict[str, float]:
     import tensorflow_recommenders as tfrs
 
     queries, candidates, targets = embeddings(arguments.queries, arguments.items)
-    # With ids: without them it compares a target's score with that of the same item computed by
-    # another kernel, and counts some hits as misses.
+    # Without ids it would compare a target's score with the score of the same item from another
+    # kernel and miss some hits.
     items = tf.data.Dataset.from_tensor_slices((np.arange(len(candidates)), candidates))
     dataset = items.batch(arguments.peer_batch).cache()
     metric = tfrs.metrics.FactorizedTopK(candidates=dataset, ks=list(KS))
@@ -114,12 +116,12 @@ def peer(arguments: argparse.Namespace) -> dict[str, float]:
     rows = tf.data.Dataset.from_tensor_slices(rows).batch(arguments.peer_queries)
 
     @tf.function(reduce_retracing=True)
-    def update(query: Any, target: Any, number: Any) -> None:
+    def update(query: tf.Tensor, target: tf.Tensor, number: tf.Tensor) -> None:
         metric.update_state(query, target, number)
 
     for row in rows.take(1):
         update(*row)
-    for one in metric._top_k_metrics:  # its own reset calls what this Keras no longer has
+    for one in metric._top_k_metrics:  # its reset_states calls a method that this Keras lacks
         one.reset_state()
     before, begin = peak_gb(), time.perf_counter()
     for row in rows:
@@ -130,8 +132,8 @@ def peer(arguments: argparse.Namespace) -> dict[str, float]:
     return {"seconds": seconds, "added_gb": peak_gb() - before, **hits}
 
 
-def in_fit(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of an epoch with and without `CatalogueMetrics`, in turns."""
+def in_fit(arguments: argparse.Namespace) -> Report:
+    """Seconds per epoch with and without `CatalogueMetrics`, in turns."""
     import tensorflow as tf
 
     import tfsessionrec as sr
@@ -160,27 +162,19 @@ WORKERS = {"ours": ours, "peer": peer, "fit": in_fit}
 PEER_BATCHES = {"as in its tutorial": 128, "in large batches": 4096}
 
 
-def work(
-    kind: str, arguments: argparse.Namespace, items: int = 0, peer_batch: int = 0
-) -> dict[str, Any]:
-    """One measurement in a process of its own."""
+def work(kind: str, arguments: argparse.Namespace, items: int = 0, peer_batch: int = 0) -> Report:
+    """Runs one measurement in its own process."""
     words = [sys.executable, str(pathlib.Path(__file__).resolve()), "--worker", kind]
     words += ["--items", str(items)]
     words += ["--peer-batch", str(peer_batch)]
-    for name in (
-        "queries",
-        "block_size",
-        "peer_queries",
-        "tutorial_queries",
-        "fit_users",
-        "rounds",
-    ):
-        words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+    names = ("queries", "block_size", "peer_queries", "tutorial_queries", "fit_users", "rounds")
+    for name in names:
+        words += [f"--{name.replace('_', '-')}", str(vars(arguments)[name])]
     answer = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(answer.stdout.splitlines()[-1])
 
 
-def _median(rounds: list[dict[str, Any]], kind: str, name: str) -> float:
+def _median(rounds: list[Report], kind: str, name: str) -> float:
     return statistics.median(one[kind][name] for one in rounds)
 
 
@@ -203,15 +197,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures and prints."""
-    arguments = parse_arguments(argv)
-    if arguments.worker:
-        print(json.dumps(WORKERS[arguments.worker](arguments)))
-        return 0
-    rows, ratios, measured = [], {}, []
+def compare(arguments: argparse.Namespace) -> dict[int, list[Report]]:
+    """The rounds of part 1 by catalogue size: in each round the figures of ours and the peer.
+
+    Raises:
+        RuntimeError: If the two find different numbers of hits.
+    """
+    measured: dict[int, list[Report]] = {}
     for items in arguments.catalogues:
-        rounds = []
+        measured[items] = []
         for number in range(arguments.rounds):
             one = {"ours": work("ours", arguments, items)}
             for name, batch in PEER_BATCHES.items():
@@ -220,10 +214,22 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for k in KS:
                     found = [one["ours"][f"{which}@{k}"], one[name][f"hits@{k}"]]
                     if abs(found[0] - found[1]) > 0.5:
-                        raise RuntimeError(f"both should find as many at {k}. Received: {found}")
-            rounds.append(one)
+                        raise RuntimeError(
+                            f"Both should find equally many hits at {k}. Received: {found}"
+                        )
+            measured[items].append(one)
             say(f"{items:,} items, round {number + 1}: {one}")
-        measured.append({"items": items, "rounds": rounds})
+    return measured
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures, prints, and exits with 1 if a limit is exceeded."""
+    arguments = parse_arguments(argv)
+    if arguments.worker:
+        print(json.dumps(WORKERS[arguments.worker](arguments)))
+        return 0
+    measured, rows, ratios = compare(arguments), [], {}
+    for items, rounds in measured.items():
         cells = [f"{items:,}", f"{_median(rounds, 'ours', 'seconds'):.1f}"]
         for name in PEER_BATCHES:
             by_round = [one[name]["seconds"] / one["ours"]["seconds"] for one in rounds]
@@ -237,25 +243,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     header.append("ours adds GB")
     times = {name: statistics.median(values) for name, values in fit["seconds"].items()}
     text = [
-        f"Recall and NDCG at 20 and 100 of {arguments.queries:,} queries, exact, beside TFRS's "
-        "`FactorizedTopK`, which finds the same hits (and knows no NDCG), in turns, medians of "
-        f"{arguments.rounds} rounds; at most {arguments.block_size:,} scores are held at a time. "
-        "TFRS's tutorial scans the candidates in batches of 128 (asked here the first "
-        f"{arguments.tutorial_queries:,} queries, and its seconds scaled to all); large batches "
-        "are of 4,096.",
+        f"Exact recall and NDCG at 20 and 100 of {arguments.queries:,} queries, compared with "
+        "TFRS's `FactorizedTopK`, which finds the same hits (and has no NDCG). Both run in turns; "
+        f"medians of {arguments.rounds} rounds. Ours keeps at most {arguments.block_size:,} scores "
+        "in memory. TFRS's tutorial scans the candidates in batches of 128 (measured on the first "
+        f"{arguments.tutorial_queries:,} queries and scaled to all); large batches have 4,096.",
         table(header, rows),
-        f"`CatalogueMetrics` on 1,000 queries an epoch, {fit['events']:,} training events: "
-        f"{times['with']:.2f} s an epoch beside {times['without']:.2f} s without, "
+        f"`CatalogueMetrics` on 1,000 queries per epoch, {fit['events']:,} training events: "
+        f"{times['with']:.2f} s per epoch, {times['without']:.2f} s without, "
         f"{100 * (fit['ratio'] - 1):+.1f} %.",
     ]
     print("\n\n".join(text))
-    if arguments.json:
-        report = {"command": command("evaluation_speed", argv), "rounds": measured, "fit": fit}
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    typed = command("evaluation_speed", argv)
+    by_size = [{"items": items, "rounds": rounds} for items, rounds in measured.items()]
+    write_report(arguments.json, {"command": typed, "rounds": by_size, "fit": fit})
     if arguments.section:
-        write_section(
-            "evaluation_speed", "Speed of evaluation", command("evaluation_speed", argv), *text
-        )
+        write_section("evaluation_speed", "Speed of evaluation", typed, *text)
     slow = [
         ratio
         for (items, name), ratio in ratios.items()

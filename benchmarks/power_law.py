@@ -1,4 +1,4 @@
-"""Fits `y = a n^-b + c`, with how sure one can be of the exponent."""
+"""Fits `y = a n^-b + c` and estimates the range of the exponent."""
 
 import dataclasses
 
@@ -14,9 +14,9 @@ class PowerLaw:
     Args:
         scale: a, at least 0.
         exponent: b, above 0.
-        floor: c, at least 0: what no n takes away.
-        low: The 5th percentile of the exponent over resampled residuals.
-        high: The 95th.
+        floor: c, at least 0: the limit for large n.
+        low: 5th percentile of the exponent over refits with resampled residuals.
+        high: 95th percentile of it.
     """
 
     scale: float
@@ -27,7 +27,7 @@ class PowerLaw:
 
     @property
     def determined(self) -> bool:
-        """Whether the points tell the exponent at least within a factor of ten."""
+        """Whether the points determine the exponent within a factor of ten."""
         return self.scale > 0 and self.high < 10 * self.low
 
     def __call__(self, n: np.ndarray) -> np.ndarray:
@@ -36,23 +36,25 @@ class PowerLaw:
 
 
 def fit(n: np.ndarray, y: np.ndarray, resamples: int = 1000, seed: int = 0) -> PowerLaw:
-    """Least squares in y, over a grid of exponents; of each the best scale and floor are exact.
+    """Least squares in y over a grid of exponents, with the exact scale and floor for each.
 
-    The range of the exponent is that of refits to the fitted values plus residuals drawn with
-    replacement, enlarged by `sqrt(points / (points - 3))` for the three numbers that were fitted.
+    The range of the exponent comes from refits to the fitted values plus residuals drawn with
+    replacement; the factor `sqrt(points / (points - 3))` accounts for the three fitted parameters.
 
     Args:
-        n: [points], positive, of at least three distinct values.
+        n: [points], positive, with at least three distinct values.
         y: [points].
-        resamples: Refits.
-        seed: Of the draws.
+        resamples: Number of refits.
+        seed: Random seed of the draws.
 
     Raises:
-        ValueError: If there are fewer than three distinct n, or one is not positive.
+        ValueError: If `n` has fewer than three distinct values or one is not positive.
     """
     n, y = np.asarray(n, float), np.asarray(y, float)
     if len(np.unique(n)) < 3 or n.min() <= 0:
-        raise ValueError(f"`n` should be three or more positive numbers. Received: {n}")
+        raise ValueError(
+            f"`n` should have three or more distinct positive numbers. Received: `n`={n}"
+        )
     scale, exponent, floor = (part[0] for part in _fit(n, y[None]))
     fitted = scale * n**-exponent + floor
     residuals = (y - fitted) * np.sqrt(len(n) / max(1, len(n) - 3))
@@ -68,7 +70,7 @@ def _fit(n: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     centred = x - x_mean[:, None]
     scale = ((y - y_mean[:, None]) @ centred.T) / (centred**2).sum(axis=1)  # [rows, exponents]
     floor = y_mean[:, None] - scale * x_mean
-    # Where the best floor is below 0 it is 0, and the scale is that of a line through the origin.
+    # A negative floor becomes 0; the scale is then that of a line through the origin.
     through = (y @ x.T) / (x**2).sum(axis=1)
     scale = np.maximum(np.where(floor < 0, through, scale), 0)
     floor = np.where(floor < 0, 0, np.where(scale > 0, floor, y_mean[:, None]))

@@ -1,11 +1,11 @@
-"""Cuts the Globo log into the two files of the next-click protocol.
+"""Splits the Globo log into the two files of the next-click protocol.
 
     python benchmarks/prepare_globo.py --events globo_clicks_hours_000_095.parquet --output FOLDER
 
-`globo_next_click_train.parquet` holds the sessions of hours 000 to 071 (column `hour`).
-`globo_next_click_test.parquet` holds the first 20,000 sessions, in the order of the file, of hours
-072 to 095, without clicks on articles unseen in training, and then without sessions of one click:
-19,291 sessions, 36,573 positions to predict. The script fails if it counts anything else.
+`globo_next_click_train.parquet` contains the sessions of hours 000 to 071 (column `hour`).
+`globo_next_click_test.parquet` contains the first 20,000 sessions of hours 072 to 095, in the order
+of the file, without clicks on articles that are not in the training data and then without sessions
+of one click: 19,291 sessions, 36,573 positions to predict. The script fails with any other counts.
 """
 
 import argparse
@@ -21,7 +21,7 @@ COUNTS = (19_291, 36_573)  # sessions, positions
 def split(
     events: pl.DataFrame, first_test_hour: int = FIRST_TEST_HOUR, num_sessions: int = TEST_SESSIONS
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The clicks to train on, and those to predict, each in the order of the file."""
+    """The training clicks and the test clicks, each in the order of the file."""
     late = pl.col("hour") >= first_test_hour
     train, test = events.filter(~late), events.filter(late)
     chosen = test["session_id"].unique(maintain_order=True).head(num_sessions)
@@ -32,7 +32,7 @@ def split(
 
 
 def counts(test: pl.DataFrame) -> tuple[int, int]:
-    """Sessions, and positions after the first click of each."""
+    """The number of sessions, and of positions after the first click of each."""
     sessions = test["session_id"].n_unique()
     return sessions, len(test) - sessions
 
@@ -41,7 +41,7 @@ def prepare(events: pathlib.Path, output: pathlib.Path) -> None:
     """Writes the two files.
 
     Raises:
-        ValueError: If the log is another one: the protocol's counts do not come out.
+        ValueError: If the log does not give the counts of the protocol.
     """
     train, test = split(pl.read_parquet(events))
     if counts(test) != COUNTS:
@@ -54,12 +54,14 @@ def prepare(events: pathlib.Path, output: pathlib.Path) -> None:
 
 
 def main() -> None:
-    """Writes the two files and says what they hold."""
+    """Writes the two files and prints their counts."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", type=pathlib.Path, required=True)
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="a folder")
+    parser.add_argument("--events", type=pathlib.Path, required=True, help="the Globo log")
+    parser.add_argument(
+        "--output", type=pathlib.Path, required=True, help="folder of the two files"
+    )
     arguments = parser.parse_args()
     prepare(arguments.events, arguments.output)
     print(f"{arguments.output}: {COUNTS[0]:,} test sessions, {COUNTS[1]:,} positions")

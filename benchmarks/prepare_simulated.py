@@ -1,10 +1,11 @@
-"""Simulates a log of shown and taken items, and writes it twice.
+"""Writes a simulated log twice: with all shown items and with clicked items only.
 
     python benchmarks/prepare_simulated.py --output FOLDER
 
-`simulated_shown.parquet` is the log of `tfsessionrec simulate --users 3000 --items 800`; of
-`simulated_taken.parquet` what was shown in vain is left out. In both, one further user of one
-session was shown every item: it trains nothing, and gives both logs the same candidates.
+`simulated_shown.parquet` is the log of `tfsessionrec simulate --users 3000 --items 800`;
+`simulated_taken.parquet` omits the items shown but not clicked. Both contain one additional user
+with one session that shows every item: it adds no training target and gives both logs the same
+candidates.
 """
 
 import argparse
@@ -20,10 +21,10 @@ USERS, ITEMS = 3000, 800
 def prepare(output: pathlib.Path) -> None:
     """Writes the two files."""
     events = sr.data.simulate(USERS, ITEMS, seed=0).events
-    shown, taken = prepare_trivago.with_and_without(events.cast({"session_id": str}))
+    shown, clicked = prepare_trivago.with_and_without(events.cast({"session_id": str}))
     output.mkdir(parents=True, exist_ok=True)
     shown.write_parquet(output / "simulated_shown.parquet")
-    taken.write_parquet(output / "simulated_taken.parquet")
+    clicked.write_parquet(output / "simulated_taken.parquet")
 
 
 def main() -> None:
@@ -31,7 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="a folder")
+    parser.add_argument(
+        "--output", type=pathlib.Path, required=True, help="folder of the two files"
+    )
     prepare(parser.parse_args().output)
 
 

@@ -1,12 +1,12 @@
-"""Writes the trivago clickouts as a log of shown and taken hotels, twice.
+"""Writes the trivago clickouts twice: with all shown hotels and with clicked hotels only.
 
     python benchmarks/prepare_trivago.py --events trivago_val_100k.parquet --output FOLDER
 
-A session is the clickouts of a user within one second (nearly always one) with the hotels shown
-there: `user_id`, `session_id`, `item_id`, `timestamp`, `label` (1 clicked, 0 shown in vain).
-`trivago_shown.parquet` holds all of them, `trivago_taken.parquet` only the clicked ones. In both,
-one further user of one session was shown every hotel: it trains nothing, and gives both logs the
-same candidates.
+A session contains the clickouts of a user within one second (nearly always one) and the hotels
+shown with them: `user_id`, `session_id`, `item_id`, `timestamp`, `label` (1 clicked, 0 shown but
+not clicked). `trivago_shown.parquet` contains all of these rows, `trivago_taken.parquet` only those
+with label 1. Both contain one additional user with one session that shows every hotel: it adds no
+training target and gives both logs the same candidates.
 """
 
 import argparse
@@ -20,7 +20,7 @@ CATALOGUE = "everything"
 
 
 def split(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The log with what was shown in vain, and without."""
+    """The log with all shown hotels, and with clicked hotels only."""
     sessions = sr.data.sessionize(
         events.filter(pl.col("action_type") == "clickout item"),
         user="user_id",
@@ -40,17 +40,17 @@ def split(events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def with_and_without(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A log with what was shown in vain, and without: the same candidates, the same last sessions.
+    """A log with all shown items, and with clicked items only; candidates and targets are equal.
 
-    A user's last session has to be one in which something was taken, after another such session
-    if there is any before: what follows it, and users without, are left out of both logs.
+    Both logs end each user's history with a session that has a click, and omit users without
+    clicks and users with several sessions of which only one has clicks.
     """
-    fruitful = (pl.col("label") == 1).any().over("session_id")
-    last = pl.col("timestamp").filter(fruitful).max().over("user_id")
+    has_click = (pl.col("label") == 1).any().over("session_id")
+    last = pl.col("timestamp").filter(has_click).max().over("user_id")
     rows = rows.filter(pl.col("timestamp").min().over("session_id") <= last)
     sessions = pl.col("session_id").n_unique().over("user_id")
-    taken = pl.col("session_id").filter(fruitful).n_unique().over("user_id")
-    rows = rows.filter((sessions == 1) | (taken >= 2))
+    with_click = pl.col("session_id").filter(has_click).n_unique().over("user_id")
+    rows = rows.filter((sessions == 1) | (with_click >= 2))
     catalogue = rows.select(
         user_id=pl.lit(CATALOGUE),
         session_id=pl.lit(CATALOGUE),
@@ -64,9 +64,9 @@ def with_and_without(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def prepare(events: pathlib.Path, output: pathlib.Path) -> None:
     """Writes the two files."""
     output.mkdir(parents=True, exist_ok=True)
-    shown, taken = split(pl.read_parquet(events))
+    shown, clicked = split(pl.read_parquet(events))
     shown.write_parquet(output / "trivago_shown.parquet")
-    taken.write_parquet(output / "trivago_taken.parquet")
+    clicked.write_parquet(output / "trivago_taken.parquet")
 
 
 def main() -> None:
@@ -74,8 +74,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", type=pathlib.Path, required=True)
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="a folder")
+    parser.add_argument("--events", type=pathlib.Path, required=True, help="the trivago log")
+    parser.add_argument(
+        "--output", type=pathlib.Path, required=True, help="folder of the two files"
+    )
     arguments = parser.parse_args()
     prepare(arguments.events, arguments.output)
 

@@ -1,12 +1,12 @@
-"""Popularity of the moment on the Globo log: what a count of recent clicks finds.
+"""Recent popularity on the Globo log: the metrics of ranking by the number of recent clicks.
 
     python benchmarks/recent_popularity.py --events globo_clicks_hours_000_095.parquet --json FILE
 
-Protocol: users with at least two sessions; the set of articles in a user's last session is asked
-for, and every article of the other sessions is ranked, ties against the targets. A candidate's
-score is its number of clicks in a window before the start of the target session: everyone's clicks
-that came before, and none that came later. The articles of the user's own history stay in. For
-comparison the same window before the end of the user's session before: how fast counts age.
+Protocol: users with at least two sessions; the targets are the articles of a user's last session,
+and every article of the other sessions is ranked, with ties against the targets. The score of a
+candidate is its number of clicks by all users in a window that ends at the start of the target
+session. Articles of the user's history are ranked too. For comparison, the same window before the
+last click of the user's previous session shows how fast the counts become outdated.
 """
 
 import argparse
@@ -14,10 +14,10 @@ import json
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
+from section import Report
 
 import tfsessionrec as sr
 from tfsessionrec.metrics import hit_rate, mrr, ndcg, recall
@@ -30,19 +30,19 @@ STALE_HOURS = (1.0,)
 def window_counts(
     times: np.ndarray, items: np.ndarray, num_items: int, at: np.ndarray, window: float
 ) -> Iterator[np.ndarray]:
-    """How often each item was clicked in `[t - window, t)`, for each t of `at` in turn.
+    """The clicks of each item in `[t - window, t)`, for each t of `at` in turn.
 
     Args:
         times: [N], ascending.
-        items: [N], indices; below 0 are not counted.
+        items: [N], item indices; negative ones are not counted.
         num_items: Number of items.
         at: [Q], ascending.
-        window: How far to look back, in the unit of the times.
+        window: Length of the window, in the unit of `times`.
 
     Yields:
-        [num_items] int64, one array that is changed in place.
+        [num_items] int64; the same array each time, updated in place.
     """
-    counts = np.zeros(num_items + 1, np.int64)  # the last is of those not counted
+    counts = np.zeros(num_items + 1, np.int64)  # the last entry collects the uncounted clicks
     items = np.where(items < 0, num_items, items)
     # Each click enters once and leaves once.
     enter = np.searchsorted(times, at, side="left")
@@ -56,7 +56,7 @@ def window_counts(
 
 
 def target_ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Ranks of the targets, from 1: ties go against them; one target never hides another."""
+    """Ranks of the targets, from 1, with ties against them; targets do not lower each other."""
     own = np.sort(scores[targets])[::-1]
     not_below = (scores >= own[:, None]).sum(axis=1)
     targets_not_below = (own >= own[:, None]).sum(axis=1)
@@ -65,14 +65,13 @@ def target_ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def measure(
     sessions: sr.data.Sessions, hours: Sequence[float], stale_hours: Sequence[float] = ()
-) -> dict[str, Any]:
-    """The metrics of each window, and the number of questions.
+) -> Report:
+    """The metrics of each window, and the numbers of queries and candidates.
 
     Args:
         sessions: The log.
-        hours: Windows before the session that is asked for.
-        stale_hours: Windows before the last click of the same user's session before: what was
-            popular when the history ended.
+        hours: Lengths of windows that end at the start of the target session.
+        stale_hours: Lengths of windows that end at the last click of the user's previous session.
     """
     train, test = sr.data.leave_last_session_out(sessions)
     vocabulary = sr.data.Vocabulary.from_sessions(train)
@@ -82,7 +81,7 @@ def measure(
 
     clicks = sessions.events.sort("timestamp", maintain_order=True)
     times, items = clicks["timestamp"].to_numpy(), known(clicks["item_id"])
-    questions = (
+    queries = (
         test.events.with_columns(item=known(test.events["item_id"]))
         .group_by("user_id", maintain_order=True)
         .agg(
@@ -94,7 +93,7 @@ def measure(
     )
 
     def metrics_at(moment: str, window: float) -> dict[str, float]:
-        asked = questions.sort(moment)
+        asked = queries.sort(moment)
         at, targets = asked[moment].to_numpy(), asked["targets"].to_list()
         counts = window_counts(times, items, vocabulary.num_items, at, window * 3600)
         ranks = np.zeros((len(targets), max(map(len, targets))), np.int64)
@@ -107,14 +106,14 @@ def measure(
         }
 
     return {
-        "queries": len(questions),
+        "queries": len(queries),
         "candidates": vocabulary.num_items,
         "hours": {f"{window:g}": metrics_at("start", window) for window in hours},
         "stale hours": {f"{window:g}": metrics_at("end", window) for window in stale_hours},
     }
 
 
-def measure_file(events: pathlib.Path, hours: Sequence[float]) -> dict[str, Any]:
+def measure_file(events: pathlib.Path, hours: Sequence[float]) -> Report:
     """`measure` on the Globo log."""
     sessions = sr.data.sessionize(
         sr.data.read_events(events),
@@ -129,8 +128,8 @@ def measure_file(events: pathlib.Path, hours: Sequence[float]) -> dict[str, Any]
     return {**result, "rows": rows(result), "seconds": time.perf_counter() - begin}
 
 
-def rows(result: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The metrics of each window by the words that a table has for it."""
+def rows(result: Report) -> dict[str, dict[str, float]]:
+    """The metrics of each window by its title in the table."""
     found = {}
     moments = {"hours": "the session", "stale hours": "the user's last click"}
     for key, moment in moments.items():
@@ -146,9 +145,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", type=pathlib.Path, required=True)
-    parser.add_argument("--hours", type=float, nargs="*", default=HOURS, help="windows")
-    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--events", type=pathlib.Path, required=True, help="the Globo log")
+    parser.add_argument("--hours", type=float, nargs="*", default=HOURS, help="windows, in hours")
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures to this file")
     arguments = parser.parse_args()
     result = measure_file(arguments.events, arguments.hours)
     print(json.dumps(result, indent=1))

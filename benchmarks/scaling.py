@@ -1,18 +1,18 @@
-"""How next-session prediction scales: with data, width and depth, and with the length of sessions.
+"""Scaling of next-session prediction with data, width and depth, and with the session length.
 
     python benchmarks/scaling.py --events globo_clicks_hours_000_095.parquet
 
-1. *Loss and NDCG@20* of SessionRec-SASRec on the Globo log, on users that training never saw: every
-   session after a user's first, given those before it. A tenth of the users ends training (the
-   epoch with the least loss on them counts), a fifth is tested, and of the others 1/16, 1/8, 1/4,
-   1/2 and all are trained on, at width 64 and depth 2. Then all of them at other widths, and at
-   other depths. The vocabulary is that of all users to train on, the loss the full softmax over it.
-   A power law `L = a n^-b + c` is fitted to each.
-2. *Seconds of an epoch* of next-session and of next-item training on simulated logs of equally many
-   clicks, in sessions of 2, 4, 8, 16 and 32: the fastest of several.
+1. *Loss and NDCG@20* of SessionRec-SASRec on the Globo log, for users that are not in the training
+   data: every session after a user's first, given the earlier ones. A tenth of the users validates
+   (training keeps the epoch with the lowest loss on them), a fifth tests, and the models train on
+   1/16, 1/8, 1/4, 1/2 and all of the others, at width 64 and depth 2; then on all of them at other
+   widths and depths. The vocabulary is that of all training users, the loss the full softmax over
+   it. Each axis is fitted by a power law `L = a n^-b + c`.
+2. *Seconds per epoch* of next-session and next-item training on simulated logs with equal numbers
+   of clicks, in sessions of 2, 4, 8, 16 and 32: the fastest of several epochs.
 
-Every measured point is kept in `benchmarks/results/scaling.json`, so that what was stopped goes on;
-the figures are in `results/scaling.md`, the picture is `benchmarks/results/scaling.png`.
+Measured points are saved in `benchmarks/results/scaling.json`, and an interrupted run resumes from
+them. The figures are in `results/scaling.md`, the plot is `benchmarks/results/scaling.png`.
 """
 
 import argparse
@@ -22,50 +22,35 @@ import pathlib
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import power_law
-from section import command, write_section
-from train_throughput import table
+import scaling_picture
+from scaling_points import Point, fits, grid, groups
+from section import command, table, write_section
 
 import tfsessionrec as sr
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 HERE = pathlib.Path(__file__).resolve().parent
 FILE = HERE / "results" / "scaling.json"
 PICTURE = HERE / "results" / "scaling.png"
 
-SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-WIDTHS = (16, 32, 64, 128)
-DEPTHS = (1, 2, 3, 4)
-WIDTH, DEPTH = 64, 2
-SEEDS = (0,)
 LENGTHS = (2, 4, 8, 16, 32)
 PATIENCE, MOST_EPOCHS = 2, 40
-CLICKS = 200_000  # of a simulated log
+CLICKS = 200_000  # per simulated log
 SESSIONS_PER_USER = 6
 SIZES = {"max_sessions": 51, "max_items": 20, "batch_positions": 1024}
 
-Point = dict[str, Any]
-
-
-def grid() -> list[Point]:
-    """What is trained: share of the users, width, depth and seed."""
-    middle = {"share": 1.0, "width": WIDTH, "depth": DEPTH}
-    points = [
-        *({**middle, "share": share} for share in SHARES),
-        *({**middle, "width": width} for width in WIDTHS if width != WIDTH),
-        *({**middle, "depth": depth} for depth in DEPTHS if depth != DEPTH),
-    ]
-    return [{**point, "seed": seed} for seed in SEEDS for point in points]
-
 
 class Log:
-    """The Globo log in three groups of users.
+    """The Globo log, split into three groups of users.
 
     Args:
-        events: The file.
+        events: File of the log.
     """
 
     def __init__(self, events: pathlib.Path) -> None:
@@ -78,7 +63,7 @@ class Log:
             time_unit="ms",
         )
         users = sessions.events.filter(pl.col("session_index") > 0)["user_id"].unique().sort()
-        users = users.sample(fraction=1, shuffle=True, seed=0)  # of two sessions and more
+        users = users.sample(fraction=1, shuffle=True, seed=0)  # with two or more sessions
         tenth = len(users) // 10
         self._sessions = sessions
         self._train = users[3 * tenth :]
@@ -86,24 +71,24 @@ class Log:
         self.validation = self._batches(users[:tenth])
         self.test = self._batches(users[tenth : 3 * tenth])
 
-    def train(self, share: float, seed: int) -> tuple[Any, int]:
-        """Batches of a share of the users to train on, and how many sessions they predict."""
+    def train(self, share: float, seed: int) -> tuple["tf.data.Dataset", int]:
+        """Batches of a share of the training users, and the number of sessions they predict."""
         users = self._train.sample(fraction=share, seed=seed)
         sessions = self._sessions.filter_users(users)
         return self._batches(users, seed=seed), sessions.num_sessions - sessions.num_users
 
-    def _batches(self, users: pl.Series, seed: int | None = None) -> Any:
+    def _batches(self, users: pl.Series, seed: int | None = None) -> "tf.data.Dataset":
         return sr.data.session_dataset(
             self._sessions.filter_users(users), self.vocabulary, seed=seed, **SIZES
         )
 
 
 def train(log: Log, point: Point) -> Point:
-    """Trains until the loss on the validation users has stopped falling, and tests."""
+    """Trains until the loss on the validation users stops falling, then tests."""
     keras = sr.backend.keras
     keras.utils.set_random_seed(point["seed"])
 
-    def build(**options: Any) -> Any:
+    def build(negatives: str) -> sr.models.SessionRec:
         return sr.models.build(
             "sessionrec-sasrec",
             vocabulary_size=len(log.vocabulary),
@@ -111,10 +96,10 @@ def train(log: Log, point: Point) -> Point:
             num_layers=point["depth"],
             ranking_loss=None,
             interaction_embedding=False,
-            **options,
+            negatives=negatives,
         )
 
-    model, judge = build(negatives="uniform"), build(negatives="full")
+    model, judge = build("uniform"), build("full")
     batches, sessions = log.train(point["share"], point["seed"])
     first = next(iter(log.test))
     for one in (model, judge):
@@ -122,7 +107,7 @@ def train(log: Log, point: Point) -> Point:
     model.compile(optimizer=sr.optimizers.LazyAdam(1e-3, beta_2=0.98))
     judge.compile()
 
-    def loss(weights: list[np.ndarray], data: Any) -> float:
+    def loss(weights: list[np.ndarray], data: "tf.data.Dataset") -> float:
         judge.set_weights(weights)
         return float(judge.evaluate(data, verbose=0, return_dict=True)["loss"])
 
@@ -152,17 +137,17 @@ def train(log: Log, point: Point) -> Point:
 
 
 def simulated(length: int, clicks: int = CLICKS) -> sr.data.Sessions:
-    """A log of about so many clicks, in sessions of about `length`."""
+    """A log of about `clicks` clicks, in sessions of about `length` clicks."""
     users = max(2, round(clicks / length / SESSIONS_PER_USER))
     events = sr.data.simulate(
         users, 2000, sessions_per_user=SESSIONS_PER_USER, slate_size=length, seed=0
     ).events
-    # Whatever was shown counts as a click: the cost is that of its place, not of its label.
+    # Every shown item counts as a click: the cost depends on positions, not on labels.
     return sr.data.sessionize(events.drop("label"), user="user_id", session="session_id")
 
 
 def epoch_seconds(length: int, epochs: int = 6) -> Point:
-    """Seconds of the fastest epoch after the first, for both objectives."""
+    """Seconds of the fastest epoch after the first, for each objective."""
     sessions = simulated(length)
     vocabulary = sr.data.Vocabulary.from_sessions(sessions)
     longest = 4 * length
@@ -199,52 +184,14 @@ def epoch_seconds(length: int, epochs: int = 6) -> Point:
             begin = time.perf_counter()
             model.fit(batches, verbose=0)
             seconds.append(time.perf_counter() - begin)
-        point[name] = min(seconds[1:])  # what other processes took is in the others
+        point[name] = min(seconds[1:])  # the slower ones include other processes
     return point
-
-
-def fits(points: list[Point]) -> dict[str, power_law.PowerLaw]:
-    """The power law of the loss along each axis that has sizes enough."""
-    return {
-        name: power_law.fit([p[key] for p in own], [p["loss"] for p in own])
-        for name, (key, own) in axes(points).items()
-        if len({p[key] for p in own}) > 3
-    }
-
-
-def axes(points: list[Point]) -> dict[str, tuple[str, list[Point]]]:
-    """The points of each axis, and what they are plotted over."""
-
-    def where(**fixed: float) -> list[Point]:
-        return [p for p in points if all(p[key] == value for key, value in fixed.items())]
-
-    return {
-        "data": ("sessions", where(width=WIDTH, depth=DEPTH)),
-        "width": ("width", where(share=1.0, depth=DEPTH)),
-        "depth": ("depth", where(share=1.0, width=WIDTH)),
-    }
-
-
-def means(key: str, own: list[Point], metric: str) -> list[tuple[float, float]]:
-    """(n, mean over the seeds) by n; sessions of a share differ a little from seed to seed."""
-    return sorted(
-        (statistics.fmean(p[key] for p in group), statistics.fmean(p[metric] for p in group))
-        for group in groups(own)
-    )
-
-
-def groups(points: list[Point]) -> list[list[Point]]:
-    """The seeds of each size together, in the order of the sizes."""
-    found: dict[tuple[float, ...], list[Point]] = {}
-    for point in points:
-        found.setdefault((point["share"], point["width"], point["depth"]), []).append(point)
-    return [found[size] for size in sorted(found)]
 
 
 def measure(
     name: str, wanted: Iterable[Point], run: Callable[[Point], Point], keys: tuple[str, ...]
 ) -> None:
-    """Runs what is not in the file yet, and puts it there."""
+    """Measures the points that are missing in the file and adds them."""
     for point in wanted:
         content = read()
         known = [tuple(p[key] for key in keys) for p in content.setdefault(name, [])]
@@ -261,15 +208,38 @@ def measure(
 
 
 def read() -> dict[str, list[Point]]:
-    """What has been measured."""
+    """The saved points."""
     return json.loads(FILE.read_text()) if FILE.is_file() else {}
 
 
 def write_results(content: dict[str, list[Point]]) -> None:
-    """What more data, width and depth give, and what longer sessions cost."""
+    """Writes the section on data, width and depth, and on the cost of longer sessions."""
     points, epochs = content["points"], content["epochs"]
     queries, popular = points[0]["queries"], points[0]["popularity ndcg@20"]
     seconds = sum(point["wall_seconds"] for point in [*points, *epochs])
+    write_section(
+        "scaling",
+        "Scaling",
+        command("scaling", None),
+        "![Loss and NDCG by data, width and depth; seconds per epoch](results/scaling.png)",
+        "SessionRec-SASRec on Globo. Test: every session after the first of users that are not in "
+        f"the training data, {queries:,} queries, all articles ranked; popularity reaches an "
+        f"NDCG@20 of {popular:.4f}. *sessions* counts the sessions predicted in training. Each "
+        "model is taken from the epoch with the lowest loss on a third group of users. Unlike "
+        "above, the training data covers the days of the test. Total time: "
+        f"{seconds / 60:.0f} minutes.",
+        _quality_table(points),
+        "`L = a n^-b + c`, fitted to the losses of all seeds along each axis. *range of b* holds "
+        "90 % of the refits with resampled residuals; if it spans a factor of ten, these sizes do "
+        "not determine a power law.",
+        _law_table(points),
+        "Epochs on simulated logs with about the same number of clicks, in sessions of growing "
+        "length; both objectives read the complete history:",
+        _cost_table(epochs),
+    )
+
+
+def _quality_table(points: list[Point]) -> str:
     rows = [
         [
             f"{group[0]['sessions']:,}",
@@ -281,7 +251,12 @@ def write_results(content: dict[str, list[Point]]) -> None:
         ]
         for group in groups(points)
     ]
-    laws = [
+    sizes = ["sessions", "width", "depth", "parameters", "seeds"]
+    return table([*sizes, "loss", "NDCG@20", "epochs", "fit s"], rows)
+
+
+def _law_table(points: list[Point]) -> str:
+    rows = [
         [
             name,
             f"{law.exponent:.2f}" if law.determined else "not determined",
@@ -291,7 +266,11 @@ def write_results(content: dict[str, list[Point]]) -> None:
         ]
         for name, law in fits(points).items()
     ]
-    cost = [
+    return table(["n", "b", "range of b", "a", "c"], rows)
+
+
+def _cost_table(epochs: list[Point]) -> str:
+    rows = [
         [
             f"{point['length']:.1f}",
             f"{point['clicks']:,}",
@@ -301,39 +280,17 @@ def write_results(content: dict[str, list[Point]]) -> None:
         ]
         for point in epochs
     ]
-    write_section(
-        "scaling",
-        "Scaling",
-        command("scaling", None),
-        "![Loss and NDCG against data, width and depth; seconds of an epoch](results/scaling.png)",
-        "SessionRec-SASRec on Globo; every session after the first of users that training never "
-        f"saw: {queries:,} queries, all articles ranked, where popularity has an NDCG@20 of "
-        f"{popular:.4f}. *sessions* are those predicted in training; each model is that of the "
-        "epoch with the least loss on further users. Unlike above, training covers the days of "
-        f"the test. Everything took {seconds / 60:.0f} minutes.",
-        table(
-            [
-                *("sessions", "width", "depth", "parameters", "seeds"),
-                *("loss", "NDCG@20", "epochs", "fit s"),
-            ],
-            rows,
-        ),
-        "`L = a n^-b + c`, fitted to the loss of every seed along each axis, and what nine in ten "
-        "refits with resampled residuals give for b. Where that range spans a factor of ten, the "
-        "loss of these sizes follows no power law that could be told from chance.",
-        table(["n", "b", "range of b", "a", "c"], laws),
-        "An epoch on simulated logs of about as many clicks, in sessions of growing length; both "
-        "objectives read whole histories:",
-        table(["clicks a session", "clicks", "next session, s", "next item, s", "ratio"], cost),
-    )
+    return table(["clicks per session", "clicks", "next session, s", "next item, s", "ratio"], rows)
 
 
 def main() -> None:
-    """Measures what is missing and draws."""
+    """Measures the missing points, draws the plot and writes the section."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--events", type=pathlib.Path, help="the Globo log; none: only draw")
+    parser.add_argument(
+        "--events", type=pathlib.Path, help="the Globo log (default: only draw and write)"
+    )
     arguments = parser.parse_args()
     if arguments.events:
         measure(
@@ -344,8 +301,6 @@ def main() -> None:
         )
         log = Log(arguments.events)
         measure("points", grid(), lambda point: train(log, point), tuple(grid()[0]))
-    import scaling_picture
-
     scaling_picture.draw(read(), PICTURE)
     write_results(read())
     print(f"wrote {PICTURE}")

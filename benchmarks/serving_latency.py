@@ -1,22 +1,22 @@
-"""How long a served request takes, beside the time of reading the candidate table once.
+"""Latency of a served request, compared with the time of reading the candidate table once.
 
     python benchmarks/serving_latency.py --section
 
-Everything runs in process through TensorFlow's C API, on 2 threads, batch 1; what is timed is
-`TF_SessionRun` alone. Medians of rounds in which all calls take turns. *CPU* is the time that all
-threads together have worked, which other processes disturb less.
+All calls run in process through TensorFlow's C API, on 2 threads with batch 1; only `TF_SessionRun`
+is timed. Figures are medians over rounds, in which all calls take turns. *CPU* is the CPU time of
+all threads, which is less sensitive to other processes.
 
-1. *Top k* of a `CandidateTable` of random embeddings with dimension 64. *Reading* is the time it
-   takes to read as many bytes as a request reads of the table (of "int8" one byte a number): the
-   largest of so many int32, by TensorFlow or by NumPy in 2 threads, whichever is faster in this
-   run. *Ratio* is that of the medians. *Recall* is the share of the exact answer of float32 that
+1. *Top k* of a `CandidateTable` of random embeddings with dimension 64. *Reading* is the time to
+   read as many bytes as a request reads from the table ("int8": one byte per number): the maximum
+   over these bytes as int32, by TensorFlow or by NumPy in 2 threads, whichever is faster in the
+   run. *Ratio* is the ratio of the medians. *Recall* is the share of the exact float32 answer that
    is found.
-2. *An export* of `sessionrec-sasrec` with dimension 64 and 2 blocks, of as many items: how long it
-   takes to load in a fresh process, from files that the system has in memory; `encode` and
-   `recommend` for a history of 50 sessions of 20 items.
+2. *An export* of `sessionrec-sasrec` with dimension 64, 2 blocks and the same number of items: the
+   time to load it in a fresh process from cached files, and the times of `encode` and `recommend`
+   for a history of 50 sessions of 20 items.
 
-Exits with 1 if a limit is passed: 2 times the reading for float32 and int8, a recall of 0.999 for
-int8, 2 ms for `encode`, 50/3 ms for `recommend`, 2 s for loading.
+Exits with 1 if a limit is exceeded: a ratio of 2 for float32 and int8, a recall of 0.999 for int8,
+2 ms for `encode`, 50/3 ms for `recommend`, 2 s for loading.
 """
 
 import argparse
@@ -30,34 +30,37 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from section import command, write_section
-from train_throughput import cpu_seconds, say, table
+from section import Report, command, cpu_seconds, say, table, write_report, write_section
+
+if TYPE_CHECKING:
+    import c_api
+    import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "serving"))
 
 DIM = 64
 THREADS = 2
-READ_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of each number, by a request
+READ_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # per number and request
 SESSIONS, ITEMS = 50, 20
-# Times the time of reading; recall; milliseconds; seconds.
+# Limits: ratio to the time of reading; recall; milliseconds; seconds.
 RATIO, RECALL, ENCODE_MS, RECOMMEND_MS, LOAD_S = 2.0, 0.999, 2.0, 50 / 3, 2.0
 
 
 Call = Callable[[], tuple[float, float]]
 
 
-def timed(function: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds it took, and seconds that all threads worked."""
-    begin, worked = time.perf_counter(), time.process_time()
+def timed(function: Callable[[], object]) -> tuple[float, float]:
+    """Wall seconds and CPU seconds (of all threads) of a call."""
+    begin, cpu = time.perf_counter(), time.process_time()
     function()
-    return time.perf_counter() - begin, time.process_time() - worked
+    return time.perf_counter() - begin, time.process_time() - cpu
 
 
-def prepared(model: Any, signature: str, inputs: Mapping[str, Any]) -> Call:
-    """A call whose tensors are made beforehand, of which `TF_SessionRun` is timed."""
+def prepared(model: "c_api.SavedModel", signature: str, inputs: Mapping[str, "np.ndarray"]) -> Call:
+    """A call of a signature with tensors made beforehand; it times `TF_SessionRun` only."""
     library = model._library
     definition = model.meta_graph.signature_def[signature]
     places = type(model._place(next(iter(definition.outputs.values())).name))
@@ -81,7 +84,7 @@ def prepared(model: Any, signature: str, inputs: Mapping[str, Any]) -> Call:
 
 
 def take_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds, and of CPU, of each call in each round, after two rounds that do not count."""
+    """Wall and CPU seconds of each call in each round, after two warm-up rounds."""
     measured = [{name: call() for name, call in calls.items()} for _ in range(rounds + 2)][2:]
     return {
         name: {kind: [one[name][n] for one in measured] for n, kind in enumerate(("wall", "cpu"))}
@@ -90,19 +93,19 @@ def take_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, dict[str, li
 
 
 def milliseconds(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Medians, and the fastest."""
+    """Medians, and the fastest wall time."""
     wall, cpu = (1e3 * statistics.median(seconds[kind]) for kind in ("wall", "cpu"))
     return {"ms": wall, "fastest_ms": 1e3 * min(seconds["wall"]), "cpu_ms": cpu}
 
 
-def random_embeddings(items: int) -> Any:
+def random_embeddings(items: int) -> "np.ndarray":
     import numpy as np
 
     return np.random.default_rng(0).standard_normal((items, DIM), np.float32)
 
 
 def make_tables(folder: pathlib.Path, arguments: argparse.Namespace) -> None:
-    """Saves a table of each kind, and one signature for the top k of each and its reading."""
+    """Saves a table of each kind, with signatures for its top k and its reading."""
     import tensorflow as tf
 
     from tfsessionrec.export.candidate_table import CandidateTable
@@ -112,18 +115,18 @@ def make_tables(folder: pathlib.Path, arguments: argparse.Namespace) -> None:
     module.tables = {kind: CandidateTable(embeddings, dtype=kind) for kind in arguments.kinds}
     module.memory = tf.Variable(embeddings.view("int32"), trainable=False)
 
-    def top_k_of(kind: str) -> Any:
-        def top_k(queries: Any, k: Any) -> dict[str, Any]:
+    def top_k_of(kind: str) -> tf.types.experimental.ConcreteFunction:
+        def top_k(queries: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
             scores, rows = module.tables[kind].top_k(queries, k[0])
             return {"scores": scores, "rows": rows}
 
         specs = tf.TensorSpec([None, DIM], name="queries"), tf.TensorSpec([1], tf.int32, "k")
         return tf.function(top_k).get_concrete_function(*specs)
 
-    def reading_of(kind: str) -> Any:
+    def reading_of(kind: str) -> tf.types.experimental.ConcreteFunction:
         rows = arguments.items * READ_BYTES[kind] // 4
 
-        def read() -> dict[str, Any]:
+        def read() -> dict[str, tf.Tensor]:
             return {"largest": tf.reduce_max(module.memory[:rows])}
 
         return tf.function(read).get_concrete_function()
@@ -133,8 +136,8 @@ def make_tables(folder: pathlib.Path, arguments: argparse.Namespace) -> None:
     tf.saved_model.save(module, str(folder), signatures=signatures)
 
 
-def measure_tables(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Milliseconds of the top k and of reading, and recall."""
+def measure_tables(folder: pathlib.Path, arguments: argparse.Namespace) -> Report:
+    """Milliseconds of the top k and of reading, and the recall."""
     import c_api
     import numpy as np
 
@@ -155,8 +158,8 @@ def measure_tables(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[
         calls[f"read_{kind}"] = prepared(model, f"read_{kind}", {})
         calls[f"numpy_{kind}"] = numpy_read(kind)
     seconds = take_turns(calls, arguments.rounds)
-    answer: dict[str, Any] = {"seconds": seconds}
-    # Asked through the same session: what is fast is also what is right.
+    answer: Report = {"seconds": seconds}
+    # The same session as above, so that the recall is that of the timed calls.
     asked = [{"queries": query, "k": k} for query in queries]
     exact = [set(model.run("float32", one)["rows"][0].tolist()) for one in asked]
     for kind in arguments.kinds:
@@ -175,7 +178,7 @@ def measure_tables(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[
 
 
 def make_export(folder: pathlib.Path, arguments: argparse.Namespace) -> None:
-    """Exports an untrained model: how good it is has no say here."""
+    """Exports an untrained model: training does not affect the latency."""
     import tfsessionrec as sr
 
     vocabulary = sr.data.Vocabulary([f"item-{number}" for number in range(arguments.items)])
@@ -194,8 +197,8 @@ def make_export(folder: pathlib.Path, arguments: argparse.Namespace) -> None:
     )
 
 
-def measure_load(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Seconds until the export can be asked."""
+def measure_load(folder: pathlib.Path, arguments: argparse.Namespace) -> Report:
+    """Seconds to load the export."""
     import c_api
     from tensorflow.core.protobuf import config_pb2  # noqa: F401, not part of loading
 
@@ -204,7 +207,7 @@ def measure_load(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[st
     return {"wall": wall, "cpu": cpu}
 
 
-def measure_export(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure_export(folder: pathlib.Path, arguments: argparse.Namespace) -> Report:
     """Milliseconds of `encode` and `recommend`."""
     import c_api
     import numpy as np
@@ -223,7 +226,7 @@ def measure_export(folder: pathlib.Path, arguments: argparse.Namespace) -> dict[
     return {"seconds": seconds, **{name: milliseconds(seconds[name]) for name in calls}}
 
 
-WORKERS: dict[str, Callable[[pathlib.Path, argparse.Namespace], Any]] = {
+WORKERS: dict[str, Callable[[pathlib.Path, argparse.Namespace], Report | None]] = {
     "make_tables": make_tables,
     "measure_tables": measure_tables,
     "make_export": make_export,
@@ -232,46 +235,46 @@ WORKERS: dict[str, Callable[[pathlib.Path, argparse.Namespace], Any]] = {
 }
 
 
-def work(worker: str, folder: pathlib.Path, arguments: argparse.Namespace) -> Any:
-    """Runs a worker in a process of its own."""
+def work(worker: str, folder: pathlib.Path, arguments: argparse.Namespace) -> Report:
+    """Runs a worker in its own process."""
     words = [sys.executable, str(pathlib.Path(__file__).resolve()), "--worker", worker]
     words += ["--folder", str(folder), "--kinds", *arguments.kinds]
     for name in ("items", "k", "rounds", "queries", "candidate_dtype"):
-        words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+        words += [f"--{name.replace('_', '-')}", str(vars(arguments)[name])]
     answer = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(answer.stdout.splitlines()[-1])
 
 
-def limits(tables: Mapping[str, Any], export: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What was asked for, what was seen, and whether that is enough."""
+def limits(tables: Report, export: Report) -> list[Report]:
+    """The measured value of each limit, and whether the limit is met."""
     found = []
 
     def limit(
         what: str,
-        seen: float,
-        asked: float,
+        measured: float,
+        allowed: float,
         unit: str,
         cpu: float | None = None,
         at_least: bool = False,
     ) -> None:
-        met = seen >= asked if at_least else seen <= asked
-        one = {"what": what, "seen": seen, "asked": asked, "unit": unit, "met": met, "cpu": cpu}
-        found.append(one)
+        met = measured >= allowed if at_least else measured <= allowed
+        one = {"what": what, "seen": measured, "asked": allowed, "unit": unit}
+        found.append({**one, "met": met, "cpu": cpu})
 
     for kind in ("float32", "int8"):
         if kind in tables:
-            limit(f"top k of {kind}, times reading", tables[kind]["ratio"], RATIO, "×")
+            limit(f"top k of {kind}, ratio to reading", tables[kind]["ratio"], RATIO, "×")
     if "int8" in tables:
         limit("recall of int8", tables["int8"]["recall"], RECALL, "", at_least=True)
-    for name, asked in {"encode": ENCODE_MS, "recommend": RECOMMEND_MS}.items():
-        limit(name, export[name]["ms"], asked, "ms", export[name]["cpu_ms"])
+    for name, allowed in {"encode": ENCODE_MS, "recommend": RECOMMEND_MS}.items():
+        limit(name, export[name]["ms"], allowed, "ms", export[name]["cpu_ms"])
     limit("loading", export["load"]["wall"], LOAD_S, "s", export["load"]["cpu"])
     return found
 
 
 def report_text(
-    tables: Mapping[str, Any],
-    checked: Sequence[Mapping[str, Any]],
+    tables: Report,
+    checked: Sequence[Report],
     others: float,
     arguments: argparse.Namespace,
 ) -> list[str]:
@@ -292,7 +295,7 @@ def report_text(
     ]
     times = ["top k, ms", "fastest", "CPU"]
     places = {"ms": 2, "s": 2, "×": 2, "": 4}
-    asked = [
+    checks = [
         [
             one["what"],
             f"{one['seen']:.{places[one['unit']]}f} {one['unit']}".strip(),
@@ -304,13 +307,13 @@ def report_text(
     ]
     return [
         f"{arguments.items:,} items, dimension {DIM}, top {arguments.k}, batch 1, {THREADS} "
-        f"threads in process, through TensorFlow's C API; medians of {arguments.rounds} rounds in "
-        "which all calls take turns. Meanwhile other processes took "
+        f"threads, in process through TensorFlow's C API; medians of {arguments.rounds} rounds, in "
+        "which all calls take turns. Other processes used "
         f"{100 * others:.0f} % of the cores.",
         table(["table", *times, "reading, ms", *times[1:], "ratio", "recall"], rows),
-        f"The export of `sessionrec-sasrec` holds a {arguments.candidate_dtype} table; "
-        f"{SESSIONS} sessions of {ITEMS} items are asked for.",
-        table(["what", "seen", "limit", "met", "CPU"], asked),
+        f"The export of `sessionrec-sasrec` has a {arguments.candidate_dtype} table; each request "
+        f"has a history of {SESSIONS} sessions of {ITEMS} items.",
+        table(["what", "measured", "limit", "met", "CPU"], checks),
     ]
 
 
@@ -318,11 +321,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--items", type=int, default=10**6)
-    parser.add_argument("--k", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--loads", type=int, default=3, help="fresh processes that load the export")
-    parser.add_argument("--queries", type=int, default=100, help="of which recall is taken")
+    parser.add_argument("--items", type=int, default=10**6, help="number of items")
+    parser.add_argument("--k", type=int, default=100, help="length of the lists")
+    parser.add_argument("--rounds", type=int, default=31, help="timed rounds")
+    parser.add_argument("--loads", type=int, default=3, help="processes that load the export")
+    parser.add_argument("--queries", type=int, default=100, help="queries to measure the recall")
     parser.add_argument("--kinds", nargs="+", choices=READ_BYTES, default=list(READ_BYTES))
     parser.add_argument("--candidate-dtype", choices=READ_BYTES, default="float32")
     parser.add_argument("--json", type=pathlib.Path, help="write the whole report here")
@@ -331,19 +334,19 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if "float32" not in arguments.kinds:
-        parser.error("`--kinds` should have float32, the exact answer")
+        parser.error("`--kinds` should include float32, which gives the exact answer")
     return arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measures and prints."""
+    """Measures, prints, and exits with 1 if a limit is exceeded."""
     arguments = parse_arguments(argv)
     if arguments.worker:
         print(json.dumps(WORKERS[arguments.worker](arguments.folder, arguments)))
         return 0
     with tempfile.TemporaryDirectory() as scratch:
         folder, export_folder = pathlib.Path(scratch) / "tables", pathlib.Path(scratch) / "1"
-        say("making the tables and the export ...")
+        say("writing the tables and the export ...")
         work("make_tables", folder, arguments)
         work("make_export", export_folder, arguments)
         say("measuring ...")
@@ -359,21 +362,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     checked = limits(tables, export)
     text = report_text(tables, checked, others, arguments)
     print("\n\n".join(text))
-    if arguments.json:
-        report = {
-            "command": command("serving_latency", argv),
-            "route": "TensorFlow C API, in process",
-            "items": arguments.items,
-            "others": others,
-            "tables": tables,
-            "export": export,
-            "limits": checked,
-        }
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    typed = command("serving_latency", argv)
+    report = {
+        "command": typed,
+        "route": "TensorFlow C API, in process",
+        "items": arguments.items,
+        "others": others,
+        "tables": tables,
+        "export": export,
+        "limits": checked,
+    }
+    write_report(arguments.json, report)
     if arguments.section:
-        write_section(
-            "serving_latency", "Latency of serving", command("serving_latency", argv), *text
-        )
+        write_section("serving_latency", "Latency of serving", typed, *text)
     return int(not all(one["met"] for one in checked))
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/serving_load.py --seconds 10
 
-Takes the arguments of `serving/load_test.py`, which says what they mean and what is measured, but
-for `--output`. To export 10^7 items takes minutes, and several times the memory of their table.
+Takes the arguments of `serving/load_test.py` except `--output`; see its help for what is measured.
+An export of 10^7 items takes minutes and several times the memory of its candidate table.
 """
 
 import json
@@ -29,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = json.loads(output.with_suffix(".json").read_text())
     text = load_test.markdown(report).partition("\n")[2].strip()
     about = (
-        "Requests are sent when they are due, whether earlier ones are answered or not; lengths of "
-        "sessions and popularity of items follow power laws (`serving/load_test.py`). The "
-        "ramp of a catalogue ends at the first rate that it does not keep up with."
+        "Open-loop load: each request is sent when it is due, even if earlier ones are unanswered. "
+        "Session lengths and item popularity follow power laws (`serving/load_test.py`). For each "
+        "catalogue the rates rise up to the first one that is not sustained."
     )
     write_section("serving_load", "Load test", command("serving_load", argv), about, text)
     return 0

@@ -1,10 +1,9 @@
-"""What one training step costs as the catalogue grows: peak memory, and time.
+"""Peak memory and time of one training step as the catalogue grows.
 
-1. Full softmax: the memory a step adds must not grow with positions x catalogue. Each cell of the
-   grid is a process of its own, which first takes a step of one short sequence (parameters,
-   gradient and moments of the whole table are then in place) and then the step in question; what
-   the second adds to the process's peak is the cell. A softmax that makes the matrix of all scores
-   stands beside it, to show what the figures would be without the care.
+1. Full softmax: the memory that a step adds must not grow with positions x catalogue. Each cell of
+   the grid runs in its own process. A first step on one short sequence allocates the parameters,
+   gradients and moments of the whole table; the cell is the growth of the peak memory during the
+   next step. For comparison, one cell computes the softmax from the matrix of all scores.
 2. Sampled negatives: the time of a step must not grow with the catalogue.
 
     python benchmarks/step_memory.py
@@ -17,30 +16,67 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from peers import worker
-from section import command, write_section
-from train_throughput import say, table
+from section import Report, command, say, table, write_report, write_section
 
-# Of the growth of the matrix of all scores; what is measured moves by some 50 MB by itself.
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Share of the growth of the matrix of all scores; repeated measurements differ by about 50 MB.
 MEMORY_LIMIT = 0.05
-# The time at the largest catalogue over the time at the smallest; what it grows by is cache misses.
+# Ratio of the times with the largest and the smallest catalogue; cache misses cause some growth.
 TIME_LIMIT = 1.5
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace) -> Report:
     """Runs the steps of one cell in this process."""
     worker.use_cores(arguments.threads)
     import numpy as np
     import tensorflow as tf
 
-    import tfsessionrec as sr
-
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
     tf.keras.utils.set_random_seed(arguments.seed)
+    step = training_step(arguments)
+    generator = np.random.default_rng(arguments.seed)
+
+    def batch(positions: int) -> dict[str, tf.Tensor]:
+        rows = max(1, positions // arguments.length)
+        shape = (rows, arguments.length + 1, 1)
+        item_ids = generator.integers(2, 2 + arguments.catalogue, shape, np.int32)
+        return {"item_ids": tf.constant(item_ids)}
+
+    for _ in range(2):
+        float(step(batch(arguments.length)))
+    before = worker.peak_memory_mb()
+    features = batch(arguments.positions)
+    seconds = []
+    for _ in range(arguments.steps):
+        start = time.perf_counter()
+        loss = float(step(features))
+        seconds.append(time.perf_counter() - start)
+    return {
+        "loss": loss,
+        "before_mb": before,
+        "peak_mb": worker.peak_memory_mb(),
+        "added_mb": worker.peak_memory_mb() - before,
+        "scores_mb": arguments.positions * arguments.catalogue * 4 / 1e6,
+        # The first call with a new shape may trace the graph.
+        "step_ms": 1e3 * statistics.median(seconds[1:] or seconds),
+    }
+
+
+def training_step(
+    arguments: argparse.Namespace,
+) -> Callable[[dict[str, "tf.Tensor"]], "tf.Tensor"]:
+    """A function that trains on one batch and returns its loss."""
+    import tensorflow as tf
+
+    import tfsessionrec as sr
+
     model = sr.models.build(
         "sasrec",
         vocabulary_size=2 + arguments.catalogue,
@@ -51,13 +87,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         num_negatives=arguments.num_negatives,
     )
     model.compile(optimizer=sr.optimizers.LazyAdam(1e-3))
-    generator = np.random.default_rng(arguments.seed)
-
-    def batch(positions: int) -> dict[str, tf.Tensor]:
-        rows = max(1, positions // arguments.length)
-        shape = (rows, arguments.length + 1, 1)
-        item_ids = generator.integers(2, 2 + arguments.catalogue, shape, np.int32)
-        return {"item_ids": tf.constant(item_ids)}
 
     @tf.function(reduce_retracing=True)
     def package_step(features: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -76,31 +105,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         model.optimizer.minimize(loss, model.trainable_variables, tape=tape)
         return loss
 
-    step = plain_step if arguments.loss == "plain" else package_step
-    for _ in range(2):
-        float(step(batch(arguments.length)))
-    before = worker.peak_memory_mb()
-    features = batch(arguments.positions)
-    seconds = []
-    for _ in range(arguments.steps):
-        start = time.perf_counter()
-        loss = float(step(features))
-        seconds.append(time.perf_counter() - start)
-    return {
-        "loss": loss,
-        "before_mb": before,
-        "peak_mb": worker.peak_memory_mb(),
-        "added_mb": worker.peak_memory_mb() - before,
-        "scores_mb": arguments.positions * arguments.catalogue * 4 / 1e6,
-        # the first call of a new shape may build its graph
-        "step_ms": 1e3 * statistics.median(seconds[1:] or seconds),
-    }
+    return plain_step if arguments.loss == "plain" else package_step
 
 
 def cell(
     arguments: argparse.Namespace, loss: str, catalogue: int, positions: int, steps: int
-) -> dict[str, Any]:
-    """`measure` in a process of its own."""
+) -> Report:
+    """Runs `measure` in its own process."""
     command = [sys.executable, __file__, "--worker", loss]
     for name, value in {
         "catalogue": catalogue,
@@ -118,7 +129,7 @@ def cell(
     )
     if answer.returncode:
         say(answer.stderr[-4000:])
-        raise RuntimeError(f"The step ({loss}, {catalogue:,} items) failed.")
+        raise RuntimeError(f"failed: the step ({loss}, {catalogue:,} items)")
     result = json.loads(answer.stdout.splitlines()[-1])
     say(
         f"{loss}, {catalogue:,} items, {positions:,} positions: "
@@ -127,13 +138,13 @@ def cell(
     return {"kind": loss, "catalogue": catalogue, "positions": positions, **result}
 
 
-def memory_growth(cells: Sequence[dict[str, Any]]) -> float:
-    """The share of the score matrix's growth that the added memory follows.
+def memory_growth(cells: Sequence[Report]) -> float:
+    """The growth of the added memory as a share of the growth of the score matrix.
 
     From the smallest to the largest catalogue and number of positions,
     `(a_CP - a_cP - a_Cp + a_cp) / (s_CP - s_cP - s_Cp + s_cp)`, with a the added memory and s the
-    size of all scores: what grows with the catalogue alone (the gradient of the table) or with
-    the positions alone (activations) cancels. A plain softmax gives 1 or more.
+    size of all scores. Memory that grows only with the catalogue (gradient of the table) or only
+    with the positions (activations) cancels. A plain softmax gives 1 or more.
     """
     by_size = {(cell["catalogue"], cell["positions"]): cell for cell in cells}
     catalogues, positions = (sorted(set(sizes)) for sizes in zip(*by_size, strict=True))
@@ -157,10 +168,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--sampled-positions", type=int, default=1024)
     parser.add_argument("--sampled-steps", type=int, default=60)
-    parser.add_argument("--rounds", type=int, default=3, help="of the timed part")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the timed part")
     parser.add_argument("--num-negatives", type=int, default=128)
     parser.add_argument("--embedding-dim", type=int, default=64)
-    parser.add_argument("--length", type=int, default=16, help="targets of a sequence")
+    parser.add_argument("--length", type=int, default=16, help="targets per sequence")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=pathlib.Path, help="write the whole report here")
@@ -173,47 +184,21 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parse_arguments(argv)
-    if arguments.loss:
-        print(json.dumps(measure(arguments)))
-        return 0
-    full = [
-        cell(arguments, "full", catalogue, positions, steps=2)
-        for catalogue in arguments.catalogues
-        for positions in arguments.batches
-    ]
-    # All scores at the largest size would not fit in most machines: the second largest.
-    plain_positions = sorted(arguments.batches)[-2:][0]
-    plain = cell(arguments, "plain", max(arguments.catalogues), plain_positions, steps=2)
-    rounds = [
-        [
-            cell(
-                arguments,
-                "sampled",
-                catalogue,
-                arguments.sampled_positions,
-                arguments.sampled_steps,
-            )
-            for catalogue in arguments.sampled_catalogues
-        ]
-        for _ in range(arguments.rounds)
-    ]
-    times = [statistics.median(c["step_ms"] for c in cells) for cells in zip(*rounds, strict=True)]
-    growth, slowdown = memory_growth(full), times[-1] / times[0]
-
+def memory_table(cells: Sequence[Report]) -> str:
+    """A Markdown table of the memory of each cell."""
     names = {"full": "full, in blocks", "plain": "full, matrix of all scores"}
     header = ["softmax", "items", "positions", "scores MB", "step adds MB", "peak MB"]
     rows = [
-        [names[c["kind"]], f"{c['catalogue']:,}", f"{c['positions']:,}"]
-        + [f"{c[key]:,.0f}" for key in ("scores_mb", "added_mb", "peak_mb")]
-        for c in (*full, plain)
+        [names[one["kind"]], f"{one['catalogue']:,}", f"{one['positions']:,}"]
+        + [f"{one[key]:,.0f}" for key in ("scores_mb", "added_mb", "peak_mb")]
+        for one in cells
     ]
-    text = table(header, rows) + (
-        f"\n\nThe added memory grows with positions x catalogue by {growth:.1%} of what the matrix "
-        f"of all scores grows by (limit {MEMORY_LIMIT:.0%}).\n\n"
-    )
-    header = ["negatives", "items", "positions", "ms a step", "of the smallest"]
+    return table(header, rows)
+
+
+def time_table(arguments: argparse.Namespace, times: Sequence[float]) -> str:
+    """A Markdown table of the step time with each catalogue size."""
+    header = ["negatives", "items", "positions", "ms per step", "relative to the smallest"]
     rows = [
         [
             f"{arguments.num_negatives}",
@@ -224,21 +209,55 @@ def main(argv: Sequence[str] | None = None) -> int:
         ]
         for catalogue, milliseconds in zip(arguments.sampled_catalogues, times, strict=True)
     ]
-    text += table(header, rows) + f"\n\nLimit {TIME_LIMIT}×."
+    return table(header, rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures, prints, and exits with 1 if a limit is exceeded."""
+    arguments = parse_arguments(argv)
+    if arguments.loss:
+        print(json.dumps(measure(arguments)))
+        return 0
+    full = [
+        cell(arguments, "full", catalogue, positions, steps=2)
+        for catalogue in arguments.catalogues
+        for positions in arguments.batches
+    ]
+    # The second largest batch: at the largest one, all scores do not fit in most machines.
+    plain_positions = sorted(arguments.batches)[-2:][0]
+    plain = cell(arguments, "plain", max(arguments.catalogues), plain_positions, steps=2)
+    sizes = (arguments.sampled_positions, arguments.sampled_steps)
+    rounds = [
+        [
+            cell(arguments, "sampled", catalogue, *sizes)
+            for catalogue in arguments.sampled_catalogues
+        ]
+        for _ in range(arguments.rounds)
+    ]
+    times = [statistics.median(c["step_ms"] for c in cells) for cells in zip(*rounds, strict=True)]
+    growth, slowdown = memory_growth(full), times[-1] / times[0]
+    text = "\n\n".join(
+        [
+            memory_table([*full, plain]),
+            f"The growth of the added memory with positions × catalogue is {growth:.1%} of the "
+            f"growth of the matrix of all scores (limit {MEMORY_LIMIT:.0%}).",
+            time_table(arguments, times),
+            f"Limit {TIME_LIMIT}×.",
+        ]
+    )
     print(text)
-    if arguments.json:
-        report = {
-            "command": command("step_memory", argv),
-            "text": text,
-            "full": full,
-            "plain": plain,
-            "sampled_rounds": rounds,
-            "memory_growth": growth,
-            "time_ratio": slowdown,
-        }
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    report = {
+        "command": command("step_memory", argv),
+        "text": text,
+        "full": full,
+        "plain": plain,
+        "sampled_rounds": rounds,
+        "memory_growth": growth,
+        "time_ratio": slowdown,
+    }
+    write_report(arguments.json, report)
     if arguments.section:
-        title = "A step as the catalogue grows"
+        title = "Cost of a training step by catalogue size"
         write_section("step_memory", title, command("step_memory", argv), text)
     return int(growth > MEMORY_LIMIT or slowdown > TIME_LIMIT)
 

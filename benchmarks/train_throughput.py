@@ -1,36 +1,38 @@
-"""Training speed of our SASRec beside RecTools' (PyTorch): target positions a second, peak memory.
+"""Training speed and peak memory of this package's SASRec, compared with RecTools' (PyTorch).
 
-Both systems get the same sizes, the same two cores and the same events, each run in a process of
-its own, the systems taking turns; figures are medians over the rounds. `benchmarks/README.md` says
-what is counted and how. Standard library only: each system imports its own world in its process.
+Both systems get the same sizes, the same two cores and the same events. Each run is a separate
+process, the systems run in turns, and the figures are medians over the rounds.
+`benchmarks/README.md` defines what is counted and timed. The script needs the standard library
+only: each system imports its libraries in its own process.
 
     python benchmarks/train_throughput.py --events-train yoochoose-clicks-100k_train_full.txt
 """
 
 import argparse
-import csv
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from peers import worker
-from section import command, write_section
+from section import Report, command, cpu_seconds, say, table, write_report, write_section
+from sequences import count_positions, pack, read_sessions, write_events
 
 HERE = pathlib.Path(__file__).resolve().parent
 PEER_REQUIREMENTS = ("torch==2.13.0", "RecTools[torch]==0.19.0")
 
-# A larger share of the machine's cores taken by others, and the ratios mean little.
+# If other processes use a larger share of the cores, the ratios mean little.
 BUSY_LIMIT = 0.1
+
+Rounds = dict[str, dict[str, list[Report]]]  # by loss, then by variant
 
 LOSSES = {"full": "full softmax", "sampled": "{num_negatives} negatives"}
 
@@ -39,9 +41,9 @@ LOSSES = {"full": "full softmax", "sampled": "{num_negatives} negatives"}
 class Variant:
     """One system on one form of the data.
 
-    `batch` says how batches are cut: by our recipe's number of `"positions"`, by the number of
-    `"sequences"`, or into so many windows that a step has as many `"targets"` as a batch of that
-    number of sessions has on average.
+    `batch` is the unit of the batch size: `"positions"` (the default of this package's recipe),
+    `"sequences"`, or `"targets"`: as many windows as have the targets of an average batch of
+    sessions.
     """
 
     label: str
@@ -54,16 +56,18 @@ _OURS, _PEER = "run_tfsessionrec.py", "run_rectools.py"
 
 VARIANTS = {
     "ours": Variant("ours", _OURS, "sessions", "positions"),
-    "ours_sequences": Variant("ours, {batch_size} a batch", _OURS, "sessions", "sequences"),
-    "ours_packed": Variant("ours, packed, {batch_size} a batch", _OURS, "packed", "sequences"),
+    "ours_sequences": Variant("ours, {batch_size} per batch", _OURS, "sessions", "sequences"),
+    "ours_packed": Variant("ours, packed, {batch_size} per batch", _OURS, "packed", "sequences"),
     "peer": Variant("RecTools as a user runs it", _PEER, "sessions", "sequences"),
-    "peer_packed": Variant("RecTools, packed, {batch_size} a batch", _PEER, "packed", "sequences"),
+    "peer_packed": Variant(
+        "RecTools, packed, {batch_size} per batch", _PEER, "packed", "sequences"
+    ),
     "peer_packed_targets": Variant(
-        "RecTools, packed, targets of {batch_size} a batch", _PEER, "packed", "targets"
+        "RecTools, packed, targets of {batch_size} per batch", _PEER, "packed", "targets"
     ),
 }
 
-# (ours, theirs): what is divided by what.
+# (numerator, denominator) of each ratio.
 RATIOS = (
     ("ours", "peer"),
     ("ours", "peer_packed"),
@@ -73,76 +77,8 @@ RATIOS = (
 )
 
 
-def read_sessions(
-    path: pathlib.Path, session: str, item: str, time_column: str, separator: str
-) -> list[list[str]]:
-    """The items of every session of a delimited log, in time order; ties keep the file's order.
-
-    Args:
-        path: The log, with a header.
-        session: Column of the session.
-        item: Column of the item.
-        time_column: Column of the time, a number.
-        separator: What stands between columns.
-
-    Returns:
-        The sessions in order of first appearance, each a list of raw item ids.
-
-    Raises:
-        ValueError: If a column is missing or the log holds no event.
-    """
-    sessions: dict[str, list[tuple[float, str]]] = {}
-    with path.open(newline="") as lines:
-        rows = csv.DictReader(lines, delimiter=separator)
-        missing = {session, item, time_column} - set(rows.fieldnames or ())
-        if missing:
-            raise ValueError(
-                f"`{path.name}` should have the columns {sorted(missing)}. "
-                f"Received: {rows.fieldnames}"
-            )
-        for row in rows:
-            sessions.setdefault(row[session], []).append((float(row[time_column]), row[item]))
-    if not sessions:
-        raise ValueError(f"`{path.name}` should hold at least one event. Received: none")
-    return [
-        [item_id for _, item_id in sorted(events, key=lambda event: event[0])]
-        for events in sessions.values()
-    ]
-
-
-def pack(sessions: Sequence[Sequence[str]], length: int) -> list[list[str]]:
-    """Cuts the concatenated sessions into windows of `length` + 1 events: `length` targets each.
-
-    The events left over at the end, too few for a full window, are dropped. A window's targets
-    include the few that cross from one session into the next: they cost what any other costs.
-
-    >>> pack([["a", "b"], ["c", "d", "e"], ["f"]], length=2)
-    [['a', 'b', 'c'], ['d', 'e', 'f']]
-    """
-    events = [item for session in sessions for item in session]
-    size = length + 1
-    return [events[start : start + size] for start in range(0, len(events) - size + 1, size)]
-
-
-def write_events(path: pathlib.Path, sequences: Sequence[Sequence[str]]) -> None:
-    """Writes sequences as `user`, `item`, `time`; time is the event's place, so nothing ties."""
-    place = 0
-    with path.open("w", newline="") as lines:
-        writer = csv.writer(lines, delimiter="\t")
-        writer.writerow(("user", "item", "time"))
-        for user, sequence in enumerate(sequences):
-            for item in sequence:
-                writer.writerow((user, item, place))
-                place += 1
-
-
-def count_positions(sequences: Sequence[Sequence[str]], length: int) -> int:
-    """The real targets of one epoch: of each sequence the newest `length`, at most."""
-    return sum(min(len(sequence) - 1, length) for sequence in sequences)
-
-
 def ensure_peer(folder: pathlib.Path) -> pathlib.Path:
-    """Makes RecTools' virtual environment unless it is there; returns its interpreter."""
+    """Creates RecTools' virtual environment if it is missing; returns its interpreter."""
     python = folder / "bin" / "python"
     probe = "import importlib.metadata as m; print(m.version('rectools'), m.version('torch'))"
     expected = [requirement.split("==")[1] for requirement in reversed(PEER_REQUIREMENTS)]
@@ -151,26 +87,11 @@ def ensure_peer(folder: pathlib.Path) -> pathlib.Path:
         versions = [version.split("+")[0] for version in answer.stdout.split()]
         if versions == expected:
             return python
-    say(f"making {folder} with {' and '.join(PEER_REQUIREMENTS)} ...")
+    say(f"creating {folder} with {' and '.join(PEER_REQUIREMENTS)} ...")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    for requirement in PEER_REQUIREMENTS:  # torch first: RecTools then keeps the one chosen here
+    for requirement in PEER_REQUIREMENTS:  # torch first: RecTools then keeps this version
         subprocess.run([python, "-m", "pip", "install", "--quiet", requirement], check=True)
     return python
-
-
-def cpu_seconds() -> tuple[float, float]:
-    """Seconds that all cores of the machine, and that our own measured processes, have worked."""
-    own = resource.getrusage(resource.RUSAGE_CHILDREN)
-    stat = pathlib.Path("/proc/stat")
-    if not stat.exists():  # not Linux: nothing is known of the others
-        return own.ru_utime + own.ru_stime, own.ru_utime + own.ru_stime
-    user, nice, system, _, _, irq, softirq, steal = stat.read_text().split(maxsplit=9)[1:9]
-    ticks = sum(map(int, (user, nice, system, irq, softirq, steal)))
-    return ticks / os.sysconf("SC_CLK_TCK"), own.ru_utime + own.ru_stime
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def run(
@@ -181,8 +102,8 @@ def run(
     arguments: argparse.Namespace,
     windows: int,
     seed: int,
-) -> dict[str, Any]:
-    """One measured process; returns the report it wrote."""
+) -> Report:
+    """Runs one measured process; returns its report."""
     ours = variant.script == _OURS
     output = events.with_suffix(".json")
     batch = {
@@ -213,8 +134,8 @@ def run(
     return json.loads(output.read_text()) | {"cores_busy_elsewhere": max(0.0, others)}
 
 
-def summarise(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Medians (and the spread of the speed) over the rounds of one variant and loss."""
+def summarize(rounds: Sequence[Report]) -> Report:
+    """Medians over the rounds of one variant and loss, and the range of the speed."""
     speeds = [report["positions_per_second"] for report in rounds]
     return {
         "positions": rounds[0]["positions"],
@@ -229,17 +150,15 @@ def summarise(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def compare(
-    summaries: dict[str, dict[str, dict[str, Any]]], losses: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Ours over theirs, for every loss and pairing measured: medians, and the worst round.
+def compare(summaries: Mapping[str, Mapping[str, Report]], losses: Sequence[str]) -> list[Report]:
+    """The speed of ours over theirs, for each loss and measured pair: median and range.
 
     Args:
-        summaries: By loss, then by variant.
-        losses: The losses, in the order wanted.
+        summaries: Summaries by loss, then by variant.
+        losses: The losses, in the order of the result.
 
     Returns:
-        One row a ratio.
+        One row per ratio.
     """
     rows = []
     for loss in losses:
@@ -268,29 +187,8 @@ def compare(
     return rows
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """An aligned Markdown table; figures (all columns but text ones) to the right.
-
-    >>> print(table(["what", "n"], [["a", "1"], ["bc", "20"]]))
-    | what |  n |
-    | ---- | -: |
-    | a    |  1 |
-    | bc   | 20 |
-    """
-    columns = list(zip(header, *rows, strict=True))
-    widths = [max(2, *(len(cell) for cell in column)) for column in columns]
-    right = [all(cell[:1].isdigit() for cell in column[1:]) for column in columns]
-    align: list[Callable[[str, int], str]] = [str.rjust if r else str.ljust for r in right]
-    rule = ["-" * (width - r) + ":" * r for width, r in zip(widths, right, strict=True)]
-    lines = [
-        [pad(cell, width) for pad, cell, width in zip(align, row, widths, strict=True)]
-        for row in (header, *rows)
-    ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
-
-
-def render(report: dict[str, Any]) -> str:
-    """The two tables: what each system did, and ours over theirs."""
+def render(report: Report) -> str:
+    """Two tables: the figures of each system, and the ratios."""
     settings = report["settings"]
     names = {key: text.format(**settings) for key, text in LOSSES.items()}
     labels = {key: variant.label.format(**settings) for key, variant in VARIANTS.items()}
@@ -319,7 +217,7 @@ def render(report: dict[str, Any]) -> str:
         ]
         for row in report["ratios"]
     ]
-    header = ["loss", "system", "positions", "positions/s", "range", "peak GB", "loss, from, to"]
+    header = ["loss", "system", "positions", "positions/s", "range", "peak GB", "first, last loss"]
     text = table(header, systems)
     if ratios:
         header = ["loss", "ratio", "ours/s", "theirs/s", "ours / theirs", "by round", "peak GB"]
@@ -333,11 +231,15 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--session", default="SessionId", help="column (default: %(default)s)")
     parser.add_argument("--item", default="ItemId", help="column (default: %(default)s)")
     parser.add_argument("--time", default="Time", help="column (default: %(default)s)")
-    parser.add_argument("--separator", default="\t", help="between columns (default: tab)")
-    parser.add_argument("--limit-sessions", type=int, help="take the first N only (a quick look)")
-    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    parser.add_argument("--our-epochs", type=int, default=5, help="timed; default: %(default)s")
-    parser.add_argument("--peer-epochs", type=int, default=1, help="timed; default: %(default)s")
+    parser.add_argument("--separator", default="\t", help="field separator (default: tab)")
+    parser.add_argument("--limit-sessions", type=int, help="use the first N only, for a quick look")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds (default: %(default)s)")
+    parser.add_argument(
+        "--our-epochs", type=int, default=5, help="timed epochs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--peer-epochs", type=int, default=1, help="timed epochs (default: %(default)s)"
+    )
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--num-negatives", type=int, default=128)
@@ -345,11 +247,16 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--num-layers", type=int, default=2)
     parser.add_argument("--num-heads", type=int, default=2)
     parser.add_argument("--length", type=int, default=50)
-    parser.add_argument("--batch-size", type=int, default=128, help="sequences, both systems")
     parser.add_argument(
-        "--batch-positions", type=int, default=1024, help="our own way (default: %(default)s)"
+        "--batch-size", type=int, default=128, help="sequences per batch, both systems"
     )
-    parser.add_argument("--threads", type=int, default=2, help="cores each run may use")
+    parser.add_argument(
+        "--batch-positions",
+        type=int,
+        default=1024,
+        help="positions per batch of this package's recipe (default: %(default)s)",
+    )
+    parser.add_argument("--threads", type=int, default=2, help="cores per run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--peer-venv", type=pathlib.Path, default=HERE / ".venv-rectools")
     parser.add_argument("--json", type=pathlib.Path, help="write the whole report here")
@@ -358,6 +265,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Measures, prints, and exits with 1 if a loss did not fall."""
     arguments = parse_arguments(argv)
     sessions = read_sessions(
         arguments.events_train,
@@ -370,46 +278,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     forms = {"sessions": sessions, "packed": pack(sessions, arguments.length)}
     targets = count_positions(sessions, arguments.length) / len(sessions)
     windows = max(1, round(arguments.batch_size * targets / arguments.length))
-    variants = {name: VARIANTS[name] for name in arguments.variants}
-    needs_peer = any(variant.script == _PEER for variant in variants.values())
-    pythons = {_OURS: pathlib.Path(sys.executable)}
-    if needs_peer:
-        pythons[_PEER] = ensure_peer(arguments.peer_venv)
-    rounds: dict[str, dict[str, list[dict[str, Any]]]] = {
-        loss: {name: [] for name in variants} for loss in arguments.losses
-    }
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        files = {name: pathlib.Path(folder) / f"{name}.tsv" for name in forms}
-        for name, sequences in forms.items():
-            write_events(files[name], sequences)
-        for number in range(arguments.rounds):
-            for loss in arguments.losses:
-                for name, variant in variants.items():
-                    result = run(
-                        pythons[variant.script],
-                        variant,
-                        loss,
-                        files[variant.data],
-                        arguments,
-                        windows,
-                        arguments.seed + number,
-                    )
-                    expected = count_positions(forms[variant.data], arguments.length)
-                    if result["positions"] != expected:
-                        raise RuntimeError(
-                            f"{name} should train on {expected} positions. "
-                            f"Received: {result['positions']}"
-                        )
-                    rounds[loss][name].append(result)
-                    say(
-                        f"[{time.perf_counter() - started:6.0f} s] round {number + 1}, {loss}, "
-                        f"{name}: {result['positions_per_second']:,.0f} positions/s, "
-                        f"{result['peak_memory_mb'] / 1000:.2f} GB, "
-                        f"{result['cores_busy_elsewhere']:.0%} of the cores busy elsewhere"
-                    )
+    rounds = measure(arguments, forms, windows)
     systems = {
-        loss: {name: summarise(reports) for name, reports in variants.items()}
+        loss: {name: summarize(reports) for name, reports in variants.items()}
         for loss, variants in rounds.items()
     }
     report = {
@@ -434,32 +306,78 @@ def main(argv: Sequence[str] | None = None) -> int:
         "systems": systems,
         "ratios": compare(systems, arguments.losses),
     }
-    print(render(report))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    text = render(report)
+    print(text)
+    write_report(arguments.json, report)
     if arguments.section:
-        write_section(
-            "train_throughput",
-            "Training speed",
-            report["command"],
-            "Target positions a second beside RecTools' SASRec (PyTorch), at equal sizes and in "
-            "turns; what the systems are, and where they differ, stands in `benchmarks/README.md`.",
-            render(report),
+        about = (
+            "Training speed in target positions per second, compared with RecTools' SASRec "
+            "(PyTorch) at equal sizes, in interleaved runs. `benchmarks/README.md` describes the "
+            "systems and how they differ."
         )
+        write_section("train_throughput", "Training speed", report["command"], about, text)
+    return _check(report)
+
+
+def measure(
+    arguments: argparse.Namespace, forms: Mapping[str, list[list[str]]], windows: int
+) -> Rounds:
+    """The reports of all rounds, by loss and variant; the systems run in turns.
+
+    Args:
+        arguments: The arguments of the script.
+        forms: Sequences by the form of the data.
+        windows: Windows per batch of the variants whose batches have equal numbers of targets.
+    """
+    variants = {name: VARIANTS[name] for name in arguments.variants}
+    pythons = {_OURS: pathlib.Path(sys.executable)}
+    if any(variant.script == _PEER for variant in variants.values()):
+        pythons[_PEER] = ensure_peer(arguments.peer_venv)
+    expected = {name: count_positions(form, arguments.length) for name, form in forms.items()}
+    rounds: Rounds = {loss: {name: [] for name in variants} for loss in arguments.losses}
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: pathlib.Path(folder) / f"{name}.tsv" for name in forms}
+        for name, sequences in forms.items():
+            write_events(files[name], sequences)
+        for number, loss, name in itertools.product(
+            range(arguments.rounds), arguments.losses, variants
+        ):
+            variant = variants[name]
+            python, events = pythons[variant.script], files[variant.data]
+            seed = arguments.seed + number
+            result = run(python, variant, loss, events, arguments, windows, seed)
+            if result["positions"] != expected[variant.data]:
+                raise RuntimeError(
+                    f"{name} should train on {expected[variant.data]} positions. "
+                    f"Received: {result['positions']}"
+                )
+            rounds[loss][name].append(result)
+            say(
+                f"[{time.perf_counter() - started:6.0f} s] round {number + 1}, {loss}, "
+                f"{name}: {result['positions_per_second']:,.0f} positions/s, "
+                f"{result['peak_memory_mb'] / 1000:.2f} GB, "
+                f"{result['cores_busy_elsewhere']:.0%} of the cores busy elsewhere"
+            )
+    return rounds
+
+
+def _check(report: Report) -> int:
+    """Warns of a busy machine and of losses that did not fall; the exit status."""
     busy = report["cores_busy_elsewhere"]
     if busy > BUSY_LIMIT:
         say(
-            f"Other processes took up to {busy:.0%} of the cores during a run. PyTorch's threads "
-            "wait for each other in a way that suffers most from it: measure again in quiet."
+            f"Other processes used up to {busy:.0%} of the cores during a run. This slows PyTorch "
+            "most, because its threads wait for each other: repeat on a quiet machine."
         )
     stuck = [
         f"{name} ({loss})"
-        for loss, by_variant in systems.items()
+        for loss, by_variant in report["systems"].items()
         for name, row in by_variant.items()
         if not row["loss_fell"]
     ]
     if stuck:
-        say(f"The loss did not fall, so the speed means nothing: {', '.join(stuck)}.")
+        say(f"The loss did not fall, so the speed is meaningless: {', '.join(stuck)}.")
     return int(bool(stuck))
 
 

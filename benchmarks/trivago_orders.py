@@ -1,10 +1,10 @@
-"""How well simple orders of the shown hotels find the clicked one, on the trivago log.
+"""The mean reciprocal rank of simple orders of the shown hotels, on the trivago log.
 
     python benchmarks/trivago_orders.py --events trivago_val_100k.parquet --json FILE
 
-The questions are the clickouts of 8 November 2018 (UTC) whose hotel is among the shown ones. The
-mean reciprocal rank of the clicked hotel is printed for the displayed order, and for the hotels
-that the running session touched last first (any earlier event that names the hotel), then as
+The queries are the clickouts of 8 November 2018 (UTC) whose hotel is among the shown ones. The
+script reports the mean reciprocal rank of the clicked hotel in two orders: as displayed, and by the
+most recent interaction of the running session (any earlier event that names the hotel), then as
 displayed.
 """
 
@@ -18,8 +18,8 @@ DAY_BEGINS = 1541635200  # 2018-11-08 00:00 UTC
 
 
 def mean_reciprocal_ranks(file: pathlib.Path) -> dict[str, float]:
-    """The mean reciprocal rank of each order, and the number of questions."""
-    # One session jumps back in time: its events are in the order of their times, ties as stored.
+    """The mean reciprocal rank of each order, and the number of queries."""
+    # One session is not in time order: sort by time, with ties in the order of the file.
     events = pl.read_parquet(file).sort("session_id", "timestamp", maintain_order=True)
     events = events.with_row_index("place")
     asked = events.filter(
@@ -58,12 +58,12 @@ def mean_reciprocal_ranks(file: pathlib.Path) -> dict[str, float]:
 def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=pathlib.Path, required=True)
-    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--events", type=pathlib.Path, required=True, help="the trivago log")
+    parser.add_argument("--json", type=pathlib.Path, help="write the figures to this file")
     arguments = parser.parse_args()
     result: dict[str, object] = {**mean_reciprocal_ranks(arguments.events)}
     touched = {"model, then as displayed: mrr": result["touched last first"]}
-    result["rows"] = {"hotels the running session touched last first": touched}
+    result["rows"] = {"most recent interaction of the running session first": touched}
     print(json.dumps(result, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps(result) + "\n")

@@ -1,6 +1,6 @@
-"""One measured run of RecTools' SASRec (PyTorch), inside its own virtual environment.
+"""One measured run of RecTools' SASRec (PyTorch), in its own virtual environment.
 
-The public interface with its defaults wherever the sizes under comparison do not say otherwise:
+Uses the public interface, with defaults for everything but the compared sizes:
 `rectools.models.SASRecModel`, its data loader, its Lightning trainer, its Adam (betas 0.9, 0.98).
 """
 
@@ -11,7 +11,7 @@ import worker
 arguments = worker.parse_arguments(__doc__)
 worker.use_cores(arguments.threads)
 
-# Only now, with the cores settled.
+# Imported after the cores are set.
 import logging  # noqa: E402
 
 import pandas as pd  # noqa: E402
@@ -31,14 +31,14 @@ clock = worker.EpochClock()
 
 
 class Marker(pl.Callback):
-    """Tells the clock of every epoch's end. (The trainer is copied by `fit`: hence a global.)"""
+    """Records the end of every epoch in the global clock, because `fit` copies the trainer."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         clock.epoch_ended(float(trainer.callback_metrics["train_loss"]))
 
 
 def trainer() -> pl.Trainer:
-    """RecTools' default trainer, with the marker."""
+    """RecTools' default trainer with the marker."""
     epochs = arguments.epochs + 1
     return pl.Trainer(
         max_epochs=epochs,
@@ -54,7 +54,7 @@ def trainer() -> pl.Trainer:
 
 def main() -> None:
     if arguments.batch_size is None:
-        raise ValueError("RecTools batches by sequences: give `--batch-size`.")
+        raise ValueError("`--batch-size` should be given: RecTools batches by sequences.")
     events = pd.read_csv(arguments.events, sep="\t")
     interactions = pd.DataFrame(
         {

@@ -1,7 +1,7 @@
 """One measured run of this package's SASRec.
 
-The public path of a user: `sessionize`, `flatten_sessions`, `session_dataset`, `models.build`,
-`model.fit`. Sizes are given; everything else is the model's default.
+Uses the public interface, with defaults for everything but the compared sizes: `sessionize`,
+`flatten_sessions`, `session_dataset`, `models.build`, `model.fit`.
 """
 
 import worker
@@ -9,7 +9,7 @@ import worker
 arguments = worker.parse_arguments(__doc__)
 worker.use_cores(arguments.threads)
 
-# Only now, with the cores settled.
+# Imported after the cores are set.
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
@@ -34,7 +34,7 @@ def main() -> None:
     dataset = sr.data.session_dataset(
         sr.data.flatten_sessions(sessions),
         vocabulary,
-        max_sessions=arguments.length + 1,  # as many targets as the peer's windows have
+        max_sessions=arguments.length + 1,  # the same number of targets as the windows of RecTools
         max_items=1,
         batch_size=arguments.batch_size,
         batch_positions=arguments.batch_positions,
@@ -53,7 +53,7 @@ def main() -> None:
         num_negatives=arguments.num_negatives,
         first_item_index=vocabulary.first_item_index,
     )
-    model.compile(  # as the command `tfsessionrec train` does
+    model.compile(  # as `tfsessionrec train` does
         optimizer=sr.optimizers.LazyAdam(arguments.learning_rate, beta_2=recipe.beta_2),
         steps_per_execution=8,
     )

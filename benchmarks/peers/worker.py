@@ -1,6 +1,6 @@
-"""What the measured processes share: their arguments, their cores, the report they leave.
+"""Shared by the measured processes: arguments, cores and the report.
 
-Standard library only, since each system runs in a virtual environment of its own.
+Standard library only, because each system runs in its own virtual environment.
 """
 
 import argparse
@@ -10,11 +10,10 @@ import pathlib
 import resource
 import statistics
 import time
-from typing import Any
 
 
 def parse_arguments(description: str) -> argparse.Namespace:
-    """The arguments of one measured run, the same for every system."""
+    """The arguments of one measured run; they are the same for all systems."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--events", type=pathlib.Path, required=True, help="TSV: user, item, time")
     parser.add_argument("--output", type=pathlib.Path, required=True, help="JSON report to write")
@@ -27,24 +26,28 @@ def parse_arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--length", type=int, default=50, help="longest input")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     batch = parser.add_mutually_exclusive_group(required=True)
-    batch.add_argument("--batch-size", type=int, help="sequences a batch")
-    batch.add_argument("--batch-positions", type=int, help="positions a batch (ours only)")
-    parser.add_argument("--epochs", type=int, default=1, help="timed epochs, after one of warm-up")
+    batch.add_argument("--batch-size", type=int, help="sequences per batch")
+    batch.add_argument(
+        "--batch-positions", type=int, help="positions per batch (tfsessionrec only)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=1, help="timed epochs, after one warm-up epoch"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
 def package_environment() -> dict[str, str]:
-    """The environment of a process that imports this checkout's package, no other copy."""
+    """The environment of a process that imports the package from this checkout."""
     checkout = pathlib.Path(__file__).resolve().parents[2]
     return os.environ | {"PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def use_cores(threads: int) -> None:
-    """Keeps this process, and every thread pool it will make, on `threads` cores.
+    """Restricts this process and its thread pools to `threads` cores and hides accelerators.
 
-    Call it before the numerical library is imported. Any accelerator is hidden.
+    Call it before importing the numerical library.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ["MKL_NUM_THREADS"] = str(threads)
@@ -54,15 +57,15 @@ def use_cores(threads: int) -> None:
 
 
 def peak_memory_mb() -> float:
-    """The largest resident size this process has had, in 10⁶ bytes."""
+    """Peak resident memory of this process, in 10⁶ bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 class EpochClock:
-    """Marks the end of every epoch; an epoch lasts from one mark to the next.
+    """Records the end of every epoch; an epoch lasts from one end to the next.
 
-    The first epoch is warm-up (graph building, allocation) and is not timed. Whatever a library
-    does between two epochs counts as part of the later one.
+    The first epoch (graph construction, allocation) is a warm-up and is not timed. Work between two
+    epochs counts for the later one.
     """
 
     def __init__(self) -> None:
@@ -77,8 +80,8 @@ class EpochClock:
     def seconds(self) -> list[float]:
         return [end - start for start, end in zip(self.marks, self.marks[1:], strict=False)]
 
-    def report(self, positions: int, **more: Any) -> dict[str, Any]:
-        """The measured figures, `positions` being the real targets of one epoch."""
+    def report(self, positions: int, **more: object) -> dict[str, object]:
+        """The measured figures; `positions` is the number of targets per epoch."""
         return {
             "positions": positions,
             "epoch_seconds": self.seconds,
@@ -90,5 +93,5 @@ class EpochClock:
         }
 
 
-def write_report(path: pathlib.Path, report: dict[str, Any]) -> None:
+def write_report(path: pathlib.Path, report: dict[str, object]) -> None:
     path.write_text(json.dumps(report, indent=1) + "\n")

@@ -42,7 +42,7 @@ def test_a_missing_column_and_an_empty_log_are_named(
     log = write_log(tmp_path / "log.txt", [])
     with pytest.raises(ValueError, match=r"should have the columns .*'Clock'.* Received"):
         throughput.read_sessions(log, "SessionId", "ItemId", "Clock", "\t")
-    with pytest.raises(ValueError, match="at least one event"):
+    with pytest.raises(ValueError, match="contain at least one event"):
         throughput.read_sessions(log, "SessionId", "ItemId", "Time", "\t")
 
 
@@ -59,7 +59,7 @@ def test_positions_are_the_newest_targets_of_each_sequence(throughput: types.Mod
 
 def test_ratios_pair_runs_of_one_round(throughput: types.ModuleType) -> None:
     def summary(speeds: list[float]) -> dict:
-        return throughput.summarise(
+        return throughput.summarize(
             [
                 {
                     "positions": 10,

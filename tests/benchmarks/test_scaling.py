@@ -1,4 +1,4 @@
-"""The scaling study: the fit, what is trained, and the picture."""
+"""The scaling study: the fits, the models to train, and the plot."""
 
 import importlib
 import pathlib
@@ -58,12 +58,12 @@ def test_what_does_not_fall_has_no_exponent() -> None:
 
 
 def test_a_fit_needs_three_sizes() -> None:
-    with pytest.raises(ValueError, match="three or more positive numbers"):
+    with pytest.raises(ValueError, match="three or more distinct positive numbers"):
         script("power_law").fit(np.array([1, 1, 2]), np.array([1, 1, 2]))
 
 
 def test_the_grid_crosses_in_the_middle() -> None:
-    scaling = script("scaling")
+    scaling = script("scaling_points")
     points = scaling.grid()
     one = [point for point in points if point["seed"] == 0]
     assert len(one) == len(scaling.SHARES) + len(scaling.WIDTHS) + len(scaling.DEPTHS) - 2
@@ -109,7 +109,7 @@ def test_epochs_of_both_objectives_are_timed_on_the_same_clicks(
 
 
 def test_the_picture_is_drawn(tmp_path: pathlib.Path) -> None:
-    scaling, picture = script("scaling"), script("scaling_picture")
+    scaling, picture = script("scaling_points"), script("scaling_picture")
     points = [
         {**point, "sessions": 1000 * point["share"], "loss": 5.0, "ndcg@20": 0.1}
         for point in scaling.grid()

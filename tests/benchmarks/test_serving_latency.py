@@ -1,4 +1,4 @@
-"""The latency of serving: what is timed answers right, and a limit that is passed is seen."""
+"""The latency of serving: timed calls answer correctly, and exceeded limits are reported."""
 
 import importlib
 import pathlib
@@ -12,12 +12,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))  # it imports its neighbours
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))  # scripts import each other
     monkeypatch.syspath_prepend(str(ROOT / "serving"))
     return importlib.import_module("serving_latency")
 
 
-def test_calls_take_turns_and_two_rounds_do_not_count(script: types.ModuleType) -> None:
+def test_calls_take_turns_after_two_warm_up_rounds(script: types.ModuleType) -> None:
     order: list[str] = []
 
     def call(name: str) -> tuple[float, float]:
@@ -30,7 +30,7 @@ def test_calls_take_turns_and_two_rounds_do_not_count(script: types.ModuleType) 
     assert script.milliseconds(seconds["b"]) == {"ms": 7e3, "fastest_ms": 6e3, "cpu_ms": 500.0}
 
 
-def test_tables_are_measured_and_found_to_answer_right(
+def test_tables_are_measured_and_answer_correctly(
     script: types.ModuleType, tmp_path: pathlib.Path
 ) -> None:
     arguments = script.parse_arguments(
@@ -41,7 +41,7 @@ def test_tables_are_measured_and_found_to_answer_right(
     for kind in ("float32", "bfloat16", "int8"):
         assert tables[kind]["ms"] > 0
         assert tables[kind]["ratio"] == tables[kind]["ms"] / tables[kind]["reading_ms"]
-    # Of "bfloat16" the rounded embeddings are ranked.
+    # "bfloat16" ranks rounded embeddings.
     assert tables["float32"]["recall"] == tables["int8"]["recall"] == 1
 
     import c_api
@@ -54,7 +54,7 @@ def test_tables_are_measured_and_found_to_answer_right(
 
 
 def measured(**changed: float) -> tuple[dict, dict]:
-    """Tables and an export that keep every limit but those that are changed."""
+    """Figures of tables and an export that meet every limit except the changed ones."""
     seen = {"float32": 2.0, "int8": 1.9, "recall": 0.999, "encode": 2.0, "recommend": 16.0}
     seen |= {"load": 1.0, **changed}
     tables = {kind: {"ratio": seen[kind], "recall": seen["recall"]} for kind in ("float32", "int8")}
@@ -66,8 +66,8 @@ def measured(**changed: float) -> tuple[dict, dict]:
     ("changed", "failed"),
     [
         ({}, []),
-        ({"float32": 2.1}, ["top k of float32, times reading"]),
-        ({"int8": 2.1}, ["top k of int8, times reading"]),
+        ({"float32": 2.1}, ["top k of float32, ratio to reading"]),
+        ({"int8": 2.1}, ["top k of int8, ratio to reading"]),
         ({"recall": 0.9989}, ["recall of int8"]),
         ({"encode": 2.1}, ["encode"]),
         ({"recommend": 17.0, "load": 2.1}, ["recommend", "loading"]),

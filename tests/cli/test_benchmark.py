@@ -1,4 +1,4 @@
-"""`tfsessionrec benchmark`: what it runs, what it keeps, what it writes."""
+"""`tfsessionrec benchmark`: the runs, the saved results and the document."""
 
 import json
 import pathlib
@@ -60,19 +60,19 @@ def measured(hit_rate: float, **changes: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 3}, r"is no configuration.*epochs"),
-        ({"title": None}, r"is no configuration.*title"),
+        ({"epochs": 3}, r"is not a valid configuration.*epochs"),
+        ({"title": None}, r"is not a valid configuration.*title"),
         ({"seeds": 3}, "`seeds` should be a list"),
     ],
 )
-def test_what_a_configuration_lacks_or_has_too_much_is_said(
+def test_a_configuration_with_missing_or_unknown_keys_raises(
     tmp_path: pathlib.Path, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         write(tmp_path, "wrong", **changes)
 
 
-def test_what_a_suite_lacks_is_said(
+def test_an_invalid_suite_is_an_error(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["benchmark", "--configs", str(tmp_path)]) == 2
@@ -83,14 +83,14 @@ def test_what_a_suite_lacks_is_said(
     assert "`table` should be one of systems. Received: 'other'" in capsys.readouterr().err
     write_suite(tmp_path, colour="red")
     assert main(["benchmark", "--configs", str(tmp_path)]) == 2
-    assert "is no suite" in capsys.readouterr().err
+    assert "is not a valid suite" in capsys.readouterr().err
     write_suite(tmp_path)
     write(tmp_path, "one")
     arguments = ["benchmark", "--configs", str(tmp_path), "--output", str(tmp_path)]
     assert main([*arguments, "--suite", "news"]) == 2
-    assert "`--suite` should begin like one of shop" in capsys.readouterr().err
+    assert "the beginning of its name. Suites: shop. Received: 'news'" in capsys.readouterr().err
     assert main([*arguments, "--data", str(tmp_path), "--config", "two"]) == 2
-    assert "there are ['one']" in capsys.readouterr().err
+    assert "Configurations: ['one']. Received: ['two']" in capsys.readouterr().err
 
 
 def test_the_document_has_means_spreads_and_the_best_first(tmp_path: pathlib.Path) -> None:
@@ -117,7 +117,10 @@ def test_the_document_has_means_spreads_and_the_best_first(tmp_path: pathlib.Pat
     )
     assert lines[best + 2] == "| popularity |  | 0.1250 |  |  |  |  |  |"
     assert "12,345 of 100." in lines
-    assert "HR@20: `sasrec` has 0.79 times that of `gru4rec`, in 0.75 times the seconds." in lines
+    assert (
+        "HR@20: `sasrec` reaches 0.79 times that of `gru4rec`, in 0.75 times the training time."
+        in lines
+    )
     assert "| a shop | HR@20 | `gru4rec`: 0.9000 in 42 s | the same |" in lines
     assert lines[-3:] == ["## Speed", "", "Fast."]
     assert "not-run" not in "\n".join(lines)
@@ -135,7 +138,7 @@ def test_an_ensemble_costs_what_its_members_cost(tmp_path: pathlib.Path) -> None
     assert "| both | 1 | 0.9000 | 0.5000 | 43 | 7 | 1.5 | 4,321 |" in folders.document.read_text()
 
 
-def test_other_commands_under_the_same_name_are_not_what_was_run(tmp_path: pathlib.Path) -> None:
+def test_results_of_other_commands_are_ignored(tmp_path: pathlib.Path) -> None:
     configs, folders = tmp_path / "configs", Folders(tmp_path / "out")
     write_suite(configs)
     write(configs, "sasrec").keep(0, measured(0.7), folders)
@@ -144,7 +147,7 @@ def test_other_commands_under_the_same_name_are_not_what_was_run(tmp_path: pathl
     assert "`sasrec`" not in render(load_suites(configs), folders)
 
 
-def test_a_suite_runs_once_and_goes_on_where_it_stopped(
+def test_a_suite_runs_once_and_resumes_where_it_stopped(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, configs, out = (tmp_path / name for name in ("data", "configs", "out"))
@@ -176,7 +179,7 @@ def test_a_suite_runs_once_and_goes_on_where_it_stopped(
     assert "| `sasrec` | 1 |" in (out / "RESULTS.md").read_text()
     assert main(once) == 0
     assert json.loads(answer.read_text())["ran"] == []
-    # What fails is said, and leaves what was there.
+    # A failed run is an error and keeps the earlier results.
     assert main([*command, "--config", "other"]) == 2
     assert "failed: tfsessionrec train" in capsys.readouterr().err
     assert "| `sasrec` | 1 |" in (out / "RESULTS.md").read_text()

@@ -93,7 +93,7 @@ def test_rules_of_a_request(
     tell = ["availability", "--export", str(path), "--unavailable", str(sold_out)]
     assert main(tell) == 0
     out = capsys.readouterr().out
-    assert "1 items are not to be had" in out
+    assert "unavailable items: 1" in out
     assert "1 ids are not known" in out
     assert ask() == [item for item in everything if item != ids[9]]
     assert main([*command, "--item-tags", "tags", "--overwrite"]) == 2

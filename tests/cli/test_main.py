@@ -35,7 +35,7 @@ sys.exit("tensorflow" in sys.modules or "polars" in sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_tensorflow_is_imported_without_noise() -> None:
+def test_tensorflow_is_imported_without_messages() -> None:
     code = """
 import sys
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
@@ -47,7 +47,7 @@ print("after", file=sys.stderr)
     assert done.stderr == "after\n"
 
 
-def test_a_failing_import_shows_what_was_written(tmp_path: pathlib.Path) -> None:
+def test_a_failing_import_shows_its_messages(tmp_path: pathlib.Path) -> None:
     (tmp_path / "tensorflow.py").write_text(
         "import os\nos.write(2, b'the reason')\nraise ImportError('broken')\n"
     )
@@ -92,13 +92,13 @@ def test_simulate(ending: str, tmp_path: pathlib.Path) -> None:
     assert summary["rows"] == one.height
 
 
-def test_simulate_keeps_what_exists(
+def test_simulate_does_not_overwrite(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "log.csv"
     path.write_text("mine")
     assert main(["simulate", "--output", str(path)]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "`--output` should not exist yet" in capsys.readouterr().err
     assert path.read_text() == "mine"
     assert main(["simulate", "--output", str(tmp_path / "log.xml")]) == 2
     assert "should end in .csv or .parquet" in capsys.readouterr().err

@@ -46,12 +46,12 @@ def test_ask(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--candidates", "a"], "`--candidates` should be given for `--signature rank`"),
-        (["--signature", "rank"], "`--candidates` should be given for `--signature rank`"),
-        (["--sessions", "a"], "`--sessions` should be whole numbers"),
+        (["--candidates", "a"], "`--candidates` should be given with `--signature rank`"),
+        (["--signature", "rank"], "`--candidates` should be given with `--signature rank`"),
+        (["--sessions", "a"], "`--sessions` should be integers"),
         (["--input", "exclude_ids"], "`--input` should be NAME=JSON"),
         (["--item-input", "labels"], "`--item-input` should be NAME=A,B,..."),
-        (["--signature", "similar_items"], "`--items` should name the items"),
+        (["--signature", "similar_items"], "`--items` should name at least one item"),
         (["--retries", "0"], "UNAVAILABLE at http://127.0.0.1:9"),
     ],
 )

@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tfsessionrec.cli import output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 from tfsessionrec.client import Client, History
@@ -25,61 +27,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--url",
         metavar="URL",
         default="http://localhost:8501",
-        help="http://HOST:PORT of REST (default http://localhost:8501) or grpc://HOST:PORT",
+        help="http://HOST:PORT for REST (default http://localhost:8501) or grpc://HOST:PORT",
     )
-    parser.add_argument("--model-name", metavar="NAME", required=True, help="as on the server")
+    parser.add_argument(
+        "--model-name", metavar="NAME", required=True, help="name of the model on the server"
+    )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--label", metavar="LABEL", help="ask the version with this label")
-    which.add_argument("--model-version", metavar="N", type=int, help="ask this version")
+    which.add_argument("--label", metavar="LABEL", help="version to ask, by label")
+    which.add_argument("--model-version", metavar="N", type=int, help="version to ask, by number")
     parser.add_argument(
         "--signature",
         choices=SIGNATURES,
         default="recommend",
-        help="what to ask for (default recommend); status: which versions are loaded",
+        help="request to send (default recommend); status lists the versions and their states",
     )
     parser.add_argument(
         "--items",
         metavar="A,B,...",
         default="",
-        help="the history's item ids, oldest first (default: a visitor without one); for "
-        "similar_items, the items",
+        help="item ids of the history, oldest first (default: an empty history); for "
+        "similar_items, the items to compare",
     )
     parser.add_argument(
         "--sessions",
         metavar="N,N,...",
-        help="the session that each item belongs to, such as 0,0,1 (default: all to one)",
+        help="session number of each item, such as 0,0,1 (default: one session)",
     )
     parser.add_argument(
         "--item-input",
         metavar="NAME=A,B,...",
         action="append",
         default=[],
-        help="what else the export reads of each item, such as timestamps=1700000000,1700000060; "
-        "may be given several times",
+        help="further input with one value per item, such as timestamps=1700000000,1700000060; "
+        "repeatable",
     )
     parser.add_argument(
         "--input",
         metavar="NAME=JSON",
         action="append",
         default=[],
-        help="any other input of the signature, such as 'exclude_ids=[\"hat\"]'; may be given "
-        "several times",
-    )
-    parser.add_argument("--candidates", metavar="A,B,...", default="", help="for rank: the items")
-    parser.add_argument("--k", metavar="N", type=int, default=10, help="how many (default 10)")
-    parser.add_argument(
-        "--timeout", metavar="S", type=float, default=5.0, help="seconds in all (default 5)"
+        help="any other input of the signature, such as 'exclude_ids=[\"hat\"]'; repeatable",
     )
     parser.add_argument(
-        "--retries", metavar="N", type=int, default=3, help="when it is unavailable (default 3)"
+        "--candidates", metavar="A,B,...", default="", help="item ids to score; only for rank"
+    )
+    parser.add_argument(
+        "--k", metavar="N", type=int, default=10, help="number of items (default 10)"
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="S",
+        type=float,
+        default=5.0,
+        help="time limit in seconds, retries included (default 5)",
+    )
+    parser.add_argument(
+        "--retries",
+        metavar="N",
+        type=int,
+        default=3,
+        help="retries while the server is unavailable (default 3)",
     )
     output.add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Asks."""
+    """Sends the request and prints the answer."""
     if (arguments.signature == "rank") != bool(arguments.candidates):
-        raise ValueError("`--candidates` should be given for `--signature rank`, and only there")
+        raise ValueError(
+            "`--candidates` should be given with `--signature rank` and only with it. "
+            f"Received: `--signature`={arguments.signature}, "
+            f"`--candidates`={arguments.candidates!r}"
+        )
     if arguments.url.startswith("grpc:"):
         import_tensorflow()
     with Client(
@@ -96,15 +115,15 @@ def run(arguments: argparse.Namespace) -> None:
     output.write_json(arguments.json, {"signature": arguments.signature, "answer": rows})
 
 
-def _ask(client: Client, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """One row of the answer's table for each thing that it holds."""
+def _ask(client: Client, arguments: argparse.Namespace) -> list[dict[str, object]]:
+    """The rows of the answer."""
     if arguments.signature == "status":
         return [dataclasses.asdict(one) for one in client.versions()]
     items = _split(arguments.items)
     inputs = _json_inputs(arguments.input)
     if arguments.signature == "similar_items":
         if not items:
-            raise ValueError("`--items` should name the items whose neighbours are wanted")
+            raise ValueError("`--items` should name at least one item for `similar_items`")
         answers = client.similar_items(items, arguments.k, **inputs)
         return [
             {"of": item, "rank": place, "item": one.item_id, "score": one.score}
@@ -119,21 +138,17 @@ def _ask(client: Client, arguments: argparse.Namespace) -> list[dict[str, Any]]:
             for one in sorted(ranked, key=lambda one: -one.score)
         ]
     if arguments.signature == "encode":
-        query = client.encode([history], **inputs)[0]
-        return [{"dimension": place, "value": value} for place, value in _entries(query.tolist())]
+        query = client.encode([history], **inputs)[0]  # [D], or [N, D] with N interests
+        return [
+            {"dimension": ",".join(map(str, index)), "value": float(value)}
+            for index, value in np.ndenumerate(query)
+        ]
     ask = client.recommend if arguments.signature == "recommend" else client.recommend_filtered
     (recommended,) = ask([history], arguments.k, **inputs)
     return [
         {"rank": place, "item": one.item_id, "score": one.score}
         for place, one in enumerate(recommended, 1)
     ]
-
-
-def _entries(values: list[Any], prefix: str = "") -> list[tuple[str, float]]:
-    """Numbers of a vector, or of several, each with its place."""
-    if values and isinstance(values[0], list):
-        return [entry for place, one in enumerate(values) for entry in _entries(one, f"{place},")]
-    return [(f"{prefix}{place}", value) for place, value in enumerate(values)]
 
 
 def _split(text: str) -> list[str]:
@@ -145,9 +160,9 @@ def _history(items: list[str], sessions: str | None, item_inputs: Sequence[str])
         index = None if sessions is None else [int(number) for number in sessions.split(",")]
     except ValueError:
         raise ValueError(
-            f"`--sessions` should be whole numbers like 0,0,1. Received: {sessions!r}"
+            f"`--sessions` should be integers such as 0,0,1. Received: {sessions!r}"
         ) from None
-    inputs: dict[str, list[Any]] = {}
+    inputs: dict[str, list[str]] = {}
     for text in item_inputs:
         name, equals, values = text.partition("=")
         if not equals:

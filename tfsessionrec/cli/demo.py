@@ -1,8 +1,7 @@
-"""Simulate a log, train on it, evaluate, export, recommend: the whole path in some two minutes.
+"""Run every step in about two minutes: simulate a log, train, evaluate, export, recommend.
 
-The log is simulated, so that the best score anybody could reach is known. Everything stays in
---output to be looked at: log.csv, model/ (as train writes it) and export/1/ (for TensorFlow
-Serving).
+The log is simulated, so the best reachable score is known. --output contains all results: log.csv,
+model/ (as `tfsessionrec train` writes it) and export/1/ (for TensorFlow Serving).
 """
 
 import argparse
@@ -29,17 +28,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=pathlib.Path,
         default=pathlib.Path("demo"),
-        help="where everything is written, replacing an earlier demo (default %(default)s)",
+        help="folder of all results; replaces an earlier demo (default %(default)s)",
     )
-    parser.add_argument("--users", metavar="N", type=int, default=3000, help="default %(default)s")
-    parser.add_argument("--items", metavar="N", type=int, default=800, help="default %(default)s")
-    parser.add_argument("--epochs", metavar="N", type=int, default=20, help="default %(default)s")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="default %(default)s")
+    parser.add_argument(
+        "--users", metavar="N", type=int, default=3000, help="number of users (default %(default)s)"
+    )
+    parser.add_argument(
+        "--items", metavar="N", type=int, default=800, help="number of items (default %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", metavar="N", type=int, default=20, help="training epochs (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="random seed (default %(default)s)"
+    )
     output.add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Goes the whole path."""
+    """Runs all steps and prints the results."""
     started = time.perf_counter()
     output.say("Loading TensorFlow")
     import_tensorflow()
@@ -66,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
     directory = ModelDirectory(folder / "model")
     system = train.train(settings, sessions, directory, overwrite=True, progress=True)
 
-    output.say("Evaluating on each user's last session, which training did not see")
+    output.say("Evaluating on the last session of each user, which is not in the training data")
     report = system.evaluate(sessions, k=[K], progress=True)
     _, held_out = data.split_by_rule(sessions, settings.holdout)
     systems = {
@@ -89,18 +96,19 @@ def run(arguments: argparse.Namespace) -> None:
     print()
     print(output.table(rows))
     print(
-        f"\n{report.num_queries:,} held-out sessions, all {report.num_candidates:,.0f} items "
-        f"ranked, seen ones too.\nBest reachable: the simulator's own probabilities of a click "
-        f"in that session; no history tells them fully.\n"
+        f"\n{report.num_queries:,} held-out sessions; all {report.num_candidates:,.0f} items are "
+        f"ranked, including seen ones.\nBest reachable: a ranking by the simulator's true click "
+        f"probabilities, which no history determines completely.\n"
     )
-    print(f"What {path} recommends to {recommendation['user']}, who took")
+    print(f"Recommendations of {path} for {recommendation['user']}. Clicked, by session:")
     for items in recommendation["history"]:
         print(f"  {' '.join(items)}")
+    print("Recommended:")
     for item, score in recommendation["recommended"]:
-        taken = "  taken in the held-out session" if item in recommendation["taken"] else ""
-        print(f"  {item}  {score:.3f}{taken}")
+        hit = "  clicked in the held-out session" if item in recommendation["taken"] else ""
+        print(f"  {item}  {score:.3f}{hit}")
     seconds = time.perf_counter() - started
-    print(f"\n{seconds:.0f} seconds. Everything is in {folder}/")
+    print(f"\n{seconds:.0f} seconds. All results are in {folder}/")
     output.write_json(
         arguments.json,
         {
@@ -116,11 +124,11 @@ def run(arguments: argparse.Namespace) -> None:
 def best_reachable(
     simulation: "Simulation", held_out: "Sessions", vocabulary: "Vocabulary"
 ) -> dict[str, float]:
-    """Metrics of ranking by the true probabilities, on the queries the model is asked.
+    """Metrics of a ranking by the true probabilities, on the queries of the evaluation.
 
     Args:
-        simulation: Knows them.
-        held_out: Sessions of which each user's last is the target.
+        simulation: The simulation, which knows the true probabilities.
+        held_out: Sessions; the last session of each user is the target.
         vocabulary: The candidates.
 
     Returns:
@@ -141,7 +149,7 @@ def best_reachable(
         targets = batch["target_ids"].numpy().astype(np.int64)
         probabilities = simulation.true_probabilities(users[row : row + len(targets)], vocabulary)
         row += len(targets)
-        # Of items that training never saw none can be found.
+        # No system can rank items that are not in the training data.
         known = np.where(targets >= first, targets - first, -1)
         asked = (known >= 0).any(axis=1)
         ranks.append(evaluation.rank_targets(probabilities[asked, first:], identity, known[asked]))
@@ -152,24 +160,24 @@ def best_reachable(
 
 
 def recommend(recommender: "Recommender", held_out: "Sessions") -> dict[str, Any]:
-    """Asks the export for the first user who took something in two sessions and the held-out one.
+    """Recommends for the first user with clicks in two sessions and in the held-out one.
 
     Returns:
-        The user, the history, what is recommended, and what was taken in the held-out session.
+        The user, the history, the recommendations, and the clicks of the held-out session.
     """
     import polars as pl
 
-    taken = held_out.events.filter(pl.col("label") == 1)
+    clicked = held_out.events.filter(pl.col("label") == 1)
     index = pl.col("session_index")
     user = (
-        taken.group_by("user_id", maintain_order=True)
+        clicked.group_by("user_id", maintain_order=True)
         .agg(
             past=index.filter(~pl.col("is_target")).n_unique(),
             target=pl.col("is_target").any(),
         )
         .filter(pl.col("target") & (pl.col("past") >= 2))["user_id"][0]
     )
-    mine = taken.filter(pl.col("user_id") == user)
+    mine = clicked.filter(pl.col("user_id") == user)
     past = mine.filter(~pl.col("is_target"))
     return {
         "user": user,

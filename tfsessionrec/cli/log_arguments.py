@@ -13,77 +13,27 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds one argument a column and format; each is None where the user did not give it."""
+    """Adds one argument per column and format; an argument that is not given is None."""
     log = parser.add_argument_group("the log")
     log.add_argument(
         "--events",
         metavar="FILE",
         type=pathlib.Path,
         required=True,
-        help="the log: .csv, .tsv, .txt or .parquet, one row an event",
+        help="the log: .csv, .tsv, .txt or .parquet, one row per event",
     )
-    log.add_argument(
-        "--user",
-        metavar="COLUMN",
-        help="user; without it every session is an anonymous visitor of its own",
-    )
-    sessions = log.add_mutually_exclusive_group()
-    sessions.add_argument("--session", metavar="COLUMN", help="session")
-    sessions.add_argument(
-        "--gap",
-        metavar="TIME",
-        help="instead of --session: inactivity that ends one, such as 30m",
-    )
-    log.add_argument("--item", metavar="COLUMN", help="item (default item_id)")
-    log.add_argument(
-        "--time",
-        metavar="COLUMN",
-        help="time: a number, or date and time as text (default timestamp)",
-    )
-    log.add_argument(
-        "--time-unit", choices=("s", "ms", "us"), help="unit of numeric times (default s)"
-    )
-    _add_content_arguments(log)
-
-
-def _add_content_arguments(log: argparse._ActionsContainer) -> None:
-    shown = log.add_mutually_exclusive_group()
-    shown.add_argument("--label", metavar="COLUMN", help="1 taken, 0 shown but not taken")
-    shown.add_argument(
-        "--impressions",
-        metavar="COLUMN",
-        help="instead of --label: the items shown, as a list or as text",
-    )
-    log.add_argument(
-        "--impressions-separator",
-        metavar="TEXT",
-        help="what separates the items in --impressions (default |)",
-    )
-    log.add_argument(
-        "--impression-feature",
-        metavar="NAME=COLUMN",
-        action="append",
-        help="numbers shown with each item of --impressions, such as price=prices; may be "
-        "given several times",
-    )
-    log.add_argument("--interaction-type", metavar="COLUMN", help="click, cart, purchase ...")
-    log.add_argument(
-        "--session-context",
-        metavar="COLUMN",
-        action="append",
-        help="feature of a session as a whole, such as its device: the category in its first "
-        "row; may be given several times",
-    )
+    _add_columns(log)
+    _add_shown_items(log)
     log.add_argument(
         "--filter",
         metavar="COLUMN=VALUE",
         action="append",
-        help="keep only rows with this value; may be given several times",
+        help="keep only the rows with this value; repeatable",
     )
     log.add_argument(
         "--separator",
         metavar="TEXT",
-        help="field separator of a text file (default by its ending)",
+        help="field separator of a text file (default: by the file extension)",
     )
 
 
@@ -143,3 +93,62 @@ def _impression_features(texts: list[str]) -> dict[str, str]:
             raise ValueError(f"`--impression-feature` should be NAME=COLUMN. Received: {text!r}")
         features[name] = column
     return features
+
+
+def _add_columns(log: argparse._ActionsContainer) -> None:
+    log.add_argument(
+        "--user",
+        metavar="COLUMN",
+        help="column of the user id (default: each session has its own anonymous user)",
+    )
+    sessions = log.add_mutually_exclusive_group()
+    sessions.add_argument("--session", metavar="COLUMN", help="column of the session id")
+    sessions.add_argument(
+        "--gap",
+        metavar="TIME",
+        help="for logs without session ids: inactivity that ends a session, such as 30m",
+    )
+    log.add_argument("--item", metavar="COLUMN", help="column of the item id (default item_id)")
+    log.add_argument(
+        "--time",
+        metavar="COLUMN",
+        help="column of the time: numbers, or dates and times as text (default timestamp)",
+    )
+    log.add_argument(
+        "--time-unit", choices=("s", "ms", "us"), help="unit of numeric times (default s)"
+    )
+    log.add_argument(
+        "--interaction-type",
+        metavar="COLUMN",
+        help="column of the interaction type: click, cart, purchase ...",
+    )
+    log.add_argument(
+        "--session-context",
+        metavar="COLUMN",
+        action="append",
+        help="column of a session attribute, such as the device; the first row of the session "
+        "gives its value; repeatable",
+    )
+
+
+def _add_shown_items(log: argparse._ActionsContainer) -> None:
+    shown = log.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--label", metavar="COLUMN", help="column of labels: 1 clicked, 0 shown but not clicked"
+    )
+    shown.add_argument(
+        "--impressions",
+        metavar="COLUMN",
+        help="for logs without labels: column of the shown items, as a list or as text",
+    )
+    log.add_argument(
+        "--impressions-separator",
+        metavar="TEXT",
+        help="separator of the items in a text column of --impressions (default |)",
+    )
+    log.add_argument(
+        "--impression-feature",
+        metavar="NAME=COLUMN",
+        action="append",
+        help="column with one number per item of --impressions, such as price=prices; repeatable",
+    )

@@ -33,25 +33,23 @@ COMMANDS = (
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Makes the parser of all commands, without loading anything heavy."""
+    """Makes the parser of all commands without importing TensorFlow or Polars."""
     parser = argparse.ArgumentParser(
         prog="tfsessionrec", description=(tfsessionrec.__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--version", action="version", version=tfsessionrec.__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in COMMANDS:
-        summary, _, description = (module.__doc__ or "").partition("\n")
+        summary = (module.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(
             module.__name__.rpartition(".")[2],
             help=summary.rstrip("."),
-            description=summary + description,
+            description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
         module.add_arguments(command)
-        command.add_argument(
-            "--debug", action="store_true", help="show where in the code an error arose"
-        )
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.set_defaults(run=module.run)
     return parser
 
@@ -60,11 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command.
 
     Args:
-        argv: The arguments, those of the process by default.
+        argv: The arguments. Defaults to those of the process.
 
     Returns:
-        The exit status: 0 done, 1 a check found something wrong, 2 an error that the message names,
-        130 interrupted.
+        The exit status: 0 success, 1 a check failed, 2 an error (see the message), 130 interrupted.
     """
     arguments = make_parser().parse_args(argv)
     try:

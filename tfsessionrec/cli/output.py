@@ -1,4 +1,4 @@
-"""What commands write: result files, and lines for the person who waits."""
+"""Output of the commands: JSON files, tables and progress messages."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
@@ -17,16 +17,16 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def say(message: str) -> None:
-    """Tells on standard error what is going on; standard output is for results."""
+    """Prints progress to standard error; standard output is for results."""
     print(message, file=sys.stderr, flush=True)
 
 
-def write_json(path: pathlib.Path | None, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file whole or not at all; `path` None does nothing.
+def write_json(path: pathlib.Path | None, content: Mapping[str, object]) -> None:
+    """Writes a JSON file atomically; does nothing if `path` is None.
 
     Args:
-        path: The file; a file of that name is replaced, missing parents are made.
-        content: NumPy numbers are written as numbers.
+        path: The file; an existing file is replaced and missing parent folders are created.
+        content: NumPy numbers are written as numbers, paths as text.
     """
     if path is None:
         return
@@ -41,11 +41,11 @@ def write_json(path: pathlib.Path | None, content: Mapping[str, Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table for the terminal: the first column to the left, numbers to the right.
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """A table for the terminal: the first column left-aligned, the others right-aligned.
 
     Args:
-        rows: One mapping a row, all with the same keys. Floats get four decimals.
+        rows: One mapping per row, all with the same keys. Floats get four decimals.
 
     Returns:
         The lines, without a final line break.
@@ -65,8 +65,15 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
+@runtime_checkable
+class _Array(Protocol):
+    """A NumPy number or array."""
+
+    def tolist(self) -> object: ...
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, _Array):
         return value.tolist()
     if isinstance(value, pathlib.Path):
         return str(value)

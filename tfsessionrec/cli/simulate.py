@@ -1,8 +1,9 @@
-"""Write a simulated log: users whose interests drift, popularity skew, items shown but not taken.
+"""Write a simulated log: drifting interests, skewed popularity, items shown but not clicked.
 
     tfsessionrec simulate --users 2000 --items 500 --output log.csv
 
-One row a shown item: user_id, session_id, item_id, timestamp (unix seconds), label (1 taken).
+One row per shown item: user_id, session_id, item_id, timestamp (unix seconds), label (1:
+clicked, 0: shown but not clicked).
 """
 
 import argparse
@@ -20,19 +21,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="the log to write, .csv or .parquet",
     )
-    parser.add_argument("--users", metavar="N", type=int, default=3000, help="default %(default)s")
-    parser.add_argument("--items", metavar="N", type=int, default=800, help="default %(default)s")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="default %(default)s")
+    parser.add_argument(
+        "--users", metavar="N", type=int, default=3000, help="number of users (default %(default)s)"
+    )
+    parser.add_argument(
+        "--items", metavar="N", type=int, default=800, help="number of items (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="random seed (default %(default)s)"
+    )
     output.add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Simulates and writes."""
+    """Simulates a log and writes it."""
     path: pathlib.Path = arguments.output
     if path.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"`--output` should end in .csv or .parquet. Received: {path}")
+        raise ValueError(f"`--output` should end in .csv or .parquet. Received: `--output`={path}")
     if path.exists():
-        raise FileExistsError(f"`--output` exists already: {path}")
+        raise FileExistsError(f"`--output` should not exist yet. Received: `--output`={path}")
     from tfsessionrec import data
 
     events = data.simulate(arguments.users, arguments.items, seed=arguments.seed).events

@@ -1,4 +1,4 @@
-"""TensorFlow without the notices that it writes while it is loaded."""
+"""Imports TensorFlow without its start-up messages."""
 
 import contextlib
 import os
@@ -9,21 +9,21 @@ from typing import IO
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow; what it writes to file descriptor 2 meanwhile is shown only if it fails.
+    """Imports TensorFlow and shows its start-up messages only if the import fails.
 
-    TensorFlow writes some lines there whatever `TF_CPP_MIN_LOG_LEVEL` says.
+    `TF_CPP_MIN_LOG_LEVEL` does not silence all of them: some go directly to file descriptor 2.
     """
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as noise:
+    with tempfile.TemporaryFile() as messages:
         try:
-            with _standard_error_into(noise):
+            with _standard_error_into(messages):
                 import tensorflow  # noqa: F401
         except BaseException:
-            noise.seek(0)
-            os.write(2, noise.read())
+            messages.seek(0)
+            os.write(2, messages.read())
             raise
 
 

@@ -105,7 +105,7 @@ class LogFormat:
             events = events.filter(_conditions(self.filter, events.columns))
             if events.is_empty():
                 raise ValueError(
-                    f"`--filter` should leave some rows. Received: {', '.join(self.filter)}"
+                    f"`--filter` should match at least one row. Received: {', '.join(self.filter)}"
                 )
         return sessionize(
             events,

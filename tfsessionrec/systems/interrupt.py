@@ -1,4 +1,4 @@
-"""Ctrl-C that lets a running step finish."""
+"""Ctrl-C that waits for the running step to finish."""
 
 import contextlib
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class Interrupt:
-    """Whether Ctrl-C was pressed within `deferred`."""
+    """Records whether Ctrl-C was pressed within `deferred`."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -15,15 +15,15 @@ class Interrupt:
     @classmethod
     @contextlib.contextmanager
     def deferred(cls) -> Iterator["Interrupt"]:
-        """Within, the first Ctrl-C is only noted; a second one interrupts at once."""
+        """Defers the first Ctrl-C: it sets `requested`. The second one raises at once."""
         interrupt = cls()
 
-        def note(number: int, frame: types.FrameType | None) -> None:
+        def record(number: int, frame: types.FrameType | None) -> None:
             if interrupt.requested:
                 raise KeyboardInterrupt
             interrupt.requested = True
 
-        before = signal.signal(signal.SIGINT, note)
+        before = signal.signal(signal.SIGINT, record)
         try:
             yield interrupt
         finally:

@@ -7,11 +7,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import ClassVar
 
-from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
+from tfsessionrec.data import Sessions, Vocabulary, protocol_batches, split_by_rule
 from tfsessionrec.data.examples import PROTOCOLS
 from tfsessionrec.data.examples.objectives import Protocol
 from tfsessionrec.data.reading import EventSource
-from tfsessionrec.data import protocol_batches
 from tfsessionrec.evaluation import Report, evaluate, evaluate_ranking, evaluate_streaming
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.scoring import QueryModel, SparseScorer

@@ -1,13 +1,13 @@
-"""Run every system of a suite from frozen configurations and write tables and plots.
+"""Train and evaluate the systems of a suite from frozen configurations; write tables and plots.
 
     tfsessionrec benchmark --suite yoochoose --data logs
 
-A suite is a folder of configurations under --configs, one a system: the flags of `tfsessionrec
-train` and of `tfsessionrec evaluate`, and the seeds. --suite takes the beginning of a folder's name
-too: `globo` means all suites that begin with it. Each command runs in a process of its own. What
-it gave is kept under OUTPUT/results/; what is there is not run again unless its configuration
-changed, so that a run that was stopped goes on where it stopped. OUTPUT/RESULTS.md is written anew
-after each run. Without --data nothing is run: the document alone is written.
+A suite is a folder under --configs with one configuration file per system: the flags of
+`tfsessionrec train` and `tfsessionrec evaluate`, and the seeds. --suite also accepts a prefix:
+`globo` selects every suite whose name begins with it. Each command runs in its own process. Results
+are saved under OUTPUT/results/ and reused while their configuration is unchanged, so an interrupted
+benchmark resumes where it stopped. OUTPUT/RESULTS.md is rewritten after each run. Without --data
+the command only writes OUTPUT/RESULTS.md.
 """
 
 import argparse
@@ -24,13 +24,15 @@ from tfsessionrec.cli.benchmark.trial import Folders, Trial
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     parser.add_argument(
-        "--data", metavar="DIR", type=pathlib.Path, help="folder of the logs; none: only write"
+        "--data", metavar="DIR", type=pathlib.Path, help="folder of the logs (default: run nothing)"
     )
-    parser.add_argument("--suite", nargs="*", metavar="NAME", help="suites (default: all)")
+    parser.add_argument("--suite", nargs="*", metavar="NAME", help="suites to run (default: all)")
     parser.add_argument(
-        "--config", nargs="*", metavar="NAME", help="of the suites only these configurations"
+        "--config", nargs="*", metavar="NAME", help="configurations to run (default: all)"
     )
-    parser.add_argument("--seed", nargs="*", type=int, metavar="N", help="of the seeds only these")
+    parser.add_argument(
+        "--seed", nargs="*", type=int, metavar="N", help="seeds to run (default: all)"
+    )
     parser.add_argument(
         "--configs",
         metavar="DIR",
@@ -45,15 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=pathlib.Path("benchmarks"),
         help="folder of RESULTS.md and results/ (default %(default)s)",
     )
-    parser.add_argument("--again", action="store_true", help="run anew what has been run")
+    parser.add_argument("--again", action="store_true", help="repeat runs that have results")
     output.add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Runs what was not run and writes the document."""
+    """Runs the configurations that have no results yet and writes the document."""
     suites = load_suites(arguments.configs)
     folders = Folders(arguments.output)
-    chosen = _chosen(suites, arguments.suite)
+    chosen = _select(suites, arguments.suite)
     ran = []
     if arguments.data is not None:
         if not arguments.data.is_dir():
@@ -62,13 +64,14 @@ def run(arguments: argparse.Namespace) -> None:
         trials = [trial for suite in chosen for trial in _trials(suite, arguments.config)]
         if not trials:
             raise ValueError(
-                "`--config` should name configurations of the suites. Received: "
-                f"{arguments.config}; there are {sorted(t.name for s in chosen for t in s.trials)}"
+                "`--config` should name configurations of the suites. Configurations: "
+                f"{sorted(trial.name for suite in chosen for trial in suite.trials)}. "
+                f"Received: {arguments.config}"
             )
         for suite in chosen:
             suite.prepare(data, folders, arguments.again)
-        left = _left(trials, arguments.seed, folders, arguments.again)
-        for trial, seed in tqdm(left, desc="benchmark", unit=" runs"):
+        pending = _pending(trials, arguments.seed, folders, arguments.again)
+        for trial, seed in tqdm(pending, desc="benchmark", unit=" runs"):
             output.say(f"{trial.suite}/{trial.name}, seed {seed}")
             trial.run(seed, data, folders)
             write_document(suites, folders)
@@ -78,14 +81,15 @@ def run(arguments: argparse.Namespace) -> None:
     output.write_json(arguments.json, {"ran": ran, "document": folders.document})
 
 
-def _chosen(suites: list[Suite], names: list[str] | None) -> list[Suite]:
-    """The suites that are meant."""
+def _select(suites: list[Suite], names: list[str] | None) -> list[Suite]:
+    """The suites whose names begin with one of the given names."""
     if names is None:
         return suites
     for name in names:
         if not any(suite.name.startswith(name) for suite in suites):
             raise ValueError(
-                f"`--suite` should begin like one of {', '.join(suite.name for suite in suites)}. "
+                "`--suite` should be a suite or the beginning of its name. "
+                f"Suites: {', '.join(suite.name for suite in suites)}. "
                 f"Received: {name!r}"
             )
     return [suite for suite in suites if suite.name.startswith(tuple(names))]
@@ -95,14 +99,14 @@ def _trials(suite: Suite, names: list[str] | None) -> list[Trial]:
     return [trial for trial in suite.trials if names is None or trial.name in names]
 
 
-def _left(
+def _pending(
     trials: list[Trial], seeds: list[int] | None, folders: Folders, again: bool
 ) -> list[tuple[Trial, int]]:
-    """What has not been run: the first seed of every configuration, then the others."""
-    left = [
+    """Runs without results: the first seed of every configuration, then the second seeds ..."""
+    pending = [
         (number, place, seed)
         for place, trial in enumerate(trials)
         for number, seed in enumerate(trial.seeds)
         if (seeds is None or seed in seeds) and (again or seed not in trial.results(folders))
     ]
-    return [(trials[place], seed) for _, place, seed in sorted(left)]
+    return [(trials[place], seed) for _, place, seed in sorted(pending)]

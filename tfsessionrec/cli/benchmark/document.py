@@ -1,4 +1,4 @@
-"""The document of the results: a table of all suites, then each with its tables and picture."""
+"""`RESULTS.md`: a summary of all suites, then one section per suite with its tables and plot."""
 
 import statistics
 from collections.abc import Iterable, Mapping
@@ -8,20 +8,21 @@ from tfsessionrec.cli.benchmark.row import COST, Row, rows_of
 from tfsessionrec.cli.benchmark.suite import Suite, Table
 from tfsessionrec.cli.benchmark.trial import Folders
 
-NEAR = 0.02  # of the best: what counts as nearly as good
+NEAR = 0.02  # a system within this share of the best is "nearly as good"
 ABOUT = (
-    "Written by `tfsessionrec benchmark --data FOLDER`, which runs the configurations under "
-    "`benchmarks/configs/` on 2 CPU cores; a row is one of them, and the commands above a table "
-    "are those of one of its rows and seeds. Metrics are means over the seeds, ± their standard "
-    "deviation. *fit s* are the seconds of all epochs and *evaluation s* those of the evaluation, "
-    "both means over the seeds; *peak GB* is the largest resident size of any process. Times are "
-    "of one shared machine on which other things ran: compare them with each other only, and "
-    "small differences not at all. Sections at the end are written by the scripts they name."
+    "`tfsessionrec benchmark --data FOLDER` writes this document: it runs the configurations under "
+    "`benchmarks/configs/` on 2 CPU cores. Each row is one configuration; the commands above a "
+    "table reproduce one of its rows with one seed. Metrics are means over the seeds, ± their "
+    "standard deviation. *fit s* is the time of all epochs and *evaluation s* that of the "
+    "evaluation, both in seconds and averaged over the seeds; *peak GB* is the largest resident "
+    "memory of any process. Times come from one shared machine that ran other jobs too: compare "
+    "them only with each other, and ignore small differences. The scripts named in the last "
+    "sections write those sections."
 )
 
 
 def write_document(suites: Iterable[Suite], folders: Folders) -> None:
-    """Writes the document and its pictures from what has been measured."""
+    """Writes the document and its plots from the saved results."""
     folders.results.mkdir(parents=True, exist_ok=True)
     text = render(suites, folders)
     part = folders.document.with_name(f".{folders.document.name}.part")
@@ -30,8 +31,8 @@ def write_document(suites: Iterable[Suite], folders: Folders) -> None:
 
 
 def render(suites: Iterable[Suite], folders: Folders) -> str:
-    """The document; draws the pictures that it shows."""
-    sections, choice = [], []
+    """The document as text; draws its plots."""
+    sections, summary = [], []
     for suite in suites:
         rows = rows_of(suite.trials, folders)
         if not rows:
@@ -40,16 +41,16 @@ def render(suites: Iterable[Suite], folders: Folders) -> str:
         first = next(iter(suite.tables))
         own = [row for row in rows.values() if row.trial.title_in(first)]
         if own:
-            choice.append(_choice(suite, own))
+            summary.append(_summary(suite, own))
     lines = ["# Results", "", ABOUT, ""]
-    if choice:
+    if summary:
         lines += [
             "## Which system for which log",
             "",
-            f"*Nearly as good*: the row that trains fastest among those within {NEAR:.0%} of the "
-            "best.",
+            f"*Nearly as good*: the system that trains fastest among those within {NEAR:.0%} of "
+            "the best.",
             "",
-            *markdown(["log", "metric", "best", "nearly as good, fastest to train"], choice),
+            *markdown(["log", "metric", "best", "nearly as good, fastest to train"], summary),
         ]
     lines += sections
     for file in sorted(folders.results.glob("*.md")):
@@ -63,18 +64,18 @@ def markdown(header: list[str], rows: Iterable[list[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in lines] + [""]
 
 
-def _choice(suite: Suite, rows: list[Row]) -> list[str]:
-    """The line of a suite in the table of all."""
+def _summary(suite: Suite, rows: list[Row]) -> list[str]:
+    """The line of a suite in the summary of all suites."""
     head, metric = next(iter(suite.metrics.items()))
 
-    def words(row: Row) -> str:
-        seconds = row.cost("fit_seconds")
-        return f"{row.trial.title}: {row.mean(metric):.4f} in {seconds:,.0f} s"
+    def describe(row: Row) -> str:
+        return f"{row.trial.title}: {row.mean(metric):.4f} in {row.fit_seconds:,.0f} s"
 
     best = max(rows, key=lambda row: row.mean(metric))
     near = [row for row in rows if row.mean(metric) >= (1 - NEAR) * best.mean(metric)]
-    fastest = min(near, key=lambda row: row.cost("fit_seconds"))
-    return [suite.log, head, words(best), words(fastest) if fastest is not best else "the same"]
+    fastest = min(near, key=lambda row: row.fit_seconds)
+    nearly = describe(fastest) if fastest is not best else "the same"
+    return [suite.log, head, describe(best), nearly]
 
 
 def _section(suite: Suite, rows: Mapping[str, Row], folders: Folders) -> list[str]:
@@ -97,7 +98,7 @@ def _section(suite: Suite, rows: Mapping[str, Row], folders: Folders) -> list[st
             file = folders.results / f"{suite.name}.png"
             draw(file, suite, own, extra)
             path = file.relative_to(folders.output).as_posix()
-            lines += [f"![{suite.title}: quality, and what it costs]({path})", ""]
+            lines += [f"![{suite.title}: quality and training time]({path})", ""]
     return lines
 
 
@@ -108,7 +109,7 @@ def _extra(
     rows: Mapping[str, Row],
     folders: Folders,
 ) -> dict[str, Mapping[str, float]]:
-    """Rows of a table that no configuration stands behind."""
+    """Rows of a table without a configuration: baselines, and further rows from a script."""
     shown = rows.get(table.example or "") or next(iter(own.values()))
     metrics = suite.metrics.values()
     found: dict[str, Mapping[str, float]] = {
@@ -132,7 +133,7 @@ def _table(
     if table.about:
         counts = {name: shown.first[name] for name in ("num_queries", "num_candidates")}
         lines += [table.about.format(**counts), ""]
-    if shown.trial.name not in cited:  # a row's commands stand once in a section
+    if shown.trial.name not in cited:  # each section shows the commands of a row once
         commands = shown.trial.commands(shown.trial.seeds[0])
         lines += ["```sh", *(f"tfsessionrec {command}" for command in commands), "```", ""]
     cited.add(shown.trial.name)
@@ -148,7 +149,7 @@ def _table(
 
 
 def _compared(suite: Suite, table: Table, rows: Mapping[str, Row]) -> list[str]:
-    """How the first of each pair compares with the second."""
+    """A sentence that compares the metric and training time of each pair of configurations."""
     metric = table.metric or next(iter(suite.metrics.values()))
     head = next(head for head, name in suite.metrics.items() if name == metric)
     said, ratios = [], []
@@ -156,10 +157,10 @@ def _compared(suite: Suite, table: Table, rows: Mapping[str, Row]) -> list[str]:
         if one not in rows or other not in rows:
             continue
         ratios.append(rows[one].mean(metric) / rows[other].mean(metric))
-        times = rows[one].cost("fit_seconds") / max(rows[other].cost("fit_seconds"), 1e-9)
+        times = rows[one].fit_seconds / max(rows[other].fit_seconds, 1e-9)
         said.append(
-            f"{rows[one].trial.title} has {ratios[-1]:.2f} times that of "
-            f"{rows[other].trial.title}, in {times:.2f} times the seconds"
+            f"{rows[one].trial.title} reaches {ratios[-1]:.2f} times that of "
+            f"{rows[other].trial.title}, in {times:.2f} times the training time"
         )
     if not said:
         return []

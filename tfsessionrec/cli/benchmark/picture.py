@@ -1,4 +1,4 @@
-"""The picture of a suite: every system's quality, and quality against the cost of training."""
+"""The plot of a suite: the quality of every system, and quality against training time."""
 
 import pathlib
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ def draw(
     """Draws the first table of a suite.
 
     Args:
-        file: Where to, a PNG.
+        file: The PNG to write.
         suite: The suite.
-        rows: The table's rows: title, row.
-        extra: Rows that nothing was trained for: title, metrics.
+        rows: The rows of the table: title, row.
+        extra: Rows without a trained model: title, metrics.
 
     Raises:
         ImportError: If matplotlib is missing.
@@ -28,7 +28,7 @@ def draw(
         from matplotlib.figure import Figure
         from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
     except ImportError as error:
-        raise ImportError("Pictures need matplotlib: `pip install tfsessionrec[plots]`") from error
+        raise ImportError("Plots need matplotlib: `pip install tfsessionrec[plots]`") from error
 
     head, metric = next(iter(suite.metrics.items()))
     bars = [(title, row.mean(metric), row.spread(metric), True) for title, row in rows]
@@ -50,9 +50,9 @@ def draw(
         left.text(bar[1] + bar[2], place, f" {bar[1]:.3f}", va="center", fontsize=7)
     left.set_xlim(0, 1.12 * max(bar[1] + bar[2] for bar in bars))
     left.set_xlabel(head)
-    left.set_title(suite.log + ("; grey: nothing trained" if extra else ""), fontsize=9)
+    left.set_title(suite.log + ("; gray: no training" if extra else ""), fontsize=9)
     for title, row in rows:
-        seconds = max(row.cost("fit_seconds"), 0.05)
+        seconds = max(row.fit_seconds, 0.05)
         right.plot(seconds, row.mean(metric), "o", color="#3b6ea5", markersize=5)
         right.annotate(
             str(number[title]),
@@ -66,7 +66,7 @@ def draw(
     right.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     right.xaxis.set_minor_formatter(NullFormatter())
     right.margins(x=0.15)
-    right.set_xlabel("seconds of training (numbers: see left)")
+    right.set_xlabel("training time, seconds (numbers: see left)")
     right.set_ylabel(head)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
@@ -74,6 +74,6 @@ def draw(
 
 
 def _plain(title: str) -> str:
-    """A title without Markdown, not too long for a picture."""
+    """A title without Markdown, shortened to fit the plot."""
     title = title.replace("`", "").replace("*", "")
     return title if len(title) <= 44 else f"{title[:42]}…"

@@ -1,12 +1,11 @@
-"""What the seeds of a configuration gave."""
+"""The results of one configuration over its seeds."""
 
 import contextlib
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from tfsessionrec.cli.benchmark.trial import Folders, Trial
+from tfsessionrec.cli.benchmark.trial import Folders, Result, Trial
 
 _ENSEMBLE = re.compile(r"--ensemble \S*?runs/[^/\s]+/([^/\s]+)/seed_\d+")
 
@@ -14,25 +13,47 @@ COST = ("fit s", "evaluation s", "peak GB", "parameters")
 
 
 class Row:
-    """What the seeds of a configuration gave.
+    """The results of one configuration over its seeds.
 
     Args:
         trial: The configuration.
-        results: What was measured with each seed, one at least.
+        results: One result per seed; at least one.
 
     Attributes:
-        members: Rows whose models an ensemble asks too; what they cost to train it costs as well.
+        members: Rows of the other models of an ensemble; their training costs are included.
     """
 
-    def __init__(self, trial: Trial, results: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, trial: Trial, results: Sequence[Result]) -> None:
         self.trial = trial
         self.members: list[Row] = []
         self.num_seeds = len(results)
         self.first = results[0]
         self._results = results
 
+    @property
+    def fit_seconds(self) -> float:
+        """Training time: mean over the seeds, with that of the members."""
+        own = statistics.fmean(result["fit_seconds"] for result in self._results)
+        return own + sum(member.fit_seconds for member in self.members)
+
+    @property
+    def parameters(self) -> float:
+        """Number of parameters, with those of the members."""
+        own = statistics.fmean(result["parameters"] for result in self._results)
+        return own + sum(member.parameters for member in self.members)
+
+    @property
+    def evaluation_seconds(self) -> float:
+        """Evaluation time: mean over the seeds."""
+        return statistics.fmean(result["evaluation_seconds"] for result in self._results)
+
+    @property
+    def peak_gb(self) -> float:
+        """Peak memory: maximum over the seeds."""
+        return max(result["peak_gb"] for result in self._results)
+
     def values(self, metric: str) -> list[float]:
-        """A metric of each seed; that of a baseline is `baseline: metric`."""
+        """A metric of each seed; `baseline: metric` selects the metric of a baseline."""
         baseline, _, name = metric.rpartition(": ")
         tables = [
             result["baselines"].get(baseline, {}) if baseline else result["metrics"]
@@ -44,7 +65,7 @@ class Row:
         return found
 
     def baseline(self, name: str, metrics: Iterable[str]) -> dict[str, float]:
-        """Those metrics that were measured of a baseline; ties of a model are not its own."""
+        """The metrics of a baseline, as far as the evaluation measured them."""
         found = {}
         for metric in metrics:
             with contextlib.suppress(KeyError):
@@ -60,28 +81,20 @@ class Row:
         values = self.values(metric)
         return statistics.stdev(values) if len(values) > 1 else 0.0
 
-    def cost(self, name: str) -> float:
-        """Mean of `fit_seconds`, `evaluation_seconds` ... over the seeds; the largest `peak_gb`."""
-        values = [float(result[name]) for result in self._results]
-        if name == "peak_gb":
-            return max(values)
-        trained = self.members if name in ("fit_seconds", "parameters") else []
-        return statistics.fmean(values) + sum(member.cost(name) for member in trained)
-
     def cells(self, title: str, metrics: Iterable[str]) -> list[str]:
-        """The row of a table."""
+        """The cells of the row in a table."""
         return [
             title,
             str(self.num_seeds),
             *(self._cell(metric) for metric in metrics),
-            f"{self.cost('fit_seconds'):,.0f}",
-            f"{self.cost('evaluation_seconds'):,.0f}",
-            f"{self.cost('peak_gb'):.1f}",
-            f"{self.cost('parameters'):,.0f}",
+            f"{self.fit_seconds:,.0f}",
+            f"{self.evaluation_seconds:,.0f}",
+            f"{self.peak_gb:.1f}",
+            f"{self.parameters:,.0f}",
         ]
 
     def _cell(self, metric: str) -> str:
-        """Mean and spread; nothing where the metric was not asked for."""
+        """Mean and standard deviation; empty if the metric was not measured."""
         try:
             mean = f"{self.mean(metric):.4f}"
         except KeyError:
@@ -90,7 +103,7 @@ class Row:
 
 
 def rows_of(trials: Iterable[Trial], folders: Folders) -> dict[str, Row]:
-    """The configurations of which something was measured, by name."""
+    """One row for each configuration with results, by the configuration's name."""
     found = ((trial, list(trial.results(folders).values())) for trial in trials)
     rows = {trial.name: Row(trial, results) for trial, results in found if results}
     for row in rows.values():

@@ -1,4 +1,4 @@
-"""A folder of configurations: what is asked, the tables, and the logs made for it."""
+"""A suite: a folder of configurations, the tables that show them, and the logs they need."""
 
 import dataclasses
 import json
@@ -7,29 +7,29 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from tfsessionrec.cli import output
-from tfsessionrec.cli.benchmark.trial import Folders, Trial, _resolve
+from tfsessionrec.cli.benchmark.trial import Folders, Trial, resolve
 
 FILE = "suite.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One table of a suite: the configurations that name it.
+    """One table of a suite, with a row for each configuration that names it.
 
     Args:
-        head: Head of its first column.
-        about: What stands above it; `{num_queries:,}` and `{num_candidates:,}` are those of its
-            first row.
-        after: What stands below it.
-        by_title: Whether rows go by their titles. By default by the first metric, best first.
-        baselines: Rows of baselines that an evaluation measures: title and name in the report.
-        example: The configuration whose commands are shown. By default that of the first row.
-        compare: Pairs of configurations whose first is told as a multiple of the second.
-        metric: The metric of these pairs. By default the table's first.
-        rows: A JSON file of the suite with further rows, `{title: {metric: value}}` at `rows`.
+        head: Header of the first column.
+        about: Text above the table; `{num_queries:,}` and `{num_candidates:,}` are filled in
+            from the configuration of `example`.
+        after: Text below the table.
+        by_title: Whether to sort rows by title. Defaults to False: by the first metric, best
+            first.
+        baselines: Baselines to show from an evaluation report: row title -> name in the report.
+        example: Configuration whose commands are shown. Defaults to the first row.
+        compare: Pairs of configurations; a sentence states the first relative to the second.
+        metric: Metric of this comparison. Defaults to the first metric of the suite.
+        rows: JSON file of the suite with further rows: `{title: {metric: value}}` under `rows`.
     """
 
     head: str
@@ -45,16 +45,16 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Suite:
-    """A section of the document and the configurations behind it.
+    """A suite of configurations, shown as one section of the document.
 
     Args:
-        name: The folder.
-        title: Its heading.
-        log: The kind of log, in the table of all suites.
-        metrics: Columns: head and name of the metric.
-        tables: By the name that configurations give.
-        trials: The configurations, by name.
-        files: What is made of the given logs: name of the file and the command that makes it.
+        name: Name of the folder.
+        title: Heading of the section.
+        log: Kind of log, as named in the summary of all suites.
+        metrics: Columns: header -> metric name.
+        tables: Tables by the name that configurations use.
+        trials: Configurations, sorted by name.
+        files: Files derived from the given logs: file name -> command that writes it.
     """
 
     name: str
@@ -70,18 +70,21 @@ class Suite:
         """Reads a folder.
 
         Raises:
-            ValueError: If `suite.json` or a configuration holds something unknown or lacks
-                something.
+            ValueError: If `suite.json` or a configuration has unknown keys or lacks required
+                ones.
         """
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         trials = tuple(
             Trial.load(file) for file in sorted(folder.glob("*.json")) if file.name != FILE
         )
         try:
-            tables = {name: _table(**table) for name, table in content.pop("tables").items()}
+            tables = {
+                name: Table(**{**table, "compare": tuple(map(tuple, table.get("compare", ())))})
+                for name, table in content.pop("tables").items()
+            }
             suite = cls(folder.name, tables=tables, trials=trials, **content)
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{folder / FILE} is no suite: {error}") from error
+            raise ValueError(f"{folder / FILE} is not a valid suite: {error}") from error
         for trial in trials:
             for name in (trial.table, *trial.also):
                 if name not in tables:
@@ -92,31 +95,31 @@ class Suite:
         return suite
 
     def prepare(self, data: pathlib.Path, folders: Folders, again: bool = False) -> None:
-        """Makes the files that are missing, or all of them."""
+        """Writes the derived files that are missing; with `again`, all of them."""
         kept = {table.rows for table in self.tables.values()}
         for name, command in self.files.items():
             folder = folders.results / self.name if name in kept else folders.logs
             if (folder / name).is_file() and not again:
                 continue
             folder.mkdir(parents=True, exist_ok=True)
-            output.say(f"making {name}")
-            words = [_resolve(word, data, folders) for word in shlex.split(command)]
+            output.say(f"writing {name}")
+            words = [resolve(word, data, folders) for word in shlex.split(command)]
             given = {"python": sys.executable, ".": str(folder), name: str(folder / name)}
             words = [given.get(word, word) for word in words]
             if subprocess.run(words, check=False).returncode or not (folder / name).is_file():
-                raise ChildProcessError(f"failed to make {name}: {command}")
+                raise ChildProcessError(f"failed to write {name}: {command}")
 
     def rows(self, table: Table, folders: Folders) -> dict[str, dict[str, float]]:
-        """Further rows of a table."""
+        """Further rows of a table: title -> metric -> value."""
         file = folders.results / self.name / (table.rows or "")
         return json.loads(file.read_text())["rows"] if table.rows and file.is_file() else {}
 
 
 def load_suites(configs: pathlib.Path) -> list[Suite]:
-    """All suites of a folder, in the order of their names.
+    """Reads all suites of a folder, sorted by name.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the folder contains no suite.
     """
     folders = sorted(file.parent for file in configs.glob(f"*/{FILE}"))
     if not folders:
@@ -125,7 +128,3 @@ def load_suites(configs: pathlib.Path) -> list[Suite]:
             f"Received: {str(configs)!r}"
         )
     return [Suite.load(folder) for folder in folders]
-
-
-def _table(compare: Any = (), **content: Any) -> Table:
-    return Table(compare=tuple((one, other) for one, other in compare), **content)

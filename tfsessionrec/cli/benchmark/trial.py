@@ -1,4 +1,4 @@
-"""A frozen configuration, its commands, and what its runs gave."""
+"""A frozen configuration, its commands and its saved results."""
 
 import dataclasses
 import json
@@ -7,59 +7,72 @@ import pathlib
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 ANY_SEED = "SEED"
 
 
 @dataclasses.dataclass(frozen=True)
 class Folders:
-    """Where a benchmark keeps what it makes.
+    """Where a benchmark writes its files.
 
     Args:
-        output: The folder that it is all in.
+        output: The folder that contains all of them.
     """
 
     output: pathlib.Path
 
     @property
     def document(self) -> pathlib.Path:
-        """The document of all results."""
+        """The document with the results of all suites."""
         return self.output / "RESULTS.md"
 
     @property
     def results(self) -> pathlib.Path:
-        """What was measured, and the pictures of it."""
+        """Measured results and plots."""
         return self.output / "results"
 
     @property
     def runs(self) -> pathlib.Path:
-        """Models and logs: what can be made again."""
+        """Models and derived logs, which the benchmark can write again."""
         return self.output / "runs"
 
     @property
     def logs(self) -> pathlib.Path:
-        """Logs made of the given ones."""
+        """Logs derived from the given ones."""
         return self.runs / "logs"
+
+
+class Result(TypedDict):
+    """What one seed of a configuration measured."""
+
+    metrics: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    num_queries: int
+    num_candidates: float
+    epochs: int
+    parameters: int
+    fit_seconds: float
+    evaluation_seconds: float
+    peak_gb: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One row of the results: how it is trained and asked, with which seeds.
+    """A frozen configuration: how one system is trained and evaluated, and with which seeds.
 
     Args:
-        suite: The folder of the configuration.
-        name: Its file, without the ending.
-        title: The name of its row.
-        events: File of the log to train on: in the folder of the logs, or made by the suite.
-        train: Flags of `tfsessionrec train`; none for a row that trains nothing of its own.
-        evaluate: Flags of `tfsessionrec evaluate`, one string an evaluation.
-        seeds: One run each.
-        test_events: File of the log to evaluate on. Default: `events`.
-        table: Which table of the suite the row stands in.
-        also: Further tables that it stands in, and its titles there.
+        suite: Name of the suite's folder.
+        name: Name of the configuration's file, without the extension.
+        title: Title of the row in the results.
+        events: Training log: a file in the folder of the logs, or one that the suite derives.
+        train: Flags of `tfsessionrec train`.
+        evaluate: Flags of `tfsessionrec evaluate`, one string per evaluation.
+        seeds: Seeds; each is one run.
+        test_events: Evaluation log. Defaults to `events`.
+        table: Table of the suite that shows the row. Defaults to `"systems"`.
+        also: Further tables that show the row: table -> title of the row there.
     """
 
     suite: str
@@ -78,7 +91,7 @@ class Trial:
         """Reads a configuration.
 
         Raises:
-            ValueError: If it holds something unknown, or lacks something.
+            ValueError: If it has unknown keys or lacks required ones.
         """
         content = json.loads(file.read_text())
         for key in ("evaluate", "seeds"):
@@ -90,14 +103,14 @@ class Trial:
         try:
             return cls(file.parent.name, file.stem, **content)
         except TypeError as error:
-            raise ValueError(f"{file} is no configuration: {error}") from error
+            raise ValueError(f"{file} is not a valid configuration: {error}") from error
 
     def title_in(self, table: str) -> str | None:
-        """The title of the row in a table, None if it does not stand there."""
+        """The title of the row in a table; None if the table does not show it."""
         return self.title if table == self.table else self.also.get(table)
 
     def commands(self, seed: int | str) -> list[str]:
-        """The commands of one seed, as a user types them in a folder with the logs."""
+        """The commands of one seed, as typed in a folder that contains the logs."""
         model = f"runs/{self.suite}/{self.name}/seed_{seed}"
         test = self.test_events or self.events
         train = f"train --events {self.events} {self.train} --seed {seed} --output {model}"
@@ -106,8 +119,8 @@ class Trial:
             *(f"evaluate --model {model} --events {test} {flags}" for flags in self.evaluate),
         ]
 
-    def results(self, folders: Folders) -> dict[int, dict[str, Any]]:
-        """What was measured with each seed; nothing if it was with other commands."""
+    def results(self, folders: Folders) -> dict[int, Result]:
+        """Saved results by seed; empty if they were measured with other commands."""
         file = self._file(folders)
         if not file.is_file():
             return {}
@@ -117,9 +130,9 @@ class Trial:
         found = {int(seed): result for seed, result in content["seeds"].items()}
         return {seed: found[seed] for seed in self.seeds if seed in found}
 
-    def keep(self, seed: int, result: Mapping[str, Any], folders: Folders) -> None:
-        """Adds what was measured with one seed."""
-        results = {**self.results(folders), seed: dict(result)}
+    def keep(self, seed: int, result: Result, folders: Folders) -> None:
+        """Saves the result of one seed."""
+        results = {**self.results(folders), seed: result}
         content = {
             "commands": self.commands(ANY_SEED),
             "seeds": {str(seed): results[seed] for seed in sorted(results)},
@@ -131,15 +144,14 @@ class Trial:
         part.replace(file)
 
     def run(self, seed: int, data: pathlib.Path, folders: Folders) -> None:
-        """Runs the commands of one seed, each in a process of its own, and keeps the result."""
+        """Runs the commands of one seed, each in its own process, and saves the result."""
         report = folders.runs / self.suite / self.name / f"seed_{seed}.step.json"
         report.parent.mkdir(parents=True, exist_ok=True)
-        steps = []
+        reports, peak_gb = [], 0.0
         for number, command in enumerate(self.commands(seed)):
-            words = [_resolve(word, data, folders) for word in shlex.split(command)]
+            words = [resolve(word, data, folders) for word in shlex.split(command)]
             words += ["--json", str(report)] + (["--overwrite"] if number == 0 else [])
             print("tfsessionrec", command, flush=True)
-            begin = time.perf_counter()
             code = "import sys; from tfsessionrec.cli.main import main; sys.exit(main())"
             process = subprocess.Popen([sys.executable, "-c", code, *words])
             try:
@@ -149,46 +161,40 @@ class Trial:
                 raise
             if status:
                 raise ChildProcessError(f"failed: tfsessionrec {command}")
-            steps.append(
-                {
-                    "seconds": time.perf_counter() - begin,
-                    "peak_gb": usage.ru_maxrss / 2**20,
-                    "report": json.loads(report.read_text()),
-                }
-            )
+            reports.append(json.loads(report.read_text()))
+            peak_gb = max(peak_gb, usage.ru_maxrss / 2**20)
             report.unlink()
-        self.keep(seed, _summary(steps), folders)
+        self.keep(seed, _result(reports, peak_gb), folders)
 
     def _file(self, folders: Folders) -> pathlib.Path:
         return folders.results / self.suite / f"{self.name}.json"
 
 
-def _summary(steps: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the document says of a run: a metric is that of the first evaluation that has it."""
-    training, *asked = steps
-    trained = training["report"]
-    found: dict[str, Any] = {"metrics": {}, "baselines": {}}
-    for step in asked:
-        report = step["report"]
-        found["metrics"] = {**report["metrics"], **found["metrics"]}
-        for name, metrics in report["baselines"].items():
-            found["baselines"][name] = {**metrics, **found["baselines"].get(name, {})}
-    first = asked[0]["report"]
+def _result(reports: list[dict[str, Any]], peak_gb: float) -> Result:
+    """Joins the reports of a run; each metric comes from the first evaluation that has it."""
+    training, *evaluations = reports
+    metrics: dict[str, float] = {}
+    baselines: dict[str, dict[str, float]] = {}
+    for report in evaluations:
+        metrics = {**report["metrics"], **metrics}
+        for name, values in report["baselines"].items():
+            baselines[name] = {**values, **baselines.get(name, {})}
+    epochs = training.get("epochs", ())
     return {
-        **found,
-        "num_queries": first["num_queries"],
-        "num_candidates": first["num_candidates"],
-        "epochs": len(trained.get("epochs", ())),
-        "parameters": trained.get("parameters", 0),
-        "fit_seconds": sum(epoch["seconds"] for epoch in trained.get("epochs", ()))
-        or trained.get("seconds", 0.0),
-        "evaluation_seconds": sum(step["report"]["seconds"] for step in asked),
-        "peak_gb": max(step["peak_gb"] for step in steps),
+        "metrics": metrics,
+        "baselines": baselines,
+        "num_queries": evaluations[0]["num_queries"],
+        "num_candidates": evaluations[0]["num_candidates"],
+        "epochs": len(epochs),
+        "parameters": training.get("parameters", 0),
+        "fit_seconds": sum(epoch["seconds"] for epoch in epochs) or training.get("seconds", 0.0),
+        "evaluation_seconds": sum(report["seconds"] for report in evaluations),
+        "peak_gb": peak_gb,
     }
 
 
-def _resolve(word: str, data: pathlib.Path, folders: Folders) -> str:
-    """A word of a command with the files of this machine in it."""
+def resolve(word: str, data: pathlib.Path, folders: Folders) -> str:
+    """Replaces a file name of a command by its path; returns other words unchanged."""
     if word.startswith("runs/"):
         return str(folders.runs / word.removeprefix("runs/"))
     for folder in (data, folders.logs):
