@@ -43,3 +43,19 @@ def rate(name: str, value: float) -> float:
     if not 0 <= value < 1:
         raise ValueError(f"`{name}` should be in [0, 1). Received: `{name}`={value!r}")
     return value
+
+
+def non_negative_integer(name: str, value: int) -> int:
+    """Returns `value` as an int.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The value given.
+
+    Raises:
+        ValueError: If `value` is not an integer of 0 or more.
+    """
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_integer or value < 0:
+        raise ValueError(f"`{name}` should be a non-negative integer. Received: `{name}`={value!r}")
+    return int(value)

@@ -61,7 +61,7 @@ def test_the_whole_path(
     loaded = directory.load_model()
     items = loaded.backbone.items
     assert (items.id_dropout, items.num_new_items) == (0.2, 5)
-    assert items.num_interaction_types == 2
+    assert loaded.backbone.interactions.num_interaction_types == 2
     assert sorted(items.features) == ["brand", "price", "tags"]
     # A new item is embedded by its features.
     assert np.abs(loaded.candidate_embeddings().numpy()[-5:]).max() > 0

@@ -405,3 +405,8 @@ def test_the_gru_is_one_that_cudnn_computes(make, batch):
         "reset_after": True,
     }
     assert required.items() <= config.items()
+
+
+@every_encoder
+def test_reads_nothing_but_the_items(name):
+    assert MAKERS[name]().reads == frozenset()

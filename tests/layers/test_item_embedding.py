@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.distribute.sharded_variable import ShardedVariable
 
-from tfsessionrec.layers import ItemEmbedding
+from tfsessionrec.backend import IS_KERAS_3
+from tfsessionrec.layers import InteractionEmbedding, ItemEmbedding
 
 IDS = np.array([[[2, 3, 0], [5, 5, 4]]], np.int32)
 LABELS = np.array([[[1, 0, 0], [1, 1, 0]]], np.float32)
-TYPES = np.array([[[1, 2, 0], [2, 2, 1]]], np.int32)
 
 
 def features():
@@ -27,64 +28,17 @@ def by_name(layer):
 
 
 def test_id_alone_is_the_table():
-    layer = ItemEmbedding(6, 4, interaction_embedding=False)
+    layer = ItemEmbedding(6, 4)
     table = np.array(layer.candidate_table())
     np.testing.assert_array_equal(layer(IDS), table[IDS])
     np.testing.assert_array_equal(layer.candidates(IDS), table[IDS])
 
 
-def test_history_says_what_was_done_and_candidates_do_not():
-    layer = _built(ItemEmbedding(6, 4, num_interaction_types=2))
-    for number, vector in enumerate((layer.negative_scale, layer.negative_shift)):
-        vector.assign(np.random.default_rng(number).normal(size=4))
-    result = layer(IDS, labels=LABELS, interaction_types=TYPES)
-    weights = by_name(layer)
-    items = weights["item_table"][IDS]
-    negative = items * weights["negative_scale"] + weights["negative_shift"]
-    history = np.where(LABELS[..., None] > 0, items, negative)
-    expected = history + weights["interaction_type_table"][TYPES]
-    np.testing.assert_allclose(result, expected, atol=1e-6)
-    np.testing.assert_allclose(layer.candidates(IDS), weights["item_table"][IDS])
-    # no labels: everything is positive
-    for training in (None, False):
-        positive = layer(IDS, labels=np.ones_like(LABELS), training=training)
-        np.testing.assert_allclose(layer(IDS, training=training), positive, atol=1e-6)
-
-
-def test_a_mean_still_tells_which_item_was_taken():
-    layer = _built(ItemEmbedding(6, 4))
-    layer.negative_scale.assign(np.full(4, 0.25))
-    layer.negative_shift.assign(np.ones(4))
-    ids = np.array([[2, 3], [2, 3]])
-    first, second = np.mean(layer(ids, labels=np.array([[1.0, 0], [0, 1]])), axis=1)
-    assert np.abs(first - second).max() > 1e-3
-
-
-def test_balanced_kinds_weigh_the_same_in_a_mean():
-    """Each kind has a mean of its own; a session of one kind is left as it is."""
-    layer = ItemEmbedding(9, 4, balance_interactions=True)
-    plain = ItemEmbedding(9, 4)
-    ids = np.array([[2, 3, 4, 5, 6, 0], [7, 8, 0, 0, 0, 0], [3, 4, 5, 0, 0, 0], [0] * 6])
-    labels = np.array([[0, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [0] * 6, [0] * 6], np.float32)
-    _built(layer), _built(plain)
-    layer.set_weights(plain.get_weights())
-    vectors = plain(ids, labels=labels).numpy()
-    mean = layer(ids, labels=labels).numpy()[0, :5].mean(axis=0)
-    taken, others = vectors[0, 1], vectors[0, [0, 2, 3, 4]].mean(axis=0)
-    np.testing.assert_allclose(mean, taken + others, atol=1e-6)
-    for row, real in ((1, 2), (2, 3)):
-        np.testing.assert_array_equal(layer(ids, labels=labels)[row, :real], vectors[row, :real])
-    assert np.isfinite(layer(ids, labels=labels)).all()
-    padded = layer(np.pad(ids, [(0, 0), (0, 3)]), labels=np.pad(labels, [(0, 0), (0, 3)]))
-    np.testing.assert_array_equal(padded[0, :5], layer(ids, labels=labels)[0, :5])
-    # Nothing is said to be shown in vain.
-    np.testing.assert_array_equal(layer(ids)[ids > 0], plain(ids)[ids > 0])
-
-
 def test_tables_start_apart():
-    # one unseeded initialiser called twice gives the same numbers
-    weights = by_name(_built(ItemEmbedding(3, 4, num_interaction_types=2)))
-    assert np.abs(weights["item_table"] - weights["interaction_type_table"]).max() > 1e-3
+    # One unseeded initializer called twice gives the same numbers.
+    brands = np.array([0, 1, 2])
+    weights = by_name(_built(ItemEmbedding(3, 4, features={"brand": brands}, feature_dim=4)))
+    assert np.abs(weights["item_table"] - weights["categories_brand"]).max() > 1e-3
 
 
 def _built(layer):
@@ -94,7 +48,7 @@ def _built(layer):
 
 def test_side_features_reach_history_and_candidates():
     values = features()
-    layer = ItemEmbedding(6, 4, features=values, feature_dim=5, interaction_embedding=False)
+    layer = ItemEmbedding(6, 4, features=values, feature_dim=5)
     result = np.array(layer(IDS))
     weights = by_name(layer)
     tags = np.zeros((6, 5), np.float32)
@@ -132,7 +86,7 @@ def dropped(layer):
 
 
 def test_id_dropout_leaves_the_features():
-    layer = ItemEmbedding(6, 4, features=features(), id_dropout=0.4, interaction_embedding=False)
+    layer = ItemEmbedding(6, 4, features=features(), id_dropout=0.4)
     ids = np.tile(np.arange(6), (50, 40, 1))
     whole = np.array(layer.candidate_table())
     without = dropped(layer)
@@ -148,11 +102,11 @@ def test_id_dropout_leaves_the_features():
     assert (np.isclose(table, whole).all(-1) ^ np.isclose(table, without).all(-1)).all()
     for training in (False, None):
         np.testing.assert_allclose(layer(ids, training=training), whole[ids], atol=1e-6)
-    assert layer.taught(training=False) is layer
+    assert layer.training_candidates(training=False) is layer
 
 
 def test_new_items_are_their_features():
-    layer = ItemEmbedding(6, 4, features=features(), num_new_items=2, interaction_embedding=False)
+    layer = ItemEmbedding(6, 4, features=features(), num_new_items=2)
     whole, without = np.array(layer.candidate_table()), dropped(layer)
     np.testing.assert_allclose(whole[4:], without[4:], atol=1e-6)
     assert (np.abs(whole[:4] - without[:4]).max(-1) > 1e-4).all()
@@ -167,21 +121,14 @@ def test_new_items_are_their_features():
 
 def test_a_loss_sees_no_new_items():
     layer = ItemEmbedding(6, 4, features=features(), num_new_items=2, id_dropout=0.999)
-    taught = layer.taught(training=False)
-    assert taught.vocabulary_size == 4
-    np.testing.assert_array_equal(taught.candidate_table(), layer.candidate_table()[:4])
-    np.testing.assert_array_equal(taught.candidates([2, 3]), layer.candidates([2, 3]))
-    training = layer.taught(training=True)
+    candidates = layer.training_candidates(training=False)
+    assert candidates.vocabulary_size == 4
+    np.testing.assert_array_equal(candidates.candidate_table(), layer.candidate_table()[:4])
+    np.testing.assert_array_equal(candidates.candidates([2, 3]), layer.candidates([2, 3]))
+    with pytest.warns(FutureWarning, match="`taught` is now `training_candidates`"):
+        training = layer.taught(training=True)
     np.testing.assert_allclose(training.candidates([2, 3]), dropped(layer)[[2, 3]], atol=1e-6)
     np.testing.assert_allclose(training.candidate_table(), dropped(layer)[:4], atol=1e-6)
-
-
-def test_item_times_are_added_to_the_history():
-    layer = _built(ItemEmbedding(6, 4, num_item_time_buckets=8))
-    times = np.array([[[10, 70, 0], [80, 90, 95]]])
-    gaps = np.array(layer.time_gaps(times, IDS))
-    assert np.abs(gaps[0, 1, 0]).max() > 0
-    np.testing.assert_allclose(layer(IDS, item_times=times), layer(IDS) + gaps, atol=1e-6)
 
 
 @pytest.mark.parametrize("with_features", [False, True])
@@ -191,17 +138,10 @@ def test_harness(check_layer, with_features):
             6,
             4,
             features=features() if with_features else None,
-            num_interaction_types=2,
             id_dropout=0.1,
             num_new_items=1,
-            num_item_time_buckets=3,
         ),
-        {
-            "item_ids": tf.constant(IDS),
-            "labels": tf.constant(LABELS),
-            "interaction_types": tf.constant(TYPES),
-            "item_times": tf.constant([[[5, 6, 0], [50, 51, 99]]], tf.int64),
-        },
+        {"item_ids": tf.constant(IDS)},
     )
 
 
@@ -212,8 +152,7 @@ def test_harness(check_layer, with_features):
         ({"embedding_dim": -1}, "`embedding_dim` should be a positive integer"),
         ({"id_dropout": 1.0}, r"`id_dropout` should be in \[0, 1\). Received: `id_dropout`=1.0"),
         ({"num_new_items": 6}, "`num_new_items` should be an integer from 0 to below .*=6"),
-        ({"num_item_time_buckets": -1}, "`num_buckets` should be a positive integer. Received: "),
-        ({"features": {"a": np.zeros(5)}}, r"one row an item index: shape \[6\] .*\[5\]"),
+        ({"features": {"a": np.zeros(5)}}, r"one row per item index: shape \[6\] .*\[5\]"),
         ({"features": {"a": np.full(6, -1)}}, "categories of 0 and above"),
         ({"features": {"a": np.array(["x"] * 6)}}, "should hold integers or floats"),
     ],
@@ -226,7 +165,7 @@ def test_bad_arguments(options, message):
 @pytest.mark.parametrize("side", [None, features()])
 def test_normalized_items_have_length_one(side):
     mlp = (32,) if side else None  # wide: no item has zeros everywhere
-    layer = _built(ItemEmbedding(6, 4, side, 16, mlp, interaction_embedding=False, normalize=True))
+    layer = _built(ItemEmbedding(6, 4, side, 16, mlp, normalize=True))
     layer.item_table.assign(np.random.default_rng(1).normal(size=(6, 4)))
     unit = np.array(layer.candidate_table())
     layer.normalize = False
@@ -244,14 +183,46 @@ def test_normalized_items_in_half_precision():
     np.testing.assert_allclose(layer.candidates(IDS), np.full((1, 2, 3, 4), 0.5), atol=1e-3)
 
 
-def test_history_dropout_spares_candidates_and_serving():
-    layer = _built(ItemEmbedding(6, 64, history_dropout=0.5, interaction_embedding=False))
-    table = np.array(layer.candidate_table())
-    np.testing.assert_array_equal(layer(IDS), table[IDS])
-    np.testing.assert_array_equal(layer.candidates(IDS, training=True), table[IDS])
-    dropped = np.array(layer(IDS, training=True))
-    kept = dropped != 0
-    assert 0.3 < kept.mean() < 0.7
-    np.testing.assert_allclose(dropped[kept], 2 * table[IDS][kept], rtol=1e-6)
-    with pytest.raises(ValueError, match=r"`history_dropout` should be in \[0, 1\). Received: "):
-        ItemEmbedding(6, 4, history_dropout=1.0)
+def test_a_sharded_table_gives_the_same_rows_and_gradients():
+    if IS_KERAS_3:
+        pytest.skip("TensorFlow shards the variables of Keras 2")
+    layer = _built(ItemEmbedding(6, 4))
+    values = np.array(layer.item_table)
+    sharded = _built(ItemEmbedding(6, 4))
+    sharded.item_table = ShardedVariable([tf.Variable(values[:3]), tf.Variable(values[3:])])
+    np.testing.assert_array_equal(sharded(IDS), values[IDS])
+    np.testing.assert_array_equal(sharded.candidate_table(), values)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_the_gradient_holds_only_the_rows_that_were_read(dtype):
+    if IS_KERAS_3:
+        pytest.skip("Keras 3 makes the gradient of its own variables dense")
+    layer = _built(ItemEmbedding(6, 4, dtype=dtype))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(IDS) ** 2)
+    assert isinstance(tape.gradient(loss, layer.item_table), tf.IndexedSlices)
+
+
+def test_arguments_of_interactions_work_for_one_release():
+    given = {"num_interaction_types": 2, "balance_interactions": True}
+    with pytest.warns(FutureWarning, match=r"num_interaction_types, balance_.*InteractionEmb"):
+        old = _built(ItemEmbedding(6, 4, **given))
+    new = _built(ItemEmbedding(6, 4))
+    interactions = InteractionEmbedding(**given)
+    interactions.build((None, 4))
+    new.set_weights(old.get_weights()[:1])
+    interactions.set_weights(old.interactions.get_weights())
+    types = np.array([[[1, 2, 0], [2, 2, 1]]], np.int32)
+    result = old(IDS, labels=LABELS, interaction_types=types)
+    expected = interactions(new(IDS), IDS, labels=LABELS, interaction_types=types)
+    np.testing.assert_array_equal(result, expected)
+    with pytest.warns(FutureWarning):
+        twin = ItemEmbedding.from_config(old.get_config())
+    assert twin.interactions.num_interaction_types == 2
+    assert twin.interactions.balance_interactions
+
+
+def test_labels_belong_to_the_interactions():
+    with pytest.raises(ValueError, match=r"does not read `labels`.*`InteractionEmbedding`"):
+        ItemEmbedding(6, 4)(IDS, labels=LABELS)

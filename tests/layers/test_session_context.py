@@ -23,6 +23,7 @@ def test_against_numpy():
     got = layer(BATCH)
     weights = by_name(layer)
     assert weights["context_device"].shape == (4, 4)
+    assert layer.reads == set(FEATURES)
     expected = (
         weights["context_device"][DEVICE]
         + weights["context_country"][COUNTRY]

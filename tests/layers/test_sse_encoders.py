@@ -318,3 +318,9 @@ def test_wrong_ranks():
             make()(tf.zeros([2, 4]))
     with pytest.raises(ValueError, match=r"`session_times` should have the shape .* \(2,\)"):
         HSTUSSE()(tf.zeros([2, 3, 4]), session_times=tf.zeros([2], tf.int64))
+
+
+def test_only_hstu_with_a_time_bias_reads_times():
+    assert HSTUSSE().reads == {"session_times"}
+    for encoder in (HSTUSSE(num_time_buckets=0), SASRecSSE(), GRUSSE(), MLPSSE(), IdentitySSE()):
+        assert encoder.reads == frozenset()

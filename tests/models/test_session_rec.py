@@ -126,7 +126,7 @@ def test_every_weight_trains():
 def test_negatives_of_the_history_change_the_answer():
     model = make()
     model(BATCH)
-    model.backbone.items.negative_scale.assign(np.random.default_rng(0).normal(size=8))
+    model.backbone.interactions.negative_scale.assign(np.random.default_rng(0).normal(size=8))
     other = {**BATCH, "labels": 1 - BATCH["labels"]}
     assert np.abs(model.encode(BATCH) - model.encode(other)).max() > 1e-3
 

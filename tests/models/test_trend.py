@@ -33,9 +33,12 @@ def batch(seed: int = 0) -> dict[str, tf.Tensor]:
 
 def make(negatives: str = "full", **options) -> sr.models.SessionRec:
     tf.keras.utils.set_random_seed(3)
-    items = sr.layers.ItemEmbedding(VOCABULARY, DIM, interaction_embedding=False)
     backbone = sr.models.SessionRecBackbone(
-        items, sr.layers.MeanISE(), sr.layers.GRUSSE(1), head=options.pop("head", None)
+        sr.layers.ItemEmbedding(VOCABULARY, DIM),
+        sr.layers.MeanISE(),
+        sr.layers.GRUSSE(1),
+        head=options.pop("head", None),
+        interactions=sr.layers.InteractionEmbedding(interaction_embedding=False),
     )
     task = sr.tasks.NextSessionRetrieval(negatives, num_negatives=6, **options)
     model = sr.models.SessionRec(backbone, task, trend=sr.layers.TrendFeatures(VOCABULARY, **TREND))

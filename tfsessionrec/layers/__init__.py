@@ -1,6 +1,7 @@
-"""Keras layers: item embedding, session encoders (ISE), sequence encoders (SSE)."""
+"""Keras layers: item and interaction embedding, session encoders (ISE), sequence encoders (SSE)."""
 
 from tfsessionrec.layers.hstu_block import HSTUBlock
+from tfsessionrec.layers.interaction_embedding import InteractionEmbedding
 from tfsessionrec.layers.ise.attention import AttentionISE
 from tfsessionrec.layers.ise.base import ItemSessionEncoder
 from tfsessionrec.layers.ise.gru import GRUISE
@@ -37,6 +38,7 @@ __all__ = [
     "AttentionISE",
     "HSTUBlock",
     "IdentitySSE",
+    "InteractionEmbedding",
     "ItemEmbedding",
     "ItemSessionEncoder",
     "MaxISE",

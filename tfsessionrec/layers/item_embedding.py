@@ -1,16 +1,27 @@
-"""Items as vectors: identity, side features, and what the user did with them."""
+"""Item embeddings from ids and side features."""
 
+import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
-from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import rate
-from tfsessionrec.layers.time_gap_embedding import TimeGapEmbedding
+from tfsessionrec.backend import IS_KERAS_3, build_sublayer, keras
+from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.layers.interaction_embedding import InteractionEmbedding
 from tfsessionrec.scoring import unit_length
 from tfsessionrec.types import Config
+
+# Arguments that moved to `InteractionEmbedding`. `ItemEmbedding` accepts them for one release.
+_MOVED = (
+    "interaction_embedding",
+    "num_interaction_types",
+    "num_item_time_buckets",
+    "balance_interactions",
+    "history_dropout",
+)
+_AUTOCAST = "autocast" if IS_KERAS_3 else "experimental_autocast"
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
@@ -18,54 +29,37 @@ class ItemEmbedding(keras.layers.Layer):
     """Embeds items, the same way in a history and as candidates.
 
     Without side features `E_i = V_i`, a row of a table. With them (or with `mlp_dims`)
-    `E_i = MLP(concat(V_i, F_1[i], F_2[i], ...))`. Items of a **history** also carry what the user
-    did with them, and when: `E_i + A[label] + T[interaction type] + G[time since the item before]`.
-    Candidates carry none of it (nothing has been done with them yet): `candidates(item_ids)`.
+    `E_i = MLP(concat(V_i, F_1[i], F_2[i], ...))`.
 
-    A **new item**, which training has not seen, is known by its features alone: its `V_i` is zeros.
-    Those are the last `num_new_items` rows. `id_dropout` makes the model fit to read such items: in
-    training, each occurrence of an item, in a history or as a candidate, has zeros for its `V_i`
-    with that probability, drawn anew for each.
+    A **new item**, absent from training, has its features alone: its `V_i` is zeros. New items
+    are the last `num_new_items` rows. `id_dropout` prepares the model for them: in training, each
+    occurrence of an item, in a history or as a candidate, gets zeros for its `V_i` with that
+    probability, independently of the other occurrences.
 
-    With `normalize`, `E_i / |E_i|` takes the place of `E_i`, in a history and as a candidate:
-    popular items then have no longer vectors than others. `SessionRecBackbone` makes its outputs
-    as long, so that scores are cosines: they want a `temperature` well below 1 in the loss.
+    With `normalize`, `E_i / |E_i|` replaces `E_i`, so that popular items do not get longer vectors
+    than others. `SessionRecBackbone` then normalizes its outputs too, so that scores are cosines,
+    which need a `temperature` well below 1 in the loss.
+
+    `InteractionEmbedding` adds to the items of a history what the user did with them.
 
     Args:
         vocabulary_size: Rows of the table: padding (0), out-of-vocabulary buckets, items.
         embedding_dim: Dimension D of the result.
-        features: Side features of the items by name, each an array with one row an item index
+        features: Side features of the items by name, each an array with one row per item index
             (`vocabulary_size` rows): integers [V] are categories, integers [V, M] are bags of
-            categories padded with 0, floats [V] or [V, F] are taken as they are. Default: none.
-        feature_dim: Dimension of each category's embedding. Defaults to 16.
-        mlp_dims: Hidden widths of the MLP over the concatenation. Defaults to no MLP without side
-            features and to `(embedding_dim,)` with them.
-        interaction_embedding: Whether a history item that was shown but not taken is scaled and
-            shifted, `g ⊙ E_i + b`; a positive one is left as it is. Scaled too, because an added
-            vector alone is lost in a mean over the session: all that is left of it then is how
-            many were taken, not which. Defaults to True.
-        num_interaction_types: Interaction types (click, cart, ...) beside padding; their vectors
-            are added where the batch has `interaction_types`. Defaults to 0: none.
-        embeddings_initializer: Initialiser of the item table. Defaults to a normal of 0.02.
-        id_dropout: Probability in [0, 1) of leaving out `V_i` in training. Defaults to 0.
+            categories padded with 0, floats [V] or [V, F] are used unchanged. Default: none.
+        feature_dim: Dimension of the embedding of each category. Defaults to 16.
+        mlp_dims: Hidden widths of the MLP over the concatenation. Defaults to `(embedding_dim,)`
+            with side features and to no MLP without.
+        embeddings_initializer: Initializer of the tables. Defaults to a normal of 0.02.
+        id_dropout: Probability in [0, 1) of dropping `V_i` in training. Defaults to 0.
         num_new_items: How many of the last rows are new items (`Vocabulary.num_new_items`).
             Defaults to 0.
-        num_item_time_buckets: Buckets of the time since the item before, see `TimeGapEmbedding`;
-            their vectors are added where the batch has `item_times`. Defaults to 0: none.
-        normalize: Whether items are vectors of length 1. Defaults to False.
-        history_dropout: Dropout rate in [0, 1) of the vectors of a history, for encoders without
-            one of their own; candidates are left whole. Defaults to 0.
-        balance_interactions: Whether the two kinds weigh the same in the mean over a session, be
-            there one item taken among twenty shown: the vectors of a session (the last axis) are
-            multiplied by `n / n_kind`, so that their mean is that of the positives plus that of the
-            others. A session of one kind stays as it is. Defaults to False.
+        normalize: Whether to scale the vectors to length 1. Defaults to False.
 
     Call arguments:
-        item_ids: Integer tensor of any shape; 0 is padding, whose vector means nothing.
-        labels: Float tensor of that shape, 1 positive, 0 shown but not taken. Default: positive.
-        interaction_types: Integer tensor of that shape, 0 is padding. Optional.
-        item_times: [..., S, I] int64 tensor, unix seconds of each item. Optional.
-        training: Whether ids and parts of vectors may be dropped.
+        item_ids: Integer tensor of any shape; 0 is padding, whose vector has no meaning.
+        training: Whether to apply `id_dropout`.
 
     Returns:
         Float tensor [..., D].
@@ -77,46 +71,34 @@ class ItemEmbedding(keras.layers.Layer):
     Example:
 
     >>> layer = ItemEmbedding(vocabulary_size=10, embedding_dim=4)
-    >>> layer(tf.constant([[[2, 3]]]), labels=tf.constant([[[1.0, 0.0]]])).shape
+    >>> layer(tf.constant([[[2, 3]]])).shape
     TensorShape([1, 1, 2, 4])
     >>> layer.candidates(tf.constant([2, 3])).shape
     TensorShape([2, 4])
 
     References:
-        "Embedding Module" in SessionRec (arXiv 2502.10157, 2025), figure 2. Where the polarity of
-        an interaction enters is not drawn there: scale and shift are this package's choice.
-        Leaving out ids to make a model ready for new items: DropoutNet (Volkovs et al., NIPS 2017).
-        Items and sessions of length 1: NISER (Gupta et al., 2019), section 3.
+        "Embedding Module" in SessionRec (arXiv 2502.10157, 2025), figure 2. Dropping ids to prepare
+        for new items: DropoutNet (Volkovs et al., NIPS 2017). Items and sessions of length 1: NISER
+        (Gupta et al., 2019), section 3.
     """
 
     def __init__(
         self,
         vocabulary_size: int,
         embedding_dim: int,
-        features: Mapping[str, Any] | None = None,
+        features: Mapping[str, ArrayLike | Config] | None = None,
         feature_dim: int = 16,
         mlp_dims: tuple[int, ...] | None = None,
-        interaction_embedding: bool = True,
-        num_interaction_types: int = 0,
-        embeddings_initializer: Any = None,
+        embeddings_initializer: keras.initializers.Initializer | str | Config | None = None,
         id_dropout: float = 0.0,
         num_new_items: int = 0,
-        num_item_time_buckets: int = 0,
         normalize: bool = False,
-        history_dropout: float = 0.0,
-        balance_interactions: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
+        moved: Config = {name: kwargs.pop(name) for name in _MOVED if name in kwargs}
         super().__init__(**kwargs)
-        for name, value in (("vocabulary_size", vocabulary_size), ("embedding_dim", embedding_dim)):
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(
-                    f"`{name}` should be a positive integer. Received: `{name}`={value!r}"
-                )
-        if not 0 <= id_dropout < 1:
-            raise ValueError(
-                f"`id_dropout` should be in [0, 1). Received: `id_dropout`={id_dropout!r}"
-            )
+        self.vocabulary_size = positive_integer("vocabulary_size", vocabulary_size)
+        self.embedding_dim = positive_integer("embedding_dim", embedding_dim)
         if not (
             isinstance(num_new_items, (int, np.integer)) and 0 <= num_new_items < vocabulary_size
         ):
@@ -124,30 +106,14 @@ class ItemEmbedding(keras.layers.Layer):
                 "`num_new_items` should be an integer from 0 to below `vocabulary_size`. Received: "
                 f"`num_new_items`={num_new_items!r}"
             )
-        self.vocabulary_size = int(vocabulary_size)
-        self.embedding_dim = int(embedding_dim)
         self.feature_dim = feature_dim
-        self.interaction_embedding = interaction_embedding
-        self.balance_interactions = balance_interactions
-        self.num_interaction_types = num_interaction_types
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )
-        self.id_dropout = float(id_dropout)
+        self.id_dropout = float(rate("id_dropout", id_dropout))
         self.num_new_items = int(num_new_items)
-        self.num_item_time_buckets = num_item_time_buckets
         self.normalize = normalize
-        self.history_dropout = rate("history_dropout", history_dropout)
-        self.dropout_layer = keras.layers.Dropout(self.history_dropout, dtype=self.dtype_policy)
-        self.time_gaps = None
-        if num_item_time_buckets:
-            self.time_gaps = TimeGapEmbedding(
-                num_item_time_buckets,
-                self.embedding_dim,
-                name="time_gaps",
-                dtype=self.dtype_policy,
-            )
-        # A saved configuration holds each feature's description; its values are weights.
+        # A saved configuration holds the description of each feature. Its values are weights.
         self._feature_values: dict[str, np.ndarray] = {}
         self.features: dict[str, Config] = {}
         for name, feature in dict(features or {}).items():
@@ -159,8 +125,24 @@ class ItemEmbedding(keras.layers.Layer):
         if mlp_dims is None and self.features:
             mlp_dims = (self.embedding_dim,)
         self.mlp_dims = None if mlp_dims is None else tuple(mlp_dims)
+        self.interactions = self._moved_interactions(moved) if moved else None
 
-    def build(self, input_shape: Any = None) -> None:
+    def _moved_interactions(self, moved: Config) -> InteractionEmbedding:
+        """The layer that the arguments which moved to `InteractionEmbedding` describe."""
+        warnings.warn(
+            f"`ItemEmbedding` will not accept {', '.join(moved)} in the next release. Give them to "
+            "`InteractionEmbedding`, and that to `SessionRecBackbone(interactions=...)`.",
+            FutureWarning,
+            stacklevel=3,
+        )
+        return InteractionEmbedding(
+            **moved,
+            embeddings_initializer=keras.initializers.serialize(self.embeddings_initializer),
+            name="interactions",
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, input_shape: tf.TensorShape | None = None) -> None:
         self.item_table = self._table("item_table", self.vocabulary_size, self.embedding_dim)
         self.feature_tables, self.category_tables = {}, {}
         width = self.embedding_dim
@@ -195,65 +177,67 @@ class ItemEmbedding(keras.layers.Layer):
                 )
                 self.mlp.append(build_sublayer(dense, (None, width)))
                 width = units
-        if self.interaction_embedding:
-            shape = (self.embedding_dim,)
-            self.negative_scale = self.add_weight(
-                name="negative_scale", shape=shape, initializer="ones", trainable=True
-            )
-            self.negative_shift = self.add_weight(
-                name="negative_shift", shape=shape, initializer="zeros", trainable=True
-            )
-        if self.num_interaction_types:
-            self.interaction_type_table = self._table(
-                "interaction_type_table", self.num_interaction_types + 1, self.embedding_dim
-            )
-        if self.time_gaps is not None:
-            build_sublayer(self.time_gaps, None)
+        if self.interactions is not None:
+            build_sublayer(self.interactions, (None, None, None, self.embedding_dim))
         self.built = True
 
-    def _table(self, name: str, rows: int, dim: int) -> Any:
-        # An initialiser without a seed gives equal values each time it is called: one a table.
+    def _table(self, name: str, rows: int, dim: int) -> tf.Variable:
+        # An initializer without a seed repeats its values: each table needs one of its own.
         initializer = type(self.embeddings_initializer).from_config(
             self.embeddings_initializer.get_config()
         )
+        # Rows are cast after the look-up. A cast of the table would make its gradient dense.
         return self.add_weight(
-            name=name, shape=(rows, dim), initializer=initializer, trainable=True
+            name=name,
+            shape=(rows, dim),
+            initializer=initializer,
+            trainable=True,
+            **{_AUTOCAST: False},
         )
 
     def candidates(self, item_ids: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Embeds items as candidates: [...] int to [..., D] float, without interaction vectors."""
+        """Embeds items: [...] int to [..., D] float."""
         if not self.built:
             self.build()
-        return self._embed(self._gather(self.item_table, item_ids), item_ids, training)
+        return self._embed(self._look_up(self.item_table, item_ids), item_ids, training)
 
     def candidate_table(self, training: bool | None = None) -> tf.Tensor:
-        """All `vocabulary_size` items as candidates: [V, D] float."""
+        """Embeds all `vocabulary_size` items: [V, D] float."""
         if not self.built:
             self.build()
         table = tf.cast(tf.convert_to_tensor(self.item_table), self.compute_dtype)
         return self._embed(table, tf.range(self.vocabulary_size), training)
 
-    def taught(self, training: bool = False) -> "ItemEmbedding | _TaughtItems":
-        """The candidates of a loss: without new items, and with id dropout where `training`.
+    def training_candidates(self, training: bool = False) -> "ItemEmbedding | _TrainingCandidates":
+        """The candidates of a loss: without new items, and with id dropout if `training`.
 
-        New items are never a positive. As negatives they would only be pushed away, and with them
-        the features that they share with nobody.
+        New items are never positive. As negatives they would only be pushed away, and with them
+        the features that no other item has.
 
         Returns:
             An object with `vocabulary_size`, `candidates(item_ids)` and `candidate_table()`; this
-            layer itself where that makes no difference.
+            layer itself if there is no difference.
         """
         if not self.num_new_items and not (self.id_dropout and training):
             return self
-        return _TaughtItems(self, training)
+        return _TrainingCandidates(self, training)
+
+    def taught(self, training: bool = False) -> "ItemEmbedding | _TrainingCandidates":
+        """The former name of `training_candidates`."""
+        warnings.warn(
+            "`taught` is now `training_candidates`. The next release will not have the old name.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return self.training_candidates(training)
 
     def _embed(self, vectors: tf.Tensor, item_ids: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """What the ids' vectors [..., D] and the features of the items make, normalised."""
+        """Combines id vectors [..., D] with the features of the items, and normalizes."""
         embedded = self._combine(vectors, item_ids, training)
         return unit_length(embedded) if self.normalize else embedded
 
     def _combine(self, vectors: tf.Tensor, item_ids: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """What the ids' vectors [..., D] and the features of the items make."""
+        """Combines id vectors [..., D] with the features of the items."""
         kept = None
         if self.num_new_items:
             kept = tf.less(item_ids, self.vocabulary_size - self.num_new_items)
@@ -266,12 +250,12 @@ class ItemEmbedding(keras.layers.Layer):
             return vectors
         parts = [vectors]
         for name, feature in self.features.items():
-            values = tf.gather(self.feature_tables[name], item_ids)
+            values = tf.nn.embedding_lookup(self.feature_tables[name], item_ids)
             if not feature["num_categories"]:
                 values = tf.cast(values, self.compute_dtype)
                 parts.append(values if len(feature["shape"]) > 1 else values[..., tf.newaxis])
                 continue
-            categories = self._gather(self.category_tables[name], values)
+            categories = self._look_up(self.category_tables[name], values)
             if len(feature["shape"]) > 1:
                 weights = tf.cast(values > 0, categories.dtype)[..., tf.newaxis]
                 categories = tf.math.divide_no_nan(
@@ -292,25 +276,23 @@ class ItemEmbedding(keras.layers.Layer):
         training: bool | None = None,
     ) -> tf.Tensor:
         embedded = self.candidates(item_ids, training)
-        # Without labels nothing is negative; training still wants a gradient, of zero, to both.
-        if self.interaction_embedding and (labels is not None or training is not False):
-            labels = tf.ones_like(embedded[..., 0]) if labels is None else labels
-            negative = 1 - tf.cast(labels, embedded.dtype)[..., tf.newaxis]
-            scale, shift = (
-                tf.cast(tf.convert_to_tensor(vector), embedded.dtype)
-                for vector in (self.negative_scale, self.negative_shift)
+        given = {
+            "labels": labels,
+            "interaction_types": interaction_types,
+            "item_times": item_times,
+        }
+        if self.interactions is not None:
+            return self.interactions(embedded, item_ids, **given, training=training)
+        unread = [f"`{name}`" for name, value in given.items() if value is not None]
+        if unread:
+            raise ValueError(
+                f"`ItemEmbedding` does not read {', '.join(unread)}. Give them to an "
+                "`InteractionEmbedding`, together with the result of this layer."
             )
-            embedded += negative * (embedded * (scale - 1) + shift)
-        if self.num_interaction_types and interaction_types is not None:
-            embedded += self._gather(self.interaction_type_table, interaction_types)
-        if self.time_gaps is not None and item_times is not None:
-            embedded += self.time_gaps(item_times, item_ids)
-        if self.balance_interactions and labels is not None:
-            embedded *= tf.cast(_balance(item_ids, labels), embedded.dtype)[..., tf.newaxis]
-        return self.dropout_layer(embedded, training=training)
+        return embedded
 
-    def _gather(self, table: Any, indices: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.gather(table, indices), self.compute_dtype)
+    def _look_up(self, table: tf.Variable, indices: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.nn.embedding_lookup(table, indices), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*tuple(input_shape), self.embedding_dim)
@@ -323,21 +305,19 @@ class ItemEmbedding(keras.layers.Layer):
             features={name: dict(feature) for name, feature in self.features.items()} or None,
             feature_dim=self.feature_dim,
             mlp_dims=self.mlp_dims,
-            interaction_embedding=self.interaction_embedding,
-            balance_interactions=self.balance_interactions,
-            num_interaction_types=self.num_interaction_types,
             embeddings_initializer=keras.initializers.serialize(self.embeddings_initializer),
             id_dropout=self.id_dropout,
             num_new_items=self.num_new_items,
-            num_item_time_buckets=self.num_item_time_buckets,
             normalize=self.normalize,
-            history_dropout=self.history_dropout,
         )
+        if self.interactions is not None:
+            moved = self.interactions.get_config()
+            config.update({name: moved[name] for name in _MOVED})
         return config
 
 
-class _TaughtItems:
-    """Candidates as `ItemEmbedding.taught` describes them."""
+class _TrainingCandidates:
+    """The candidates of a loss, see `ItemEmbedding.training_candidates`."""
 
     def __init__(self, items: ItemEmbedding, training: bool) -> None:
         self.vocabulary_size = items.vocabulary_size - items.num_new_items
@@ -352,11 +332,11 @@ class _TaughtItems:
 
 
 def _describe(name: str, values: np.ndarray, vocabulary_size: int) -> Config:
-    """Kind and size of a side feature, in plain JSON types."""
+    """Kind and size of a side feature, in JSON types."""
     if values.ndim not in (1, 2) or len(values) != vocabulary_size:
         raise ValueError(
-            f"`features[{name!r}]` should have one row an item index: shape [{vocabulary_size}] or "
-            f"[{vocabulary_size}, n]. Received: shape {list(values.shape)}"
+            f"`features[{name!r}]` should have one row per item index: shape "
+            f"[{vocabulary_size}] or [{vocabulary_size}, n]. Received: shape {list(values.shape)}"
         )
     if np.issubdtype(values.dtype, np.integer):
         if values.min() < 0:
@@ -364,24 +344,10 @@ def _describe(name: str, values: np.ndarray, vocabulary_size: int) -> Config:
                 f"`features[{name!r}]` should hold categories of 0 and above. Received: a minimum "
                 f"of {values.min()}"
             )
-        return {
-            "shape": list(values.shape),
-            "dtype": "int32",
-            "num_categories": int(values.max()) + 1,
-        }
+        num_categories = int(values.max()) + 1
+        return {"shape": list(values.shape), "dtype": "int32", "num_categories": num_categories}
     if not np.issubdtype(values.dtype, np.floating):
         raise ValueError(
             f"`features[{name!r}]` should hold integers or floats. Received: {values.dtype}"
         )
     return {"shape": list(values.shape), "dtype": "float32", "num_categories": 0}
-
-
-def _balance(item_ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Factors [..., I] that give positives and negatives of a session equal shares of its mean."""
-    real = tf.cast(item_ids != 0, tf.float32)
-    positive = real * tf.cast(labels > 0, tf.float32)
-    factor = tf.zeros_like(real)
-    for kind in (positive, real - positive):
-        share = tf.reduce_sum(kind, axis=-1, keepdims=True)
-        factor += kind * tf.math.divide_no_nan(tf.reduce_sum(real, axis=-1, keepdims=True), share)
-    return factor

@@ -56,6 +56,11 @@ class SessionContext(keras.layers.Layer):
         self.features = dict(features)
         self.dim = dim
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The names of the features."""
+        return frozenset(self.features)
+
     def build(self, input_shape: Any = None) -> None:
         self.tables = {
             name: self.add_weight(

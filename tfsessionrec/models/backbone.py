@@ -1,44 +1,53 @@
-"""The query tower: item embedding, ISE, SSE."""
+"""The query tower: item embedding, interaction embedding, ISE, SSE."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.layers.ise.mean import MeanISE
+from tfsessionrec.layers import (
+    InteractionEmbedding,
+    ItemEmbedding,
+    ItemSessionEncoder,
+    MeanISE,
+    SessionContext,
+    SessionSequenceEncoder,
+)
 from tfsessionrec.masking import item_mask, last_real, session_mask
 from tfsessionrec.scoring import unit_length
 from tfsessionrec.types import Config, Features
 
-PARTS = ("items", "ise", "sse", "head", "session_context")
+PARTS = ("items", "ise", "sse", "head", "session_context", "interactions")
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
 class SessionRecBackbone(keras.Model):
-    """Sessions in, one vector a session out; no loss, so that it serves as anybody's query tower.
+    """Maps sessions to one vector per session. It has no loss: any model can use it as query tower.
 
-    `E = ItemEmbedding(items, labels)`, `S_t = ISE(E_t)`, `O_1..O_T = SSE(S_1..S_T)`: O_t speaks of
-    session t + 1. With a head, O_t is N vectors, of which the best one scores a candidate.
+    `E = InteractionEmbedding(ItemEmbedding(items), labels)`, `S_t = ISE(E_t)`,
+    `O_1..O_T = SSE(S_1..S_T)`: O_t predicts session t + 1. With a head, O_t is N vectors, and the
+    best of them scores a candidate.
 
     Args:
         items: `ItemEmbedding`, shared with the candidates.
-        ise: Item-based session encoder, [B, S, I, D] to [B, S, D]. Default: `MeanISE()`, which for
-            one item a session is that item.
+        ise: Item-based session encoder, [B, S, I, D] to [B, S, D]. Default: `MeanISE()`, which
+            returns the item itself for a session of one item.
         sse: Session-based sequence encoder, [B, S, D] to [B, S, D].
-        head: What makes several queries of each output, [B, S, D] to [B, S, N, D], as
-            `MultiInterestHead` does. Defaults to None.
+        head: Layer that makes several queries of each output, [B, S, D] to [B, S, N, D], such as
+            `MultiInterestHead`. Defaults to None.
         session_context: `SessionContext`, whose vector is added to each `S_t`. Defaults to None.
+        interactions: `InteractionEmbedding`, which adds to the items of the history what the user
+            did with them. Default: `InteractionEmbedding()`.
 
     Call arguments:
-        inputs: A session batch: `item_ids` int [B, S, I] (0 is padding), optionally `labels`
-            float [B, S, I], `interaction_types` int [B, S, I], `item_times` int [B, S, I] and
-            `session_times` int [B, S]; with a context also its features [B, S]. Or just the item
-            ids; [B, S] is taken as one item a session.
+        inputs: A session batch: `item_ids` int [B, S, I] (0 is padding), and the keys in `reads`:
+            `labels` float [B, S, I], `interaction_types` int [B, S, I], `item_times` int [B, S, I],
+            `session_times` int [B, S], context features [B, S]. All but the context features are
+            optional. Or the item ids alone; [B, S] means one item per session.
 
     Returns:
         [B, S, D] float tensor, all positions; zeros at padding. With a head [B, S, N, D]. Vectors
-        of length 1 if the items are (`ItemEmbedding(normalize=True)`).
+        of length 1 if the items have length 1 (`ItemEmbedding(normalize=True)`).
 
     Raises:
         ValueError: If `item_ids` is missing or has another rank.
@@ -59,27 +68,35 @@ class SessionRecBackbone(keras.Model):
 
     def __init__(
         self,
-        items: Any,
-        ise: Any = None,
-        sse: Any = None,
-        head: Any = None,
-        session_context: Any = None,
-        **kwargs: Any,
+        items: ItemEmbedding,
+        ise: ItemSessionEncoder | None = None,
+        sse: SessionSequenceEncoder | None = None,
+        head: keras.layers.Layer | None = None,
+        session_context: SessionContext | None = None,
+        interactions: InteractionEmbedding | None = None,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         if sse is None:
             raise ValueError("`sse` should be a session sequence encoder. Received: `sse`=None")
         self.items = items
+        # `items.interactions`: made from arguments that `ItemEmbedding` accepts for one release.
+        self.interactions: InteractionEmbedding = (
+            interactions
+            or items.interactions
+            or InteractionEmbedding(name="interactions", dtype=items.dtype_policy)
+        )
         self.ise = MeanISE(name="ise") if ise is None else ise
         self.sse = sse
         self.head = head
         self.session_context = session_context
 
-    def build(self, input_shape: Any = None) -> None:
-        # Without a call: what is saved does not know the integer inputs that a call needs.
+    def build(self, input_shape: tf.TensorShape | None = None) -> None:
+        # Without a call: a loaded model does not know the integer inputs that a call needs.
         dim = self.items.embedding_dim
         for layer, shape in (
             (self.items, None),
+            (self.interactions, (None, None, None, dim)),
             (self.ise, (None, None, None, dim)),
             (self.sse, (None, None, dim)),
             (self.head, (None, None, dim)),
@@ -89,19 +106,25 @@ class SessionRecBackbone(keras.Model):
                 build_sublayer(layer, shape)
         self.built = True
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """Batch keys that the parts read in addition to `item_ids`."""
+        parts = (self.interactions, self.ise, self.sse, self.session_context)
+        return frozenset().union(*(part.reads for part in parts if part is not None))
+
     def call(self, inputs: Features | tf.Tensor, training: bool | None = None) -> tf.Tensor:
         features = session_features(inputs)
-        mask = item_mask(features["item_ids"])
-        embedded = self.items(
-            features["item_ids"],
+        item_ids = features["item_ids"]
+        mask = item_mask(item_ids)
+        embedded = self.interactions(
+            self.items.candidates(item_ids, training),
+            item_ids,
             labels=features.get("labels"),
             interaction_types=features.get("interaction_types"),
             item_times=features.get("item_times"),
             training=training,
         )
-        sessions = self.ise(
-            embedded, padding_mask=mask, item_ids=features["item_ids"], training=training
-        )
+        sessions = self.ise(embedded, padding_mask=mask, item_ids=item_ids, training=training)
         if self.session_context is not None:
             sessions += self.session_context(features)
         outputs = self.sse(
@@ -126,13 +149,17 @@ class SessionRecBackbone(keras.Model):
     def get_config(self) -> Config:
         serialize = keras.utils.serialize_keras_object
         parts = {name: getattr(self, name) for name in PARTS}
+        if self.interactions is self.items.interactions:
+            parts["interactions"] = None  # It is part of `items`.
         return {
             "name": self.name,
             **{name: None if part is None else serialize(part) for name, part in parts.items()},
         }
 
     @classmethod
-    def from_config(cls, config: Config, custom_objects: Any = None) -> "SessionRecBackbone":
+    def from_config(
+        cls, config: Config, custom_objects: Config | None = None
+    ) -> "SessionRecBackbone":
         config = dict(config)
         for part in PARTS:
             if config.get(part) is not None:
@@ -142,9 +169,9 @@ class SessionRecBackbone(keras.Model):
         return cls(**config)
 
 
-def session_features(inputs: Features | tf.Tensor) -> dict[str, Any]:
+def session_features(inputs: Features | tf.Tensor) -> dict[str, tf.Tensor]:
     """A session batch as a dict with `item_ids` of rank 3, int32."""
-    features: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {"item_ids": inputs}
+    features = dict(inputs) if isinstance(inputs, Mapping) else {"item_ids": inputs}
     if "item_ids" not in features:
         raise ValueError(
             f"`inputs` should have the key 'item_ids'. Received: {sorted(features) or 'no key'}"

@@ -167,9 +167,10 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
     Args:
         name: One of `names()`.
         vocabulary_size: `len(vocabulary)`.
-        **options: Arguments of the parts, by their names there: of `ItemEmbedding`, of the
-            sequence encoder, of `NextSessionRetrieval`; `num_interests` of `MultiInterestHead`
-            (1, the default: no head); `session_context`, the features of a `SessionContext`;
+        **options: Arguments of the parts, by their names there: of `ItemEmbedding`, of
+            `InteractionEmbedding`, of the sequence encoder, of `NextSessionRetrieval`;
+            `num_interests` of `MultiInterestHead` (1, the default: no head); `session_context`,
+            the features of a `SessionContext`;
             `trend`, the arguments of `TrendFeatures` (None: candidates do not know the time); for
             `sessionrec-*` also `ise`, `ranking_loss` (None: no ranking task), `ranking_weight` and
             `relation`, the arguments of `RelationFeatures` (None: no such term).
@@ -188,7 +189,7 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
     """
     recipe(name)
     system = SYSTEMS[name]
-    parts = [layers.ItemEmbedding, system.sse, NextSessionRetrieval]
+    parts = [layers.ItemEmbedding, layers.InteractionEmbedding, system.sse, NextSessionRetrieval]
     arguments = [_arguments(part) for part in parts]
     values = {option: default for part in arguments for option, default in part.items()}
     values |= {"embedding_dim": 64, "num_interests": 1, "session_context": None, "trend": None}
@@ -210,13 +211,16 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
     interests, context, dim = (
         values[name] for name in ("num_interests", "session_context", "embedding_dim")
     )
-    items, sse, retrieval = ({option: values[option] for option in part} for part in arguments)
+    items, interactions, sse, retrieval = (
+        {option: values[option] for option in part} for part in arguments
+    )
     backbone = SessionRecBackbone(
         layers.ItemEmbedding(vocabulary_size, **items, name="items"),
         ISES[ise](name="ise"),
         system.sse(**sse, name="sse"),
         None if interests == 1 else layers.MultiInterestHead(interests, name="head"),
         session_context=context and layers.SessionContext(context, dim, name="session_context"),
+        interactions=layers.InteractionEmbedding(**interactions, name="interactions"),
     )
     ranking = None
     if values.get("ranking_loss") is not None:

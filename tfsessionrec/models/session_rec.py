@@ -231,7 +231,7 @@ class SessionRec(tfrs.Model):
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """The weighted sum of the task losses, updating their metrics."""
         features = session_features(inputs)
-        items = self.backbone.items.taught(training)
+        items = self.backbone.items.training_candidates(training)
         # What the last session would predict is not known: its output is not made into a query.
         queries = self(features, training=training)[:, :-1]
         target = next_session(

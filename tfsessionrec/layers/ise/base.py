@@ -27,6 +27,11 @@ class ItemSessionEncoder(keras.layers.Layer):
         "ISE" in SessionRec (arXiv 2502.10157, 2025), figure 2.
     """
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """Batch keys that this encoder reads in addition to `item_ids`: none by default."""
+        return frozenset()
+
     def encode(
         self,
         item_embeddings: tf.Tensor,

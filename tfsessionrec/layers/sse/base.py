@@ -28,6 +28,11 @@ class SessionSequenceEncoder(keras.layers.Layer):
         "SSE" in SessionRec (arXiv 2502.10157, 2025), figure 2.
     """
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """Batch keys that this encoder reads in addition to `item_ids`: none by default."""
+        return frozenset()
+
     def encode(
         self,
         session_embeddings: tf.Tensor,

@@ -67,6 +67,11 @@ class HSTUSSE(StackedSSE):
         super().__init__(num_layers, num_heads, dropout, max_length, input_norm, **kwargs)
         self.num_time_buckets = num_time_buckets
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """`session_times`, unless there is no time bias."""
+        return frozenset({"session_times"} if self.num_time_buckets else ())
+
     def make_block(self, index: int, **kwargs: Any) -> HSTUBlock:
         return HSTUBlock(
             self.num_heads, self.dropout, self.max_length, self.num_time_buckets, **kwargs
