@@ -23,8 +23,8 @@ class HistorySpec:
         max_sessions: Newest sessions that are read; with `"item"`, newest items. Defaults to 50.
         max_items: Newest items that are read of each session. Defaults to 20.
         labels: Whether the history separates clicked items from items that were shown but not
-            clicked. With `"real"` sessions the batch has `labels`; the other kinds leave out items with
-            label 0. Defaults to False: every item is positive.
+            clicked. With `"real"` sessions the batch has `labels`; the other kinds leave out items
+            with label 0. Defaults to False: every item is positive.
         interaction_types: Interaction types in the order of training; the first becomes 1.
             Defaults to none.
         session_times: Whether the model reads `session_times`. Defaults to False.

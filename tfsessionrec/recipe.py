@@ -46,5 +46,5 @@ class Recipe:
         training: How it is trained.
     """
 
-    history: HistorySpec = HistorySpec()
-    training: Training = Training()
+    history: HistorySpec = dataclasses.field(default_factory=HistorySpec)
+    training: Training = dataclasses.field(default_factory=Training)
