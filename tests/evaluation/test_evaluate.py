@@ -238,7 +238,7 @@ def test_many_queries_are_ranked_in_several_goes(monkeypatch):
 
     batches = [random_batch(seed=seed) for seed in range(5)]
     whole = evaluate(Toy(), batches, filter_seen=True)
-    monkeypatch.setattr(sys.modules["tfsessionrec.evaluation.ranking"], "_TOGETHER", 50)
+    monkeypatch.setattr(sys.modules["tfsessionrec.evaluation.ranking"], "_RANKED_AT_ONCE", 50)
     assert whole.num_queries > 100
     assert evaluate(Toy(), batches, filter_seen=True).metrics == pytest.approx(whole.metrics)
 
@@ -413,13 +413,13 @@ def test_bad_models():
     with pytest.raises(ValueError, match="query embeddings should be finite"):
         evaluate(broken, batch)
     broken.candidate_embeddings = lambda: tf.ones([SIZE, 4])
-    with pytest.raises(ValueError, match=r"`model\(features\)` should have the shape \(30, 5, 4\)"):
+    with pytest.raises(ValueError, match=r"should have 4 dimensions.* Received: .* of 3"):
         evaluate(broken, batch)
-    with pytest.raises(ValueError, match=r"`model.encode\(features\)` should have the shape"):
+    with pytest.raises(ValueError, match=r"should have 4 dimensions.* Received: .* of 3"):
         evaluate(broken, [random_batch(target_ids=True)])
     broken = Toy()
     broken.encode = lambda features: tf.ones([30, 2, 2, 3])
-    with pytest.raises(ValueError, match=r"\(30, 3\).*or one axis more.*\(30, 2, 2, 3\)"):
+    with pytest.raises(ValueError, match=r"\(30, 'D'\).*or one axis more.*\(30, 2, 2, 3\)"):
         evaluate(broken, [random_batch(target_ids=True)])
     broken.candidate_embeddings = lambda: tf.ones([SIZE])
     with pytest.raises(ValueError, match=r"should have the shape \[vocabulary_size, D\]"):

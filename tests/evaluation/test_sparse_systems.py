@@ -97,7 +97,7 @@ def test_bad_arguments():
             return scipy.sparse.csr_array(self.scores)
 
     batch = {"item_ids": [[[5], [6]]]}
-    with pytest.raises(ValueError, match="`sparse_scores` alone needs `vocabulary` or `popula"):
+    with pytest.raises(ValueError, match="`sparse_scores` alone need `vocabulary`, `popularity`"):
         evaluate(Repeats(), [batch])
     with pytest.raises(ValueError, match=r"should have the shape \(1, 24\)\. Received: \(1, 9\)"):
         evaluate(Wrong(np.ones((1, 9))), [batch], popularity=np.ones(SIZE))

@@ -159,7 +159,7 @@ def test_what_is_told_is_what_came_before():
     assert listener.asked == sorted(listener.asked)
     assert all(known == (times < time).sum() for time, known in listener.asked)
     assert "of 12 rows with all their queries" in report.options["intervals"]
-    assert report.options["streaming"] == "every event before the request is told"
+    assert report.options["streaming"] == "every event before the request is known"
     assert report.options["told to model"] == "events, learned one step after another"
     assert report.options["told to counts"] == "nothing"
 
