@@ -68,7 +68,7 @@ def random_queries():
 
 @pytest.fixture
 def by_session():
-    """A function that lists (name, time of the last item, items) of what a baseline may learn."""
+    """A function that lists (name, time of the last item, items) of each learnable session."""
 
     def make(sessions, vocabulary):
         learned = {}
@@ -86,14 +86,14 @@ def by_session():
 
 @pytest.fixture
 def running():
-    """A function that lists the taken known items of each row's last session."""
+    """A function that lists the known positive items of each row's last session."""
 
     def make(features, vocabulary):
         queries = []
         for items, labels in zip(features["item_ids"], features["labels"]):
             last = [session for session in range(len(items)) if (items[session] > 0).any()]
-            taken = zip(items[last[-1]], labels[last[-1]]) if last else []
-            queries.append([int(i) for i, y in taken if y and i >= vocabulary.first_item_index])
+            shown = zip(items[last[-1]], labels[last[-1]]) if last else []
+            queries.append([int(i) for i, y in shown if y and i >= vocabulary.first_item_index])
         return queries
 
     return make

@@ -1,4 +1,4 @@
-"""Matrix factorisation: folding in, against the library itself."""
+"""Matrix factorization: folding in, against the library itself."""
 
 import builtins
 
@@ -20,17 +20,17 @@ def test_folding_in_is_the_library_s(random_sessions, random_queries, alpha):
     model = MatrixFactorization(factors=5, alpha=alpha, regularization=0.3, top=None)
     model.fit(sessions, vocabulary)
     queries = random_queries(0, vocabulary)
-    taken = np.zeros((30, len(vocabulary)), np.float32)
+    clicked = np.zeros((30, len(vocabulary)), np.float32)
     for row in range(30):
         for item, label in zip(queries["item_ids"][row].ravel(), queries["labels"][row].ravel()):
-            taken[row, item] += label and item >= vocabulary.first_item_index
+            clicked[row, item] += label and item >= vocabulary.first_item_index
     library = implicit_als.AlternatingLeastSquares(factors=5, alpha=alpha, regularization=0.3)
     library.item_factors = model._vectors
-    vectors = library.recalculate_user(np.arange(30), scipy.sparse.csr_matrix(taken))
+    vectors = library.recalculate_user(np.arange(30), scipy.sparse.csr_matrix(clicked))
     expected = vectors @ model._vectors.T
     expected[:, : vocabulary.first_item_index] = 0
     np.testing.assert_allclose(model.score(queries), expected, atol=1e-4)
-    # Of some positions: what was known then.
+    # A position knows only the sessions up to it.
     rows, positions = np.arange(30), np.zeros(30, np.int64)
     first = {key: value[:, :1] for key, value in queries.items() if key != "request_times"}
     np.testing.assert_allclose(
@@ -39,7 +39,7 @@ def test_folding_in_is_the_library_s(random_sessions, random_queries, alpha):
 
 
 def test_two_kinds_of_visitors(tmp_path):
-    """What one half takes is recommended to those who took some of it."""
+    """Visitors who clicked items of one half get recommendations from it."""
     generator = np.random.default_rng(0)
     rows = [
         (user, item, 0.0)

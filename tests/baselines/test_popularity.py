@@ -8,7 +8,7 @@ from tfsessionrec.baselines import Popularity
 from tfsessionrec.scoring import score
 
 
-def test_scores_are_the_counts_for_everybody():
+def test_scores_are_the_counts():
     counts = np.array([0, 0, 5, 9, 5, 1])
     popularity = Popularity(counts)
     features = {"item_ids": tf.constant([[[3, 2], [4, 0], [0, 0]], [[0, 0], [0, 0], [0, 0]]])}

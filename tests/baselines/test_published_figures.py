@@ -1,7 +1,7 @@
-"""Rules and neighbours on the real logs, against figures measured elsewhere with other code.
+"""Rules and neighbors on the real logs, against figures published for other code.
 
-Those figures are of the programs of the methods' authors, asked at every position of every test
-session but the first, ties counted against the system. HitRate, MRR and NDCG at 20.
+The published figures are of the methods' authors' programs, with a query at every position of every
+test session but the first and ties counted against the system. HitRate, MRR and NDCG at 20.
 """
 
 import collections
@@ -93,7 +93,7 @@ def test_sequential_rules_on_yoochoose(yoochoose):
 
 
 class FirstSeen(AssociationRules):
-    """Of equal rules at the cut those are kept whose pair was seen first, by session id."""
+    """Ties at the cut go to the rule whose pair was seen first, by session id."""
 
     def fit(self, sessions, vocabulary):
         super().fit(sessions, vocabulary)
@@ -150,9 +150,9 @@ QUADRATIC = {"k": 100, "weighting": "quadratic", "weighting_score": "quadratic"}
 def test_vsknn_of_100_on_yoochoose(yoochoose):
     """Published: 0.667 / 0.364 / 0.434.
 
-    All sessions with the item of a one-item query are equally similar. The authors' program takes
-    100 of them in the order of a set of ids, which means nothing; here the most recent ones are
-    taken, which hits more often. With a meaningless order here too, the figures meet.
+    All sessions with the item of a one-item query are equally similar. The authors' program keeps
+    100 of them in the arbitrary order of a set of ids; here the most recent ones stay, which hits
+    more often. With an arbitrary order here too, the figures agree.
     """
     model = VSKNN(**QUADRATIC).fit(yoochoose.train, yoochoose.vocabulary)
     assert figures(yoochoose.ranks(model)) == to_three_decimals(0.670, 0.364, 0.435)
@@ -207,7 +207,7 @@ def test_rules_on_globo(globo):
 
 
 def test_vsknn_on_globo(globo):
-    """Published: 0.459 / 0.167, the prefix removed; many sessions end up equally similar."""
+    """Published: 0.459 / 0.167, the prefix removed; many sessions are equally similar."""
     model = VSKNN(500, weighting="quadratic", weighting_score="quadratic", idf_weighting=1)
     model.fit(globo.train, globo.vocabulary)
     ranks = globo.ranks(model, remove_prefix=True)

@@ -1,4 +1,4 @@
-"""Recent popularity and session popularity, against plain loops and figures measured elsewhere."""
+"""Recent popularity and session popularity, against plain loops and figures of other code."""
 
 import math
 
@@ -77,7 +77,7 @@ def test_update_is_fit(random_sessions, random_queries, split_log, model):
     first, rest = split_log(sessions)
     model.fit(first, vocabulary)
     for row in range(0, len(rest), 3):
-        # Asked in between, so that the counts go on from where they are.
+        # Scores in between, so that the counts continue from their state.
         part = rest[row : row + 3]
         asked = {"item_ids": queries["item_ids"][:1], "request_times": part["timestamp"][:1]}
         model.score({**asked, "request_times": np.asarray(asked["request_times"])})
@@ -159,7 +159,7 @@ def test_errors():
 
 
 def test_session_popularity_on_yoochoose(shared_data):
-    """0.414 / 0.268 / 0.302 elsewhere; there ties at the 20th place went for the targets."""
+    """Other code: 0.414 / 0.268 / 0.302; its ties at the 20th place favor the targets."""
     columns = {"session": "SessionId", "item_id": "ItemId", "timestamp": "Time"}
     train, test = (
         data.sessionize(
@@ -186,7 +186,7 @@ def test_session_popularity_on_yoochoose(shared_data):
 
 
 def test_recent_popularity_on_globo(globo_next_click):
-    """Of training: the clicks of sessions that start before the test, from 6 h or 1 h before on."""
+    """Trained on clicks of sessions that start at most 6 h or 1 h before the test."""
     training, later, asked = globo_next_click
     sessionize = globo_next_click.sessions
     vocabulary = data.Vocabulary.from_sessions(sessionize(training))
@@ -196,14 +196,14 @@ def test_recent_popularity_on_globo(globo_next_click):
     begin = later["click_timestamp"].min()
     for hours, hit_rate, mrr in ((6, 0.142, 0.027), (1, 0.241, 0.048)):
         recent = training.filter(pl.col("click_timestamp") >= begin - hours * 3_600_000)
-        # Without times of requests everything learned counts.
+        # Without request times, everything learned counts.
         batches = [{"item_ids": b["item_ids"], "target_ids": b["target_ids"]} for b in static]
         model = RecentPopularity().fit(sessionize(recent), vocabulary)
         report = evaluate(model, batches, k=20)
         assert report.num_queries == 36_573
         assert report["hit_rate@20"] == pytest.approx(hit_rate, abs=5e-4)
         assert report["mrr@20"] == pytest.approx(mrr, abs=5e-4)
-    # All clicks of the last 15 minutes before each request, the later ones of the test known too.
+    # All clicks of the last 15 minutes before each request, with the test's clicks learned too.
     live = data.session_dataset(examples, vocabulary, request_times="last_interaction", **layout)
     model = RecentPopularity(window=900, anchor="request")
     model.fit(sessionize(pl.concat([training, later])), vocabulary)

@@ -1,10 +1,10 @@
-"""What all baselines share: which session a query knows, recommendations, files."""
+"""Common to all baselines: the session of a query, recommendations, files."""
 
 import numpy as np
 import polars as pl
 import pytest
 
-from tfsessionrec import data
+from tfsessionrec import baselines, data
 from tfsessionrec.baselines import VSKNN, AssociationRules, SessionBaseline
 
 
@@ -46,12 +46,12 @@ def test_a_position_knows_the_sessions_up_to_it(fitted):
     assert rows_of(scores) == [AFTER[C], AFTER[C], AFTER[B], {}]
 
 
-def test_only_taken_items_count(fitted):
+def test_only_positive_items_count(fitted):
     features = {"item_ids": [[[A, B, C]]], "labels": [[[1, 1, 0]]]}
     assert rows_of(fitted.sparse_scores(features)) == [AFTER[B]]
 
 
-def test_when_a_query_is_asked(fitted):
+def test_request_times(fitted):
     items = {"item_ids": np.array([[[A, B], [C, 0]], [[0, 0], [0, 0]]])}
     start = {**items, "session_times": np.array([[10, 20], [0, 0]])}
     each = {**start, "item_times": np.array([[[11, 12], [21, 0]], [[0, 0], [0, 0]]])}
@@ -71,14 +71,14 @@ def test_recommend(fitted):
     assert fitted.recommend(["c", "a"]) == [("b", 2.0), ("c", 1.0)]
     assert fitted.recommend([["a", "b"], ["c", "a"]], k=1) == [("b", 2.0)]
     assert fitted.recommend(["c", "a"], filter_seen=True) == [("b", 2.0)]
-    assert fitted.recommend(["a", "d"]) == [("b", 2.0), ("c", 1.0)]  # d is not known
+    assert fitted.recommend(["a", "d"]) == [("b", 2.0), ("c", 1.0)]  # d is unknown
     assert fitted.recommend(["d"]) == []
     assert fitted.recommend([]) == []
     with pytest.raises(ValueError, match="`k` should be a positive integer"):
         fitted.recommend(["a"], k=0)
 
 
-def test_update_takes_what_fit_takes(fitted):
+def test_update_reads_the_events_that_fit_reads(fitted):
     log = pl.DataFrame({"s": [9, 9, 9], "item_id": ["c", "d", "b"], "timestamp": [20, 21, 22]})
     sessions = data.sessionize(log, session="s")
     shown = sessions.events.with_columns(label=pl.Series([1, 1, 0], dtype=pl.Float32))
@@ -94,7 +94,7 @@ def test_update_takes_what_fit_takes(fitted):
         fitted.update(late.with_columns(timestamp=100 - pl.col("timestamp")))
 
 
-def test_update_that_is_not_there():
+def test_update_without_one():
     class Fixed(AssociationRules):
         update = SessionBaseline.update
 
@@ -102,7 +102,24 @@ def test_update_that_is_not_there():
         Fixed().update(pl.DataFrame())
 
 
-def test_a_file_is_whole_and_its_class_is_checked(fitted, tmp_path):
+def test_learns():
+    learns = {
+        name: kind.learns
+        for name, kind in vars(baselines).items()
+        if isinstance(kind, type) and issubclass(kind, SessionBaseline)
+    }
+    assert {name for name, how in learns.items() if how == "by_time"} == {
+        "RecentPopularity",
+        "SessionPopularity",
+    }
+    assert {name for name, how in learns.items() if how == "nothing"} == {
+        "MatrixFactorization",
+        "SessionBaseline",
+    }
+    assert baselines.RecentPopularity.causal
+
+
+def test_save_is_atomic_and_load_checks_the_class(fitted, tmp_path):
     path = tmp_path / "rules.npz"
     fitted.save(path)
     assert [file.name for file in tmp_path.iterdir()] == ["rules.npz"]
@@ -121,7 +138,7 @@ def test_a_file_is_whole_and_its_class_is_checked(fitted, tmp_path):
         AssociationRules.load(tmp_path / "none.npz")
 
 
-def test_a_loaded_baseline_goes_on_learning(random_sessions, random_queries, split_log, tmp_path):
+def test_a_loaded_baseline_continues_to_learn(random_sessions, random_queries, split_log, tmp_path):
     sessions = random_sessions(31)
     vocabulary = data.Vocabulary.from_sessions(sessions)
     features = random_queries(32, vocabulary)
@@ -142,7 +159,9 @@ def test_wrong_arguments(fitted, tmp_path):
         VSKNN().save(tmp_path / "model.npz")
     with pytest.raises(ValueError, match=r"`item_ids` should have the shape \[B, S, I\]"):
         fitted.sparse_scores({"item_ids": [[A]]})
-    with pytest.raises(ValueError, match=r"`labels` should have the shape \(1, 1, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"`labels` should have the shape of `item_ids`, \(1, 1, 1\)"
+    ):
         fitted.sparse_scores({"item_ids": [[[A]]], "labels": [[1]]})
     with pytest.raises(ValueError, match="`item_ids` should be vocabulary indices below 5"):
         fitted.sparse_scores({"item_ids": [[[5]]]})

@@ -7,7 +7,7 @@ import pytest
 
 from tfsessionrec.client import History
 from tfsessionrec.client.batch import make_inputs
-from tfsessionrec.client.tensor_spec import TensorSpec
+from tfsessionrec.client.transport import TensorSpec
 
 IDS = TensorSpec("string", 2)
 SPECS = {"item_ids": IDS, "session_index": TensorSpec("int32", 2), "k": TensorSpec("int32", 1)}
@@ -57,7 +57,7 @@ def test_integer_ids() -> None:
         make_inputs(specs, [History(["shoes"])], {"k": [1]})
 
 
-def test_what_is_not_given() -> None:
+def test_defaults_of_inputs() -> None:
     specs = {
         **SPECS,
         "labels": TensorSpec("float32", 2),

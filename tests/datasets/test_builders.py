@@ -1,4 +1,4 @@
-"""The builders on made-up files of the logs' formats, and on the real files where they are."""
+"""The builders on small files in the logs' formats, and on the real files if present."""
 
 import pathlib
 import shutil
@@ -157,7 +157,7 @@ def test_trivago_examples(tmp_path):
     write_trivago(tmp_path)
     builder = prepare(Trivago, tmp_path, tmp_path / "tfds")
     first, second, third = examples(builder)
-    # What was clicked anywhere in the session is no negative in it, and h3 is one only once.
+    # A hotel clicked anywhere in the session is not a negative in it; h3 is a negative once.
     assert first == {
         "user_id": b"ann",
         "session_id": b"s1",
@@ -204,7 +204,7 @@ def test_globo_examples(tmp_path):
     assert third["user_id"] == 8
 
 
-def test_session_dataset_takes_what_a_builder_gives(tmp_path):
+def test_session_dataset_reads_a_builder(tmp_path):
     write_trivago(tmp_path)
     builder = prepare(Trivago, tmp_path, tmp_path / "tfds")
     vocabulary = Vocabulary(["h1", "h2", "h3"])
@@ -224,7 +224,7 @@ def test_session_dataset_takes_what_a_builder_gives(tmp_path):
     ("builder_class", "write"),
     [(Yoochoose, write_yoochoose), (Trivago, write_trivago), (Globo, write_globo)],
 )
-def test_sessions_come_back_whole(builder_class, write, tmp_path):
+def test_sessions_round_trip(builder_class, write, tmp_path):
     write(tmp_path)
     builder = prepare(builder_class, tmp_path, tmp_path / "tfds")
     for split, name in builder_class.FILES.items():
@@ -267,7 +267,7 @@ def test_real_trivago(shared_data, tmp_path):
     assert found.num_users == 6_593
     assert found.num_sessions == clickouts["session_id"].n_unique()
     assert found.events["label"].sum() == 13_597
-    # Every hotel shown or clicked in a session stands in it; what was not clicked stands once.
+    # A session holds every hotel shown or clicked in it; one without a click occurs once.
     expected = {
         (row["session_id"], item)
         for row in clickouts.iter_rows(named=True)
@@ -292,7 +292,7 @@ def test_real_globo(shared_data, tmp_path):
     assert (sessions.num_events, sessions.num_sessions) == (901_032, 318_563)
     assert (sessions.num_users, sessions.events["item_id"].n_unique()) == (175_775, 16_998)
 
-    # Writing 318,563 examples takes TFDS minutes: a prefix goes the whole way.
+    # TFDS needs minutes to write all 318,563 examples: a prefix is written instead.
     pl.read_parquet(shared_data / name, n_rows=5_000).write_parquet(tmp_path / name)
     prefix = builder.read(tmp_path / name)
     found = sessions_from_tfds(prepare(Globo, tmp_path, tmp_path).as_dataset(split="train"))

@@ -16,7 +16,7 @@ def test_constant_then_falling():
     np.testing.assert_allclose([schedule(step) for step in range(22)], RATES, atol=1e-7)
 
 
-def test_the_configuration_gives_the_schedule_back():
+def test_the_configuration_round_trips():
     schedule = Cooldown(0.2, total_steps=20, share=0.2)
     twin = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
     assert type(twin) is Cooldown
@@ -24,7 +24,7 @@ def test_the_configuration_gives_the_schedule_back():
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_adam_steps_by_it(sparse):
+def test_adam_follows_the_schedule(sparse):
     # With a constant gradient, each of Adam's steps is as long as the learning rate.
     optimizer = LazyAdam(Cooldown(0.2, total_steps=20, share=0.2), epsilon=1e-12)
     variable = tf.Variable([[0.0]])
@@ -45,6 +45,6 @@ def test_adam_steps_by_it(sparse):
         ((0.1, 10, 1.5), r"`share` should be in \(0, 1\]. Received: `share`=1.5"),
     ],
 )
-def test_refuses(arguments, message):
+def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         Cooldown(*arguments)

@@ -1,18 +1,12 @@
-"""Simple methods that every model has to be better than."""
+"""Simple methods that every model has to beat."""
 
-from tfsessionrec.baselines.association_rules import AssociationRules
-from tfsessionrec.baselines.explanation import Explanation
-from tfsessionrec.baselines.item_knn import ItemKNN
 from tfsessionrec.baselines.matrix_factorization import MatrixFactorization
-from tfsessionrec.baselines.popularity import Popularity
-from tfsessionrec.baselines.recent_popularity import RecentPopularity
-from tfsessionrec.baselines.sequential_rules import SequentialRules
+from tfsessionrec.baselines.pair_rules import AssociationRules, ItemKNN, SequentialRules
+from tfsessionrec.baselines.popularity import Popularity, RecentPopularity, SessionPopularity
 from tfsessionrec.baselines.session_baseline import SessionBaseline
-from tfsessionrec.baselines.session_popularity import SessionPopularity
-from tfsessionrec.baselines.sknn import SKNN
-from tfsessionrec.baselines.stan import STAN
-from tfsessionrec.baselines.vsknn import VSKNN
-from tfsessionrec.baselines.vstan import VSTAN
+from tfsessionrec.baselines.session_neighbors import Explanation
+from tfsessionrec.baselines.sknn import SKNN, VSKNN
+from tfsessionrec.baselines.stan import STAN, VSTAN
 
 __all__ = [
     "SKNN",

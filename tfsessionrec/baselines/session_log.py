@@ -1,34 +1,40 @@
-"""The sessions a baseline has learned, in arrays that grow."""
+"""The sessions that a baseline has learned, in arrays that grow."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+Id = str | int
+Ids = NDArray[np.int64] | NDArray[np.object_]  # raw ids: int64, or str objects
+Arrays = dict[str, NDArray[Any]]  # of a file
+
+DTYPE = TypeVar("DTYPE", bound=np.generic)
+
 
 class SessionLog:
     """The positive interactions of known items, session by session.
 
-    A session's number here, its *slot*, is the order of its first interaction; it never changes.
+    Sessions are numbered by their first interaction; the number, a *slot*, never changes.
     Its items are `items[start[slot] : stop[slot]]`, oldest first.
 
     Attributes:
         num_sessions: Number of slots.
         users: [num_sessions or more], user ids, int64 or str objects.
         session_ids: Likewise, session ids.
-        session_indices: Likewise, int64: with the user the session's name.
+        session_indices: Likewise, int64: user and index identify the session.
         start: Likewise, int64, where the session's items start.
         stop: Likewise, where they end.
         times: Likewise, float64, unix seconds of the session's last interaction.
-        items: int32 vocabulary indices; some of them may be of no session any more.
+        items: int32 vocabulary indices; some may belong to no session any more.
     """
 
     def __init__(self) -> None:
         self.num_sessions = 0
-        self.users: NDArray[Any] = np.empty(0, object)
-        self.session_ids: NDArray[Any] = np.empty(0, object)
+        self.users: Ids = np.empty(0, object)
+        self.session_ids: Ids = np.empty(0, object)
         self.session_indices = np.empty(0, np.int64)
         self.start = np.empty(0, np.int64)
         self.stop = np.empty(0, np.int64)
@@ -36,23 +42,23 @@ class SessionLog:
         self.items = np.empty(0, np.int32)
         self._used = 0
         self._live = 0
-        self._slots: dict[tuple[Any, int], int] | None = None
+        self._slots: dict[tuple[Id, int], int] | None = None
 
     def extend(
         self,
-        users: NDArray[Any],
-        session_ids: NDArray[Any],
+        users: Ids,
+        session_ids: Ids,
         session_indices: NDArray[np.int64],
         items: NDArray[np.int32],
         times: NDArray[np.float64],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Appends interactions, in the order of each session, to the sessions they belong to.
+        """Appends interactions, in the order of each session, to their sessions.
 
         Returns:
-            The slots that have grown, each once, and how long each was before.
+            The slots that have grown, each once, and the length of each before.
 
         Raises:
-            ValueError: If an interaction is older than one of its session that is known.
+            ValueError: If an interaction is older than a known one of its session.
         """
         new = np.ones(len(users), bool)
         new[1:] = (users[1:] != users[:-1]) | (session_indices[1:] != session_indices[:-1])
@@ -72,8 +78,8 @@ class SessionLog:
         within[(np.cumsum(counts) - 1)[:-1]] = False
         if late.any() or within.any():
             raise ValueError(
-                "`events` should follow, within each session, the interactions known of it in "
-                "time. Received: an interaction older than one before it"
+                "`events` should continue each session in order of time. "
+                "Received: an interaction older than one before it"
             )
         if len(rows):
             self._add_sessions(users[rows], session_ids[rows], session_indices[rows])
@@ -100,13 +106,13 @@ class SessionLog:
             events["timestamp"].cast(pl.Float64).to_numpy(),
         )
 
-    def _find(self, users: NDArray[Any], indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Slots of the sessions by name; those not known get the numbers that follow."""
+    def _find(self, users: Ids, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Slots of the sessions by user and index; unknown ones get the next numbers."""
         if not self.num_sessions:
             keys = zip(users.tolist(), indices.tolist())
-            table: dict[tuple[Any, int], int] = {}
+            table: dict[tuple[Id, int], int] = {}
             return np.array([table.setdefault(key, len(table)) for key in keys], np.int64)
-        if self._slots is None:  # a log that is never told more does without
+        if self._slots is None:  # made late: a log that is never extended needs no table
             n = self.num_sessions
             names = zip(self.users[:n].tolist(), self.session_indices[:n].tolist())
             self._slots = {name: slot for slot, name in enumerate(names)}
@@ -114,9 +120,7 @@ class SessionLog:
         keys = zip(users.tolist(), indices.tolist())
         return np.array([table.setdefault(key, len(table)) for key in keys], np.int64)
 
-    def _add_sessions(
-        self, users: NDArray[Any], session_ids: NDArray[Any], indices: NDArray[np.int64]
-    ) -> None:
+    def _add_sessions(self, users: Ids, session_ids: Ids, indices: NDArray[np.int64]) -> None:
         begin, end = self.num_sessions, self.num_sessions + len(users)
         if not begin:
             self.users, self.session_ids = users[:0], session_ids[:0]
@@ -130,7 +134,7 @@ class SessionLog:
         self.num_sessions = end
 
     def _reserve(self, more: int) -> None:
-        """Room for more items; what is of no session any more goes when it is the larger part."""
+        """Makes room for more items; drops those of no session once they are the majority."""
         if self._used + more <= len(self.items):
             return
         if self._used > 2 * self._live:
@@ -143,8 +147,8 @@ class SessionLog:
             self._used = self._live
         self.items = grown(self.items, self._used + more)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """What `restore` makes the log from, without garbage, no array of objects."""
+    def arrays(self) -> Arrays:
+        """The arrays that `restore` reads: only live items, no array of objects."""
         n = self.num_sessions
         lengths = (self.stop - self.start)[:n]
         ends = np.cumsum(lengths)
@@ -159,8 +163,8 @@ class SessionLog:
         }
 
     @classmethod
-    def restore(cls, arrays: dict[str, NDArray[Any]]) -> "SessionLog":
-        """The log of which `arrays` told."""
+    def restore(cls, arrays: Arrays) -> "SessionLog":
+        """The log that `arrays` describes."""
         log = cls()
         ends = np.cumsum(arrays["lengths"])
         log.num_sessions = len(ends)
@@ -173,8 +177,8 @@ class SessionLog:
         return log
 
 
-def grown(array: NDArray[Any], size: int) -> NDArray[Any]:
-    """The array itself if it has room, else a copy in twice the space."""
+def grown(array: NDArray[DTYPE], size: int) -> NDArray[DTYPE]:
+    """The array itself if it holds `size` elements, else a copy of at least twice its length."""
     if size <= len(array):
         return array
     larger = np.empty(max(size, 2 * len(array)), array.dtype)
@@ -182,24 +186,31 @@ def grown(array: NDArray[Any], size: int) -> NDArray[Any]:
     return larger
 
 
-def plain(ids: NDArray[Any]) -> NDArray[Any]:
-    """Ids as a file without pickled objects holds them."""
+def plain(ids: Ids) -> NDArray:
+    """Ids as a file without pickled objects stores them."""
     return ids if ids.dtype != object else np.array(ids.tolist(), dtype=np.str_)
 
 
-def as_ids(array: NDArray[Any]) -> NDArray[Any]:
-    """Ids as `Sessions` gives them: int64 or str objects."""
+def as_ids(array: NDArray) -> Ids:
+    """Ids as in `Sessions`: int64 or str objects."""
     return array if array.dtype == np.int64 else array.astype(object)
 
 
 @numba.njit(cache=True, nogil=True)
 def _append(
-    pool: Any, used: int, start: Any, stop: Any, slots: Any, counts: Any, items: Any
+    pool: NDArray[np.int32],
+    used: int,
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    slots: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    items: NDArray[np.int32],
 ) -> int:
+    """Appends `counts[i]` items to each slot's session; returns the used length of the pool."""
     place = 0
     for i in range(len(slots)):
         slot = slots[i]
-        if stop[slot] != used:  # not the last of the pool: the session moves there
+        if stop[slot] != used:  # the session is not last in the pool: move it to the end
             length = stop[slot] - start[slot]
             for offset in range(length):
                 pool[used + offset] = pool[start[slot] + offset]

@@ -1,15 +1,11 @@
-"""Asking a running TensorFlow Serving for recommendations, over REST or gRPC.
+"""Asks a running TensorFlow Serving for recommendations, over REST or gRPC.
 
 Over REST nothing here imports TensorFlow. gRPC needs the extra `serving`.
 """
 
 from tfsessionrec.client.client import Client
-from tfsessionrec.client.history import History
-from tfsessionrec.client.model_reference import ModelReference
-from tfsessionrec.client.ranked_item import RankedItem
-from tfsessionrec.client.recommendation import Recommendation
-from tfsessionrec.client.serving_error import ServingError
-from tfsessionrec.client.version_status import VersionStatus
+from tfsessionrec.client.transport import ModelReference, ServingError, VersionStatus
+from tfsessionrec.client.types import History, RankedItem, Recommendation
 
 __all__ = [
     "Client",

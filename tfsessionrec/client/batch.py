@@ -1,16 +1,16 @@
-"""From histories of any length to the rectangular inputs of one request."""
+"""Lays out histories of any length as the rectangular inputs of one request."""
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tfsessionrec.client.history import History
-from tfsessionrec.client.tensor_spec import TensorSpec
+from tfsessionrec.client.transport import TensorSpec
+from tfsessionrec.client.types import History
 
-# Every item was taken, none was one of a shown list, no rule has a say.
-NEUTRAL = {
+# Defaults of optional inputs: every item is positive, none came from a shown list, no rule is on.
+NEUTRAL: dict[str, float | int | bool] = {
     "labels": 1.0,
     "position": 0,
     "exclude_seen": False,
@@ -24,40 +24,40 @@ NEUTRAL = {
 def make_inputs(
     specs: Mapping[str, TensorSpec],
     histories: Sequence[History],
-    values: Mapping[str, Sequence[Any]],
+    values: Mapping[str, Sequence[object]],
     *,
     history_length: int | None = None,
     list_length: int | None = None,
-) -> dict[str, np.ndarray]:
-    """The inputs of a signature, one row a history.
+) -> dict[str, NDArray]:
+    """The inputs of a signature, one row for each history.
 
     Args:
-        specs: What the signature takes.
-        histories: One a row.
-        values: Further inputs by name, one value a row: a number, or a list where the signature
-            takes [B, any].
-        history_length: Histories are cut to their newest so many items and padded to as many.
-            Defaults to None: padded to the longest, and to at least 1.
-        list_length: Lists are padded to so many. Defaults to None: to the longest, and to at
+        specs: The signature's inputs.
+        histories: One for each row.
+        values: Further inputs by name, one value for each row: a number, or a list where the
+            signature takes [B, any].
+        history_length: Histories are cut to their newest `history_length` items and padded to as
+            many. Defaults to None: padded to the longest, and to at least 1.
+        list_length: Lists are padded to this length. Defaults to None: to the longest, and to at
             least 1.
 
     Returns:
         Arrays by name, strings as objects.
 
     Raises:
-        ValueError: If the signature takes something else or needs something more, or a list is
-            longer than `list_length`.
+        ValueError: If an input is unknown or missing, or a list is longer than `list_length`.
     """
     of_items = _item_values(specs, histories)
     unknown = sorted({*values, *of_items} - set(specs) - {"session_index"})
     if unknown:
         raise ValueError(
-            f"A request should hold what the signature takes: {sorted(specs)}. "
+            f"A request should hold the inputs of the signature: {sorted(specs)}. "
             f"Received: {', '.join(unknown)}"
         )
     longest = max((len(history.item_ids) for history in histories), default=0)
     length = max(longest, 1) if history_length is None else history_length
-    inputs, missing = {}, []
+    inputs: dict[str, NDArray] = {}
+    missing = []
     for name, spec in specs.items():
         if name in of_items and spec.rank == 1:  # `similar_items` takes one item a row.
             items = [spec.convert(row[0], name) for row in of_items[name]]
@@ -81,7 +81,7 @@ def make_inputs(
             inputs[name] = np.full(shape[: spec.rank], value, spec.array_dtype)
     if missing:
         raise ValueError(
-            "A request should hold what the signature takes and what cannot be guessed. Missing: "
+            "A request should hold each input of the signature that has no default. Missing: "
             + ", ".join(f"`{name}`" for name in missing)
         )
     return inputs
@@ -89,9 +89,9 @@ def make_inputs(
 
 def _item_values(
     specs: Mapping[str, TensorSpec], histories: Sequence[History]
-) -> dict[str, list[Sequence[Any]]]:
+) -> dict[str, list[Sequence[object]]]:
     """Values of the items of each history, by name."""
-    columns: dict[str, list[Sequence[Any]]] = {
+    columns: dict[str, list[Sequence[object]]] = {
         "item_ids": [history.item_ids for history in histories],
         "session_index": [
             [0] * len(history.item_ids) if history.session_index is None else history.session_index
@@ -109,8 +109,8 @@ def _item_values(
     return columns if "session_index" in specs else {"item_ids": columns["item_ids"]}
 
 
-def _default(name: str, spec: TensorSpec) -> Any:
-    """What a row has that says nothing; None where silence would mean something."""
+def _default(name: str, spec: TensorSpec) -> str | int | float | None:
+    """The value of a row that gives none; None where a value has to be given."""
     if name == "request_times":
         return int(time.time())
     if name in ("exclude_ids", "allow_ids"):
@@ -118,17 +118,19 @@ def _default(name: str, spec: TensorSpec) -> Any:
     return NEUTRAL.get(name)
 
 
-def _pad(
-    name: str, spec: TensorSpec, rows: Sequence[Sequence[Any]], length: int | None
-) -> np.ndarray:
+def _pad(name: str, spec: TensorSpec, values: Sequence[object], length: int | None) -> NDArray:
+    """The lists of all rows as one array [B, length]."""
+    rows = []
+    for row in values:
+        if isinstance(row, str) or not isinstance(row, Collection):
+            raise ValueError(f"`{name}` should hold a list for each row. Received: {row!r}")
+        rows.append(row)
     longest = max((len(row) for row in rows), default=0)
     length = max(longest, 1) if length is None else length
     if longest > length:
         raise ValueError(f"`{name}` should hold at most {length} values a row. Received: {longest}")
     padded = np.full((len(rows), length), spec.padding, spec.array_dtype)
     for place, row in enumerate(rows):
-        if isinstance(row, str):
-            raise ValueError(f"`{name}` should hold a list for each row. Received: {row!r}")
         for column, value in enumerate(row):
             padded[place, column] = spec.convert(value, name)
     return padded

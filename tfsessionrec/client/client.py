@@ -1,4 +1,4 @@
-"""A client of TensorFlow Serving that speaks of histories and items."""
+"""A client of TensorFlow Serving that takes histories and gives items."""
 
 import json
 import os
@@ -6,23 +6,25 @@ import pathlib
 import random
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tfsessionrec.client.batch import make_inputs
-from tfsessionrec.client.history import History
-from tfsessionrec.client.model_reference import ModelReference
-from tfsessionrec.client.ranked_item import RankedItem
-from tfsessionrec.client.recommendation import Recommendation
 from tfsessionrec.client.rest_transport import RestTransport
-from tfsessionrec.client.serving_error import ServingError
-from tfsessionrec.client.tensor_spec import TensorSpec
-from tfsessionrec.client.transport import Signature, Transport
-from tfsessionrec.client.version_status import VersionStatus
+from tfsessionrec.client.transport import (
+    ModelReference,
+    ServingError,
+    Signature,
+    TensorSpec,
+    Transport,
+    VersionStatus,
+)
+from tfsessionrec.client.types import History, RankedItem, Recommendation
 
-ANY = TypeVar("ANY")
+ANSWER = TypeVar("ANSWER")
 AnyHistory = History | Sequence[str | int]
 
 NO_SCORE = float(np.finfo(np.float32).min)
@@ -32,8 +34,8 @@ LONGEST_PAUSE = 2.0
 class Client:
     """Asks a running server for recommendations; may be shared by threads.
 
-    Histories of unequal lengths, empty ones too, may go into one request: they are padded here.
-    Tried again, after a pause that doubles, is only what the server was not there for
+    One request may hold histories of unequal lengths, empty ones too: the client pads them.
+    The client retries, after a pause that doubles, only when the server was unavailable
     (UNAVAILABLE, HTTP 503, a refused connection), until `retries` or `timeout` is used up.
 
     Args:
@@ -44,20 +46,20 @@ class Client:
         label: Ask the version with this label, such as "stable". Defaults to None. Without both,
             the highest version answers.
         timeout: Seconds that a call may take with all its retries. Defaults to 5.
-        retries: How often a call is tried again. Defaults to 3.
+        retries: How often a call is retried. Defaults to 3.
         backoff: Seconds before the first retry, on average. Defaults to 0.05.
-        description: `signature.json` of the export, its path or its content: it says how many
-            items to ask for by default. Defaults to None: the server is asked for its signatures.
-        history_length: Send the newest so many items of each history, padded to as many. A server
-            with `--enable_batching` refuses the requests that it merges if their shapes differ, so
-            that all of its clients need the same number here. Defaults to None: as long as the
-            longest history of a request.
+        description: `signature.json` of the export, its path or its content; it also gives the
+            default of `k`. Defaults to None: the client asks the server for its signatures.
+        history_length: Number of items that the client sends of each history: longer ones are cut
+            to their newest, shorter ones padded. A server with `--enable_batching` refuses the
+            requests that it merges if their shapes differ, so that all of its clients need the same
+            number here. Defaults to None: the longest history of the request.
         list_length: The same for lists of candidates and of other ids; longer ones are an error.
             Defaults to None.
 
     Raises:
-        ValueError: If an argument is not what it should be.
-        ImportError: If gRPC is asked for and not installed.
+        ValueError: If an argument is out of its range.
+        ImportError: If `url` is a gRPC address and gRPC is not installed.
 
     Example:
 
@@ -77,7 +79,7 @@ class Client:
         timeout: float = 5.0,
         retries: int = 3,
         backoff: float = 0.05,
-        description: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        description: Mapping[str, object] | str | os.PathLike[str] | None = None,
         history_length: int | None = None,
         list_length: int | None = None,
     ) -> None:
@@ -110,23 +112,23 @@ class Client:
         self,
         histories: Sequence[AnyHistory],
         k: int | Sequence[int] | None = None,
-        **inputs: Any,
+        **inputs: object,
     ) -> list[list[Recommendation]]:
         """The items with the highest scores for each history.
 
         Args:
             histories: One a visitor: a `History`, or a list of raw ids, oldest first.
-            k: How many items, one number or one a history. Defaults to None: as many as
-                `signature.json` says, or 100.
-            **inputs: What else the signature takes, one value for all histories or a list of one a
-                history.
+            k: Number of items, one for all histories or one for each. Defaults to None: `k` of
+                `signature.json`, or 100.
+            **inputs: Further inputs of the signature, one value for all histories or a list with
+                one for each.
 
         Returns:
             For each history its recommendations, best first.
 
         Raises:
             ServingError: If the server does not answer, or refuses.
-            ValueError: If an argument is not what it should be.
+            ValueError: If an argument is out of its range, or an input is unknown or missing.
         """
         return self._recommend("recommend", histories, k, inputs)
 
@@ -134,43 +136,42 @@ class Client:
         self,
         histories: Sequence[AnyHistory],
         k: int | Sequence[int] | None = None,
-        **inputs: Any,
+        **inputs: object,
     ) -> list[list[Recommendation]]:
         """`recommend` under business rules; see there.
 
         Args:
             histories: One a visitor.
-            k: How many items. Defaults to None.
-            **inputs: The rules that the signature takes, such as `exclude_ids`: one value a
-                history. A list of ids may also be given once, for all histories. A rule that is
-                not given has no say.
+            k: Number of items. Defaults to None.
+            **inputs: Rules of the signature, such as `exclude_ids`: one value a history. A list of
+                ids may also be given once, for all histories. A rule that is not given is off.
         """
         return self._recommend("recommend_filtered", histories, k, inputs)
 
     def similar_items(
-        self, item_ids: Sequence[str | int], k: int | Sequence[int] | None = None, **inputs: Any
+        self, item_ids: Sequence[str | int], k: int | Sequence[int] | None = None, **inputs: object
     ) -> list[list[Recommendation]]:
-        """The items most like each of some items; see `recommend`.
+        """The items most similar to each of the given ones; see `recommend`.
 
         Args:
             item_ids: Raw ids.
-            k: How many items. Defaults to None.
-            **inputs: What else the signature takes.
+            k: Number of items. Defaults to None.
+            **inputs: Further inputs of the signature.
         """
         return self._recommend("similar_items", [[item] for item in item_ids], k, inputs)
 
     def rank(
         self,
         histories: Sequence[AnyHistory],
-        candidate_ids: Sequence[Any],
-        **inputs: Any,
+        candidate_ids: Sequence[str | int] | Sequence[Sequence[str | int]],
+        **inputs: object,
     ) -> list[list[RankedItem]]:
         """Scores of given candidates, in the order given.
 
         Args:
             histories: One a visitor.
-            candidate_ids: Raw ids: one list for all histories, or a list of one list a history.
-            **inputs: What else the signature takes; a `candidate_` column has one value a
+            candidate_ids: Raw ids: one list for all histories, or one list for each.
+            **inputs: Further inputs of the signature; a `candidate_` column has one value a
                 candidate.
 
         Returns:
@@ -187,12 +188,12 @@ class Client:
             for row, (candidates, known) in enumerate(zip(each, answer["known"], strict=True))
         ]
 
-    def encode(self, histories: Sequence[AnyHistory], **inputs: Any) -> np.ndarray:
-        """The embeddings of histories, for an index of one's own.
+    def encode(self, histories: Sequence[AnyHistory], **inputs: object) -> NDArray[np.float32]:
+        """The embeddings of histories, for a separate nearest-neighbor index.
 
         Args:
             histories: One a visitor.
-            **inputs: What else the signature takes.
+            **inputs: Further inputs of the signature.
 
         Returns:
             float32 [B, D], or [B, M, D] of a model with M interests.
@@ -200,9 +201,9 @@ class Client:
         return self._ask("encode", self._histories(histories), inputs)["query_embeddings"]
 
     def versions(self) -> list[VersionStatus]:
-        """The versions of the model that the server knows of, and their states, highest first.
+        """The versions of the model that the server knows, and their states, highest first.
 
-        All of them, whatever version or label this client asks: the server looks at no label here.
+        All of them, whatever version or label this client asks: the server ignores labels here.
         """
         model = ModelReference(self.model.name)
         found = self._retrying(lambda seconds: self._transport.versions(model, seconds))
@@ -217,11 +218,11 @@ class Client:
         return True
 
     def resolved_version(self) -> int:
-        """The version that answers this client now, such as the one that its label names."""
+        """The number of the version that answers this client now."""
         return self._retrying(lambda seconds: self._transport.resolved_version(self.model, seconds))
 
     def signatures(self) -> dict[str, Signature]:
-        """The inputs and outputs of each signature; asked for once."""
+        """The inputs and outputs of each signature; the client asks the server once."""
         if self._signatures is None:
             self._signatures = self._retrying(
                 lambda seconds: self._transport.signatures(self.model, seconds)
@@ -229,7 +230,7 @@ class Client:
         return self._signatures
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""
         self._transport.close()
 
     def __enter__(self) -> "Client":
@@ -243,7 +244,7 @@ class Client:
         signature: str,
         histories: Sequence[AnyHistory],
         k: int | Sequence[int] | None,
-        inputs: Mapping[str, Any],
+        inputs: Mapping[str, object],
     ) -> list[list[Recommendation]]:
         rows = self._histories(histories)
         ks = [self.k if k is None else k] * len(rows) if isinstance(k, int | None) else list(k)
@@ -272,8 +273,8 @@ class Client:
         return [one if isinstance(one, History) else History(one) for one in histories]
 
     def _ask(
-        self, signature: str, histories: list[History], inputs: Mapping[str, Any]
-    ) -> dict[str, np.ndarray]:
+        self, signature: str, histories: list[History], inputs: Mapping[str, object]
+    ) -> dict[str, NDArray]:
         begin = time.monotonic()
         offered = self.signatures()
         if signature not in offered:
@@ -297,7 +298,7 @@ class Client:
             begin,
         )
 
-    def _retrying(self, call: Callable[[float], ANY], begin: float | None = None) -> ANY:
+    def _retrying(self, call: Callable[[float], ANSWER], begin: float | None = None) -> ANSWER:
         end = (time.monotonic() if begin is None else begin) + self.timeout
         for tried in range(self.retries + 1):
             try:
@@ -310,7 +311,7 @@ class Client:
             time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def _read_description(self, description: Mapping[str, Any] | str | os.PathLike[str]) -> None:
+    def _read_description(self, description: Mapping[str, object] | str | os.PathLike[str]) -> None:
         content: Any = description
         if not isinstance(description, Mapping):
             content = json.loads(pathlib.Path(description).read_text())
@@ -348,30 +349,30 @@ def _transport(url: str) -> Transport:
 
         return GrpcTransport(url)
     raise ValueError(
-        "`url` should be http://HOST:PORT or grpc://HOST:PORT, by default with the ports 8501 and "
-        f"8500. Received: `url`={url!r}"
+        "`url` should be http://HOST:PORT or grpc://HOST:PORT; the server's default ports are 8501 "
+        f"and 8500. Received: `url`={url!r}"
     )
 
 
-def _one_a_row(name: str, value: Any, spec: TensorSpec | None, rows: int) -> Sequence[Any]:
-    """One value a row, of what was given for each or once for all."""
+def _one_a_row(name: str, value: object, spec: TensorSpec | None, rows: int) -> Sequence[object]:
+    """One value for each row, from one value for each or one for all."""
     if spec is None:
-        return [value] * rows  # `make_inputs` says what is wrong.
+        return [value] * rows  # `make_inputs` raises the error.
     if spec.rank > 1:
         return _lists(value, rows, name)
-    if isinstance(value, str | int | float | bool):
+    if isinstance(value, str) or not isinstance(value, Collection):
         return [value] * rows
     if len(value) != rows:
         raise ValueError(f"`{name}` should have one value a history ({rows}). Received: {value!r}")
-    return value
+    return list(value)
 
 
-def _lists(value: Any, rows: int, name: str) -> Sequence[Sequence[Any]]:
-    """One list a row, of one list for all or one a row."""
-    if isinstance(value, str) or not hasattr(value, "__len__"):
+def _lists(value: object, rows: int, name: str) -> list[Collection[Any]]:
+    """One list for each row, from one list for each or one for all."""
+    if isinstance(value, str) or not isinstance(value, Collection):
         raise ValueError(f"`{name}` should be a list. Received: {value!r}")
     if not any(isinstance(one, list | tuple | np.ndarray) for one in value):
         return [value] * rows
     if len(value) != rows:
         raise ValueError(f"`{name}` should have one list a history ({rows}). Received: {value!r}")
-    return value
+    return list(value)

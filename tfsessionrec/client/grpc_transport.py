@@ -1,21 +1,32 @@
 """gRPC; needs the extra `serving`."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tfsessionrec.client.model_reference import ModelReference
-from tfsessionrec.client.serving_error import ServingError
-from tfsessionrec.client.tensor_spec import TensorSpec
-from tfsessionrec.client.transport import Signature
-from tfsessionrec.client.version_status import VersionStatus
+from tfsessionrec.client.transport import (
+    ModelReference,
+    ServingError,
+    Signature,
+    TensorSpec,
+    VersionStatus,
+)
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
+    from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataResponse
+    from tensorflow_serving.apis.model_pb2 import ModelSpec
+
+RESPONSE = TypeVar("RESPONSE")
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 class GrpcTransport:
-    """gRPC without encryption, as the server offers it by default.
+    """gRPC without encryption, the server's default.
 
     Args:
         url: Such as "grpc://localhost:8500".
@@ -38,13 +49,13 @@ class GrpcTransport:
         except ImportError as error:
             raise ImportError(
                 "A grpc:// address needs tensorflow-serving-api: pip install "
-                f"'tfsessionrec[serving]'. An http:// address needs nothing more. ({error})"
+                f"'tfsessionrec[serving]'. An http:// address works without it. ({error})"
             ) from error
         self.url = url
         self._grpc, self._tf = grpc, tf
         self._predict_pb2 = predict_pb2
         self._metadata_pb2, self._status_pb2 = get_model_metadata_pb2, get_model_status_pb2
-        # Retries are the client's, with its deadline; gRPC's own would hide them.
+        # The client retries within its deadline; gRPC's own retries would be hidden from it.
         options = [*UNLIMITED, ("grpc.enable_retries", 0)]
         self._channel = grpc.insecure_channel(url.removeprefix("grpc://"), options)
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
@@ -54,10 +65,10 @@ class GrpcTransport:
         self,
         model: ModelReference,
         signature: str,
-        inputs: Mapping[str, np.ndarray],
+        inputs: Mapping[str, NDArray],
         specs: Signature,
         seconds: float,
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, NDArray]:
         request = self._predict_pb2.PredictRequest()
         _fill(request.model_spec, model)
         request.model_spec.signature_name = signature
@@ -103,27 +114,33 @@ class GrpcTransport:
     def close(self) -> None:
         self._channel.close()
 
-    def _metadata(self, model: ModelReference, seconds: float) -> Any:
+    def _metadata(self, model: ModelReference, seconds: float) -> "GetModelMetadataResponse":
         request = self._metadata_pb2.GetModelMetadataRequest()
         _fill(request.model_spec, model)
         request.metadata_field.append("signature_def")
         return self._call(self._prediction.GetModelMetadata, request, model, seconds)
 
-    def _call(self, method: Any, request: Any, model: ModelReference, seconds: float) -> Any:
+    def _call(
+        self,
+        method: Callable[..., RESPONSE],
+        request: "Message",
+        model: ModelReference,
+        seconds: float,
+    ) -> RESPONSE:
         try:
             return method(request, timeout=seconds)
         except self._grpc.RpcError as error:
             where = f"{self.url}{model.path}"
             raise ServingError(error.details() or "", where, error.code().name) from error
 
-    def _specs(self, tensors: Mapping[str, Any]) -> dict[str, TensorSpec]:
+    def _specs(self, tensors: "Mapping[str, TensorInfo]") -> dict[str, TensorSpec]:
         return {
             name: TensorSpec(self._tf.as_dtype(one.dtype).name, len(one.tensor_shape.dim))
             for name, one in tensors.items()
         }
 
 
-def _fill(spec: Any, model: ModelReference) -> None:
+def _fill(spec: "ModelSpec", model: ModelReference) -> None:
     spec.name = model.name
     if model.version is not None:
         spec.version.value = model.version

@@ -10,14 +10,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tfsessionrec.client.model_reference import ModelReference
-from tfsessionrec.client.serving_error import ServingError
-from tfsessionrec.client.tensor_spec import TensorSpec
-from tfsessionrec.client.transport import Signature
-from tfsessionrec.client.version_status import VersionStatus
+from tfsessionrec.client.transport import (
+    ModelReference,
+    ServingError,
+    Signature,
+    TensorSpec,
+    VersionStatus,
+)
 
-# As the server maps its codes; it sends 400 for FAILED_PRECONDITION and OUT_OF_RANGE as well.
+Json = dict[str, Any]
+
+# The server's own mapping; it sends 400 for FAILED_PRECONDITION and OUT_OF_RANGE as well.
 STATUS_OF_HTTP = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -31,11 +36,17 @@ STATUS_OF_HTTP = {
 }
 
 
+class _Kept(threading.local):
+    """The open connection of each thread."""
+
+    connection: http.client.HTTPConnection | None = None
+
+
 class RestTransport:
-    """REST: one kept connection a thread.
+    """REST: each thread keeps one connection open.
 
     Args:
-        url: Such as "http://localhost:8501"; a path before "/v1" may follow, for a proxy.
+        url: Such as "http://localhost:8501"; behind a proxy, with the path before "/v1".
     """
 
     def __init__(self, url: str) -> None:
@@ -44,7 +55,7 @@ class RestTransport:
         self._https = parts.scheme == "https"
         self._address = parts.hostname or "", parts.port
         self._prefix = parts.path.rstrip("/")
-        self._local = threading.local()
+        self._local = _Kept()
         self._connections: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
 
@@ -52,26 +63,26 @@ class RestTransport:
         self,
         model: ModelReference,
         signature: str,
-        inputs: Mapping[str, np.ndarray],
+        inputs: Mapping[str, NDArray],
         specs: Signature,
         seconds: float,
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, NDArray]:
         content = {
             "signature_name": signature,
             "inputs": {name: value.tolist() for name, value in inputs.items()},
         }
         answer = self._ask("POST", f"{model.path}:predict", seconds, content)
-        outputs: Any = answer.get("outputs")
-        if len(specs.outputs) == 1:  # The server then leaves the name out.
-            outputs = {next(iter(specs.outputs)): outputs}
         try:
+            outputs = answer["outputs"]
+            if len(specs.outputs) == 1:  # The server then leaves the name out.
+                outputs = {next(iter(specs.outputs)): outputs}
             return {
                 name: np.array(outputs[name], spec.array_dtype)
                 for name, spec in specs.outputs.items()
             }
         except (KeyError, TypeError, ValueError) as error:
             raise ServingError(
-                f"the answer is not one of `{signature}`: {error}",
+                f"the answer does not have the outputs of `{signature}`: {error}",
                 self.url + model.path,
                 "INTERNAL",
             ) from error
@@ -115,9 +126,9 @@ class RestTransport:
             for connection in self._connections:
                 connection.close()
             self._connections.clear()
-            self._local = threading.local()
+            self._local = _Kept()
 
-    def _ask(self, method: str, path: str, seconds: float, content: Any = None) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, seconds: float, content: Json | None = None) -> Json:
         where = self.url + path
         body = None if content is None else json.dumps(content).encode()
         try:
@@ -148,8 +159,7 @@ class RestTransport:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         end = time.monotonic() + seconds
         for may_be_stale in (True, False):
-            connection: http.client.HTTPConnection | None
-            connection = getattr(self._local, "connection", None)
+            connection = self._local.connection
             kept = connection is not None
             if connection is None:
                 connection = self._connect()
@@ -163,8 +173,8 @@ class RestTransport:
                 return response.status, _read(connection, response, end)
             except (ConnectionError, http.client.BadStatusLine) as error:
                 self._drop(connection)
-                # A server may close a connection while it is idle; asking changes nothing there,
-                # so that asking again is safe.
+                # A server may close an idle connection. Requests change nothing on it, so that
+                # sending one again is safe.
                 if not (may_be_stale and kept) or isinstance(error, ConnectionRefusedError):
                     raise
             except BaseException:
@@ -189,7 +199,7 @@ class RestTransport:
 
 
 def _error_of(text: bytes) -> str | None:
-    """The error of an answer whose escapes are those of C, as the server writes them."""
+    """The error in an answer that escapes like C, as the server does, instead of like JSON."""
     found = re.fullmatch(rb'\s*\{\s*"error":\s*"(.*)"\s*\}\s*', text, re.DOTALL)
     try:
         # Octal escapes are bytes of UTF-8.
@@ -201,7 +211,7 @@ def _error_of(text: bytes) -> str | None:
 def _read(
     connection: http.client.HTTPConnection, response: http.client.HTTPResponse, end: float
 ) -> bytes:
-    """The whole answer; a socket's own timeout would begin anew with every part of it."""
+    """The whole answer by `end`; a socket's own timeout restarts with every part of it."""
     parts = []
     while part := response.read1():
         parts.append(part)
@@ -210,11 +220,11 @@ def _read(
             raise TimeoutError
         if connection.sock is not None:
             connection.sock.settimeout(left)
-    response.read()  # Nothing is left; only this lets the connection be used again.
+    response.read()  # Marks the response as read, so that the connection can be reused.
     return b"".join(parts)
 
 
-def _specs(tensors: Mapping[str, Any]) -> dict[str, TensorSpec]:
+def _specs(tensors: Json) -> dict[str, TensorSpec]:
     return {
         name: TensorSpec(_dtype(one["dtype"]), len(one["tensor_shape"].get("dim", [])))
         for name, one in tensors.items()

@@ -1,13 +1,165 @@
-"""What REST and gRPC have in common."""
+"""What REST and gRPC share: the model asked, its signatures and versions, and errors."""
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tfsessionrec.client.model_reference import ModelReference
-from tfsessionrec.client.tensor_spec import TensorSpec
-from tfsessionrec.client.version_status import VersionStatus
+ADVICE = {
+    "UNAVAILABLE": "Check that the server runs and has loaded the model; /v1/models/NAME of its "
+    "REST port shows the state of each version.",
+    "NOT_FOUND": "Compare the name and the version with those of the server's models.config; "
+    "/v1/models/NAME of its REST port lists the versions that it has loaded.",
+    "DEADLINE_EXCEEDED": "Allow more time, or reduce the server's load: its queue may be full.",
+    "INVALID_ARGUMENT": "Compare the request with the inputs that signature.json of the export "
+    "lists.",
+    "FAILED_PRECONDITION": "Compare the signature with those that signature.json of the export "
+    "lists, and the label with those of models.config.",
+    "RESOURCE_EXHAUSTED": "Send smaller requests, or start the server with a longer queue.",
+}
+OTHER_ADVICE = "See the server's log."
+KINDS: dict[str, Callable[[Any], str | int | float]] = {
+    "string": str,
+    "int64": int,
+    "int32": int,
+    "float32": float,
+    "bool": bool,
+}
+
+
+class ServingError(OSError):
+    """A server did not answer, or answered with an error.
+
+    Its text says what failed, where, and what to do about it.
+
+    Args:
+        what: What failed, in the server's words if it sent any.
+        where: The address and the model.
+        status: Name of the canonical status code, such as "UNAVAILABLE".
+
+    Example:
+
+    >>> print(ServingError("connection refused", "http://localhost:8501", "UNAVAILABLE"))
+    UNAVAILABLE at http://localhost:8501: connection refused. Check that the server runs ...
+    """
+
+    def __init__(self, what: str, where: str, status: str) -> None:
+        super().__init__(
+            f"{status} at {where}: {what.rstrip('. ')}. {ADVICE.get(status, OTHER_ADVICE)}"
+        )
+        self.what = what
+        self.where = where
+        self.status = status
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelReference:
+    """A model of a server and, optionally, one of its versions.
+
+    Attributes:
+        name: The model's name on the server.
+        version: The number of a version. Defaults to None.
+        label: The label of a version, such as "stable". Defaults to None. Without a version and a
+            label, the server takes the highest version that it has loaded.
+
+    Raises:
+        ValueError: If both a version and a label are given, or the name is empty.
+
+    Example:
+
+    >>> ModelReference("sessionrec", label="stable").path
+    '/v1/models/sessionrec/labels/stable'
+    """
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or set("/:?#% ") & set(self.name):
+            raise ValueError(
+                "`name` should be a model's name without spaces and any of /:?#%. "
+                f"Received: `name`={self.name!r}"
+            )
+        if self.version is not None and self.label is not None:
+            raise ValueError(
+                "A version or a label should be given, not both. Received: "
+                f"`version`={self.version}, `label`={self.label!r}"
+            )
+
+    @property
+    def path(self) -> str:
+        """The path of the model in the REST API."""
+        path = f"/v1/models/{self.name}"
+        if self.version is not None:
+            path += f"/versions/{self.version}"
+        if self.label is not None:
+            path += f"/labels/{self.label}"
+        return path
+
+
+@dataclasses.dataclass(frozen=True)
+class VersionStatus:
+    """The state of one version of a model on a server.
+
+    Attributes:
+        version: The number of its folder.
+        state: START, LOADING, AVAILABLE, UNLOADING or END.
+        error: Why it did not load; "" if nothing went wrong.
+    """
+
+    version: int
+    state: str
+    error: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a signature.
+
+    Attributes:
+        dtype: "string", "int64", "int32", "float32" or "bool".
+        rank: Number of dimensions; the first counts the requests.
+        default: The value of a row that gives none, by `signature.json`. Defaults to None.
+    """
+
+    dtype: str
+    rank: int
+    default: object = None
+
+    @property
+    def array_dtype(self) -> np.dtype:
+        """The NumPy dtype; strings are objects."""
+        return np.dtype(object if self.dtype == "string" else self.dtype)
+
+    @property
+    def padding(self) -> str | int | float:
+        """Fills a row that is shorter than others; no vocabulary holds it."""
+        paddings: dict[str, str | int] = {"string": "", "int64": -1, "int32": -1, "bool": False}
+        return paddings.get(self.dtype, 0.0)
+
+    def convert(self, value: object, name: str) -> str | int | float:
+        """The value in this dtype.
+
+        Raises:
+            ValueError: If it cannot be converted.
+        """
+        kind = KINDS.get(self.dtype, float)
+        try:
+            fits = not (kind is int and isinstance(value, float) and not value.is_integer())
+            converted = kind(value)
+            if kind is int and isinstance(converted, int):
+                info = np.iinfo(self.dtype)
+                fits &= info.min <= converted <= info.max
+        except (TypeError, ValueError, OverflowError):
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"`{name}` should hold values of type {self.dtype}. Received: {value!r}"
+            )
+        return converted
 
 
 class Signature(NamedTuple):
@@ -18,26 +170,26 @@ class Signature(NamedTuple):
 
 
 class Transport(Protocol):
-    """One try of one request; every failure is a `ServingError`. Seconds are what is left."""
+    """One try of one request; every failure is a `ServingError`. `seconds` is the time left."""
 
     def predict(
         self,
         model: ModelReference,
         signature: str,
-        inputs: Mapping[str, np.ndarray],
+        inputs: Mapping[str, NDArray],
         specs: Signature,
         seconds: float,
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, NDArray]:
         """The outputs of a signature."""
 
     def signatures(self, model: ModelReference, seconds: float) -> dict[str, Signature]:
-        """What the model offers."""
+        """The model's signatures by name."""
 
     def resolved_version(self, model: ModelReference, seconds: float) -> int:
-        """The version that answers now, whatever names it."""
+        """The version that answers now, by default, number or label."""
 
     def versions(self, model: ModelReference, seconds: float) -> list[VersionStatus]:
         """The state of the model's versions."""
 
     def close(self) -> None:
-        """Ends connections."""
+        """Closes the connections."""

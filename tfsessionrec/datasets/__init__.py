@@ -1,7 +1,7 @@
-"""TensorFlow Datasets builders for public session logs, read from a folder of the user's.
+"""TensorFlow Datasets builders for public session logs, read from the user's folder.
 
-Importing this room registers them, so that `tfds.load("globo", ...)` finds them too. Nothing is
-downloaded: the logs may not be redistributed.
+Importing this room registers them, so that `tfds.load("globo", ...)` finds them too. They download
+nothing: the logs may not be redistributed.
 """
 
 from tfsessionrec.datasets.globo import Globo

@@ -12,9 +12,9 @@ from tfsessionrec.datasets.session_builder import SessionBuilder
 class Globo(SessionBuilder):
     """Clicks of the readers of a news portal, many with several sessions. One split, `train`.
 
-    All are positives, no article repeats within a session, and every session has at least two
-    clicks. The last click of each session is stamped exactly 30 s after the one before: imputed.
-    A feature made of the times within a session gives away where it ends.
+    All clicks are positives, no article repeats within a session, and every session has at least
+    two clicks. The time of each session's last click is imputed: exactly 30 s after the one before.
+    A feature made of the times within a session reveals where it ends.
 
     `hour` is the session's hour since the log began.
 
@@ -28,7 +28,7 @@ class Globo(SessionBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Put `globo_clicks_hours_000_095.parquet` there: the first 96 hourly files of "
         "https://www.kaggle.com/datasets/gspmoreira/news-portal-user-interactions-by-globocom, "
-        "one after the other, with a column `hour`."
+        "concatenated, with a column `hour`."
     )
     FILES = {"train": "globo_clicks_hours_000_095.parquet"}  # noqa: RUF012
     SESSION_COLUMNS = {"hour": tf.int64}  # noqa: RUF012

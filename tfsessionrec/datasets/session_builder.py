@@ -1,8 +1,8 @@
-"""What all builders of session logs share."""
+"""The base class of the builders of session logs."""
 
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -10,13 +10,15 @@ import tensorflow_datasets as tfds
 
 from tfsessionrec.data.sessions import Sessions, starts_session
 
+Example = dict[str, object]  # feature values by name
+
 
 class SessionBuilder(  # type: ignore[call-arg]
     tfds.core.GeneratorBasedBuilder, skip_registration=True
 ):
-    """Base of the builders: one example a session, from files the user has.
+    """Base of the builders: one example a session, from the user's files.
 
-    A subclass names its files and types and says how a file becomes `Sessions`. Each example holds
+    A subclass names its files and types and reads a file as `Sessions`. Each example holds
 
     | feature | type | meaning |
     | --- | --- | --- |
@@ -24,22 +26,22 @@ class SessionBuilder(  # type: ignore[call-arg]
     | `session_id` | `SESSION_TYPE` | as in the log |
     | `session_time` | int64 | start of the session, unix seconds |
     | `item_ids` | sequence of `ITEM_TYPE` | the items in order |
-    | `labels` | sequence of float32 | 1 positive, 0 shown but not taken |
+    | `labels` | sequence of float32 | 1 positive, 0 shown but not clicked |
     | `timestamps` | sequence of int64 | unix microseconds (TFDS keeps floats in 32 bits) |
     | each of `SESSION_COLUMNS` | its type | one value a session, that of its first event |
     | each of `ITEM_COLUMNS` | sequence of its type | one value an item |
 
     Examples keep the order of `Sessions`: users in the order of their first appearance, sessions
-    by time. `tfsessionrec.data.session_dataset` takes `as_dataset(split=...)` as it is, and
-    `Sessions` come back from it by `tfsessionrec.data.from_tfds.sessions_from_tfds`.
+    by time. `tfsessionrec.data.session_dataset` reads `as_dataset(split=...)` directly;
+    `tfsessionrec.data.from_tfds.sessions_from_tfds` turns it back into `Sessions`.
     """
 
     FILES: ClassVar[Mapping[str, str]]  # split to file name
-    USER_TYPE: ClassVar[Any] = tf.int64
-    SESSION_TYPE: ClassVar[Any] = tf.int64
-    ITEM_TYPE: ClassVar[Any] = tf.int64
-    SESSION_COLUMNS: ClassVar[Mapping[str, Any]] = {}
-    ITEM_COLUMNS: ClassVar[Mapping[str, Any]] = {}
+    USER_TYPE: ClassVar[tf.DType] = tf.int64
+    SESSION_TYPE: ClassVar[tf.DType] = tf.int64
+    ITEM_TYPE: ClassVar[tf.DType] = tf.int64
+    SESSION_COLUMNS: ClassVar[Mapping[str, tf.DType]] = {}
+    ITEM_COLUMNS: ClassVar[Mapping[str, tf.DType]] = {}
     DESCRIPTION: ClassVar[str]
     HOMEPAGE: ClassVar[str]
 
@@ -66,7 +68,9 @@ class SessionBuilder(  # type: ignore[call-arg]
             disable_shuffling=True,
         )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[int, Example]]]:
         folder = pathlib.Path(dl_manager.manual_dir)
         for name in self.FILES.values():
             if not (folder / name).is_file():
@@ -76,7 +80,7 @@ class SessionBuilder(  # type: ignore[call-arg]
                 )
         return {split: self._generate_examples(folder / name) for split, name in self.FILES.items()}
 
-    def _generate_examples(self, path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, path: pathlib.Path) -> Iterator[tuple[int, Example]]:
         events = self.read(path).events
         starts = np.flatnonzero(events.select(starts_session()).to_series())
         first = events[starts]
@@ -91,6 +95,6 @@ class SessionBuilder(  # type: ignore[call-arg]
         }
         ends = np.append(starts[1:], len(events))
         for row, (begin, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-            example = {name: values[row] for name, values in once.items()}
+            example: Example = {name: values[row] for name, values in once.items()}
             example |= {name: values[begin:end] for name, values in many.items()}
             yield row, example

@@ -13,10 +13,11 @@ from tfsessionrec.datasets.session_builder import SessionBuilder
 
 @dataclasses.dataclass
 class TrivagoConfig(tfds.core.BuilderConfig):
-    """What a session of `Trivago` is.
+    """Defines a session of `Trivago`.
 
     Attributes:
-        each_clickout: Whether every clickout is a session of its own.
+        each_clickout: Whether every clickout is its own session. Defaults to False: the log's
+            sessions.
     """
 
     each_clickout: bool = False
@@ -25,12 +26,12 @@ class TrivagoConfig(tfds.core.BuilderConfig):
 class Trivago(SessionBuilder):
     """Hotels shown and clicked at trivago (RecSys Challenge 2019). One split, `train`.
 
-    Of the log's actions the clickouts are taken, each with the hotels that were shown: the clicked
-    one is positive, the others are negatives, in display order (prices are left out). Hotel ids
+    It reads the clickouts, each with the hotels that were shown, and no other action: the clicked
+    hotel is positive, the others are negatives, in display order (prices are left out). Hotel ids
     are strings.
 
-    Configurations: `sessions` (default), the log's own sessions, in which a hotel is a negative
-    once at most and never if it was clicked; and `clickouts`, where each clickout is a session and
+    Configurations: `sessions` (the default), the log's own sessions, in which a hotel is a negative
+    at most once and never if it was clicked; and `clickouts`, where each clickout is a session and
     repeated lists count again.
 
     References:

@@ -11,8 +11,8 @@ from tfsessionrec.datasets.session_builder import SessionBuilder
 class Yoochoose(SessionBuilder):
     """Clicks of anonymous visitors of a shop (RecSys Challenge 2015), prepared by session-rec.
 
-    Splits `train` and `test` (later sessions, no item unseen in `train`). Every session is a user
-    of its own, has at least two clicks, and clicks repeated in a row are kept. All are positives.
+    Splits `train` and `test` (later sessions, no item unseen in `train`). Each session has its own
+    user and at least two clicks; repeated clicks are kept. All clicks are positives.
 
     Example:
 

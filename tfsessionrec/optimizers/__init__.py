@@ -1,4 +1,4 @@
-"""Optimisers whose step does not grow with the catalogue, and a learning rate for them."""
+"""An optimizer whose step does not grow with the catalog, and a learning rate schedule."""
 
 from tfsessionrec.backend import require_legacy_keras
 

@@ -1,11 +1,10 @@
-"""A learning rate that is constant, then falls to zero."""
-
-from typing import Any
+"""A learning rate schedule: constant, then a fall to zero."""
 
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
 from tfsessionrec.checks import positive_integer
+from tfsessionrec.types import Config
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
@@ -16,8 +15,9 @@ class Cooldown(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         learning_rate: The constant rate.
-        total_steps: Steps of the whole training.
-        share: Last share of the steps, in (0, 1], in which the rate falls. Defaults to 0.3.
+        total_steps: Number of training steps.
+        share: Share of the steps, in (0, 1], during which the rate falls. Defaults to 0.3: the last
+            30 %.
 
     Call arguments:
         step: Integer scalar, from 0.
@@ -51,11 +51,11 @@ class Cooldown(keras.optimizers.schedules.LearningRateSchedule):
         self.total_steps = positive_integer("total_steps", total_steps)
         self.share = float(share)
 
-    def __call__(self, step: Any) -> tf.Tensor:
+    def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
         left = tf.cast(self.total_steps - tf.cast(step, tf.int64), tf.float32)
         return self.learning_rate * tf.clip_by_value(left / (self.share * self.total_steps), 0, 1)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return {
             "learning_rate": self.learning_rate,
             "total_steps": self.total_steps,

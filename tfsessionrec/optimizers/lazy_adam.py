@@ -1,19 +1,18 @@
-"""Adam that touches only the rows that a sparse gradient names."""
-
-from typing import Any
+"""Adam that updates only the rows of a sparse gradient."""
 
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
+from tfsessionrec.types import Config
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
 class LazyAdam(keras.optimizers.Adam):
-    """Adam whose step for an embedding table costs what its gradient's rows cost.
+    """Adam whose step for an embedding table costs as much as the gradient has rows.
 
-    For dense gradients this is Adam. For sparse ones (rows gathered from a table) the moments and
-    the rows that the gradient names are updated, the others are left as they are, where Keras'
-    Adam decays every row of the table at every step.
+    For dense gradients this is Adam. For sparse ones (rows gathered from a table) it updates the
+    rows of the gradient and their moments and leaves the others unchanged, whereas Keras' Adam
+    decays every row of the table at every step.
 
     `m_r = b1 m_r + (1 - b1) g_r`, `v_r = b2 v_r + (1 - b2) g_r^2`,
     `x_r = x_r - lr sqrt(1 - b2^t) / (1 - b1^t) m_r / (sqrt(v_r) + eps)` for rows r of the gradient.
@@ -34,12 +33,18 @@ class LazyAdam(keras.optimizers.Adam):
         Adam (Kingma & Ba, 2015).
     """
 
-    def __init__(self, learning_rate: Any = 0.001, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.001,
+        **kwargs: object,
+    ) -> None:
         if kwargs.get("amsgrad"):
-            raise ValueError("`amsgrad` should be False: LazyAdam has none. Received: True")
+            raise ValueError(
+                "`amsgrad` should be False: LazyAdam does not support it. Received: True"
+            )
         super().__init__(learning_rate=learning_rate, **kwargs)
 
-    def update_step(self, gradient: Any, variable: tf.Variable) -> None:
+    def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable)
             return
@@ -58,7 +63,7 @@ class LazyAdam(keras.optimizers.Adam):
         change = rate * m / (tf.sqrt(v) + self.epsilon)
         variable.scatter_sub(tf.IndexedSlices(change, rows))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         config = super().get_config()
         config.pop("amsgrad")
         return config

@@ -1,8 +1,7 @@
-"""What a visitor did so far."""
+"""What a caller of the client gives and gets: histories and scored items."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,12 +11,12 @@ class History:
     Attributes:
         item_ids: Raw ids.
         session_index: Which session each item belongs to; a new one begins wherever the number
-            changes. Defaults to None: all to one.
+            changes. Defaults to None: all items are one session.
         inputs: What else the export reads of each item, such as `timestamps` or `labels`, one
             value an item. Defaults to none.
 
     Raises:
-        ValueError: If there is not one value an item.
+        ValueError: If a list does not have one value an item.
 
     Example:
 
@@ -27,7 +26,7 @@ class History:
 
     item_ids: Sequence[str | int]
     session_index: Sequence[int] | None = None
-    inputs: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+    inputs: Mapping[str, Sequence[object]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.item_ids, str):
@@ -48,3 +47,31 @@ class History:
             [item for session in sessions for item in session],
             [number for number, session in enumerate(sessions) for _ in session],
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Recommendation:
+    """One recommended item.
+
+    Attributes:
+        item_id: The raw id, a string or an integer as in the vocabulary of the export.
+        score: Higher is better; comparable within one answer only.
+    """
+
+    item_id: str | int
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class RankedItem:
+    """One of the candidates given to `Client.rank`, with its score.
+
+    Attributes:
+        item_id: The raw id, as given.
+        score: Higher is better; the lowest float32 where the model cannot score the item.
+        known: Whether the vocabulary of the export holds the item.
+    """
+
+    item_id: str | int
+    score: float
+    known: bool

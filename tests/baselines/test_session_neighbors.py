@@ -1,4 +1,4 @@
-"""The neighbour methods, against plain Python on small logs."""
+"""The neighbor methods, against plain Python on small logs."""
 
 import math
 
@@ -53,12 +53,12 @@ def similarity(model, query, time, session):
     return total
 
 
-def neighbours(model, query, time, learned):
-    """(similarity, session) of the neighbours, found by sorting."""
+def neighbors(model, query, time, learned):
+    """(similarity, session) of the neighbors, found by sorting."""
     recent = sorted(learned, key=lambda session: (session[1], session[0]), reverse=True)
     sample = [session for session in recent if set(session[2]) & set(query)][: model.sample_size]
     found = [(similarity(model, query, time, session), session) for session in sample]
-    # `sorted` is stable: of equal ones the more recent stay.
+    # `sorted` is stable: ties go to the more recent.
     found = sorted((pair for pair in found if pair[0] > 0), key=lambda pair: -np.float32(pair[0]))
     return found[: model.k]
 
@@ -66,14 +66,14 @@ def neighbours(model, query, time, learned):
 def contributions(model, query, time, learned):
     """{item: [(contribution, session)]}."""
     added = {}
-    for near, session in neighbours(model, query, time, learned):
+    for near, session in neighbors(model, query, time, learned):
         theirs, mine = last_places(session[2]), last_places(query)
         star = max((item for item in mine if item in theirs), key=mine.get)
         step = len(query) - mine[star] + 1
         for item in theirs:
             weight = near
-            taken = sum(items.count(item) for _, _, items in learned)
-            idf = max(math.log(len(learned) / taken), 0)
+            count = sum(items.count(item) for _, _, items in learned)
+            idf = max(math.log(len(learned) / count), 0)
             if isinstance(model, VSKNN):
                 weight *= STEP[model.weighting_score](step) * (1 + model.idf_weighting * idf)
             if isinstance(model, STAN):
@@ -122,7 +122,7 @@ def seen(model, queries):
 def test_like_sorting(
     make, string_ids, random_sessions, random_queries, by_session, running, monkeypatch
 ):
-    monkeypatch.setattr("tfsessionrec.baselines.session_neighbours._TOGETHER", 7)
+    monkeypatch.setattr("tfsessionrec.baselines.session_neighbors._TOGETHER", 7)
     sessions = random_sessions(11, string_ids=string_ids)
     vocabulary = data.Vocabulary.from_sessions(sessions, min_count=14, num_oov_indices=2)
     assert vocabulary.num_items < 12  # some are unknown
@@ -164,7 +164,7 @@ def test_learning_more_is_learning_everything(
 
 
 def test_sessions_that_end_late_or_together(random_sessions, random_queries):
-    """Users in any order, so that sessions come that ended before known ones."""
+    """Users in any order, so that some sessions ended before known ones."""
     sessions = random_sessions(15, num_users=40)
     vocabulary = data.Vocabulary.from_sessions(sessions)
     features = random_queries(16, vocabulary)
@@ -176,7 +176,7 @@ def test_sessions_that_end_late_or_together(random_sessions, random_queries):
     np.testing.assert_array_equal(model.sparse_scores(features).toarray(), whole.toarray())
 
 
-def test_an_index_told_much_is_made_anew(random_sessions, random_queries, split_log):
+def test_a_grown_index_is_rebuilt(random_sessions, random_queries, split_log):
     sessions = random_sessions(17, num_users=700)
     vocabulary = data.Vocabulary.from_sessions(sessions)
     start, rest = split_log(sessions)
@@ -227,7 +227,7 @@ def test_explanations_add_up(make, random_sessions, by_session):
         )
 
 
-def test_no_reason_for_what_has_no_score(random_sessions):
+def test_no_explanation_without_a_score(random_sessions):
     sessions = random_sessions(20)
     vocabulary = data.Vocabulary.from_sessions(sessions)
     model = SKNN(remind=False).fit(sessions, vocabulary)
@@ -239,7 +239,7 @@ def test_no_reason_for_what_has_no_score(random_sessions):
         model.explain(["i3"], "i4", n=0)
 
 
-def test_without_a_time_it_is_the_latest_learned(random_sessions):
+def test_the_default_time_is_the_latest_learned(random_sessions):
     sessions = random_sessions(21)
     vocabulary = data.Vocabulary.from_sessions(sessions)
     model = STAN().fit(sessions, vocabulary)
@@ -248,7 +248,7 @@ def test_without_a_time_it_is_the_latest_learned(random_sessions):
     assert model.recommend(["i3"]) != model.recommend(["i3"], time=latest + 86_400)
 
 
-def test_a_random_sample_is_of_its_size_and_of_its_seed(random_sessions):
+def test_size_and_seed_of_a_random_sample(random_sessions):
     sessions = random_sessions(22, num_users=60)
     vocabulary = data.Vocabulary.from_sessions(sessions)
 

@@ -1,38 +1,62 @@
-"""What the methods share that look for past sessions like the running one."""
+"""Scores from past sessions similar to the running one."""
 
 import abc
 import concurrent.futures
+import dataclasses
 import os
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
 import scipy.sparse
 from numpy.typing import NDArray
 
-from tfsessionrec.baselines.explanation import Explanation
-from tfsessionrec.baselines.neighbour_index import NeighbourIndex
-from tfsessionrec.baselines.neighbour_search import (
+from tfsessionrec.baselines.arguments import choice, integer_or_none
+from tfsessionrec.baselines.neighbor_index import NeighborIndex
+from tfsessionrec.baselines.neighbor_search import (
     SIMILARITIES,
     SearchSettings,
+    WeightedQueries,
     Workspace,
     explain_item,
     score_sessions,
 )
 from tfsessionrec.baselines.running_sessions import RunningSessions
-from tfsessionrec.baselines.session_baseline import SessionBaseline
-from tfsessionrec.baselines.session_log import SessionLog
+from tfsessionrec.baselines.session_baseline import History, SessionBaseline
+from tfsessionrec.baselines.session_log import Arrays, Id, SessionLog
 from tfsessionrec.checks import positive_integer
+from tfsessionrec.types import Config
 
-_TOGETHER = 256  # Queries that one thread takes at a time.
+_TOGETHER = 256  # Queries that one thread scores at a time.
 
 
-class SessionNeighbours(SessionBaseline):
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """A past session that contributes to an item's score.
+
+    Args:
+        user_id: The session's user, as in the log.
+        session_id: As in the log.
+        session_index: The session's index among the user's sessions, from 0.
+        time: Unix seconds of its last interaction.
+        similarity: Its similarity to the running session.
+        contribution: The part of the item's score that it adds.
+        items: Raw ids of its known items, oldest first.
+    """
+
+    user_id: Id
+    session_id: Id
+    session_index: int
+    time: float
+    similarity: float
+    contribution: float
+    items: tuple[Id, ...]
+
+
+class SessionNeighbors(SessionBaseline):
     """Scores items by the k most similar of the past sessions that share an item.
 
-    With `s` the running session's items, `N(s)` its neighbours, `v` the weight of the places in s,
-    and `i*` the latest item of s that stands in `n`,
+    With `s` the running session's items, `N(s)` its neighbors, `v` the weight of the places in s,
+    and `i*` the latest item of s that `n` holds,
 
     `score(i) = item_weight(i) sum over n in N(s) that hold i: sim(s, n) match(i*) near(i, i*, n)`.
 
@@ -43,25 +67,27 @@ class SessionNeighbours(SessionBaseline):
     | `"jaccard"` | the same sum / |s ∪ n| |
     | `"dice"` | twice the same sum / (|s| + |n|) |
 
-    times `time(s, n)`. The subclasses say what `v`, `match`, `near`, `time` and `item_weight` are;
-    each is 1 unless it is told. Of the sessions that share an item only `sample_size` are compared:
-    the most recent ones by their last interaction, or random ones, always the same for one seed. Of
-    equally similar ones (in float32) those stay that the sample prefers. Of sessions that end at
-    the same moment, that of the larger user id, then session index, is the more recent.
+    times `time(s, n)`. Subclasses define `v`, `match`, `near`, `time` and `item_weight`; each
+    defaults to 1. Of the sessions that share an item, the search compares only `sample_size`: the
+    most recent ones by their last interaction, or random ones, the same for one seed. Ties in
+    similarity (in float32) go to the sessions that the sample prefers. Of sessions that end at the
+    same moment, the one with the larger user id, then session index, is the more recent.
 
-    A running session that was learned by `update` is a neighbour of its own.
+    After `update` has learned a running session, it is one of its own neighbors.
 
     Args:
-        k: Number of neighbours.
-        sample_size: How many sessions are compared, None for all.
-        sampling: `"recent"` or `"random"`; random goes through all sessions of all items.
+        k: Number of neighbors.
+        sample_size: Number of sessions that are compared, None for all.
+        sampling: `"recent"` or `"random"`; random reads all sessions of all items.
         similarity: One of the above.
         remind: Whether items of the running session get scores.
         seed: Seed of a random sample.
     """
 
+    learns = "in_steps"
+
     _log: SessionLog
-    _index: NeighbourIndex
+    _index: NeighborIndex
 
     def __init__(
         self,
@@ -73,16 +99,14 @@ class SessionNeighbours(SessionBaseline):
         seed: int,
     ) -> None:
         self.k = positive_integer("k", k)
-        self.sample_size = (
-            sample_size if sample_size is None else positive_integer("sample_size", sample_size)
-        )
+        self.sample_size = integer_or_none("sample_size", sample_size)
         self.sampling = choice("sampling", sampling, ("recent", "random"))
         self.similarity = choice("similarity", similarity, SIMILARITIES)
         self.remind = bool(remind)
         self.seed = int(seed)
         self._spare: list[Workspace] = []
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "k": self.k,
@@ -97,23 +121,23 @@ class SessionNeighbours(SessionBaseline):
         self._learn(self.positives(events))
 
     def explain(
-        self, history: Sequence[Any], item: Any, n: int | None = 3, *, time: float | None = None
+        self, history: History, item: Id, n: int | None = 3, *, time: float | None = None
     ) -> list[Explanation]:
-        """The past sessions for which an item is recommended.
+        """The past sessions because of which an item is recommended.
 
         Args:
-            history: As `recommend` takes it.
+            history: As in `recommend`.
             item: Raw id of the item.
-            n: How many sessions at most, 3 by default; None for all, whose contributions add up to
-                the item's score.
+            n: Largest number of sessions, 3 by default; None for all, whose contributions add up
+                to the item's score.
             time: Unix seconds of the request. Defaults to the latest time learned.
 
         Returns:
-            The sessions, the largest contribution first, of equal ones the more recent first.
-            Empty where the item has no score.
+            The sessions by contribution, the largest first, ties by recency. Empty if the item
+            has no score.
 
         Raises:
-            ValueError: If the item is not known.
+            ValueError: If the vocabulary does not hold the item.
         """
         vocabulary = self._fitted()
         number = int(vocabulary.lookup([item])[0])
@@ -124,18 +148,9 @@ class SessionNeighbours(SessionBaseline):
         if n is not None:
             n = positive_integer("n", n)
         query = self._weighted(self.running_sessions(self._features(history, time)))
-        items, _, times, place_weights, match_weights = query
         work = self._workspace()
         numbers, similarities, added = explain_item(
-            self._index.arrays(),
-            self._settings(),
-            work,
-            items,
-            times[0],
-            place_weights,
-            match_weights,
-            self._item_weights(),
-            number,
+            self._index.arrays(), self._settings(), work, query, self._item_weights(), number
         )
         numbers, similarities = numbers.copy(), similarities.copy()
         self._spare.append(work)
@@ -173,42 +188,33 @@ class SessionNeighbours(SessionBaseline):
 
     def _start_index(self) -> None:
         seed = self.seed if self.sampling == "random" else None
-        self._index = NeighbourIndex(len(self._fitted()), seed)
+        self._index = NeighborIndex(len(self._fitted()), seed)
         self._interactions = np.zeros(len(self._fitted()), np.int64)
         self._spare = []
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
+    def _arrays(self) -> Arrays:
         return self._log.arrays()
 
-    def _restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+    def _restore(self, arrays: Arrays) -> None:
         self._log = SessionLog.restore(arrays)
         self._start_index()
         self._index.learn(self._log, np.arange(self._log.num_sessions))
         self._count(arrays["items"])
 
     def _score(self, queries: RunningSessions) -> scipy.sparse.csr_array:
-        items, offsets, times, place_weights, match_weights = self._weighted(queries)
+        weighted, size = self._weighted(queries), len(queries.times)
         index, settings, item_weights = self._index.arrays(), self._settings(), self._item_weights()
 
-        def part(first: int) -> Any:
-            last = min(first + _TOGETHER, len(times))
-            own = slice(offsets[first], offsets[last])
+        def part(
+            first: int,
+        ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+            some = weighted.part(first, min(first + _TOGETHER, size))
             work = self._workspace()
-            scores = score_sessions(
-                index,
-                settings,
-                work,
-                items[own],
-                offsets[first : last + 1] - offsets[first],
-                times[first:last],
-                place_weights[own],
-                match_weights[own],
-                item_weights,
-            )
+            scores = score_sessions(index, settings, work, some, item_weights)
             self._spare.append(work)
             return scores
 
-        firsts = range(0, max(len(times), 1), _TOGETHER)
+        firsts = range(0, max(size, 1), _TOGETHER)
         if len(firsts) == 1:
             parts = [part(0)]
         else:
@@ -224,11 +230,11 @@ class SessionNeighbours(SessionBaseline):
                 np.concatenate([indices for _, indices, _ in parts]),
                 indptr,
             ),
-            shape=(len(times), len(self._fitted())),
+            shape=(size, len(self._fitted())),
         )
 
-    def _weighted(self, queries: RunningSessions) -> tuple[NDArray[Any], ...]:
-        """Items, offsets, times, weights of places, weights of matches."""
+    def _weighted(self, queries: RunningSessions) -> WeightedQueries:
+        """The queries with the weights of their items; an unknown time is the latest learned."""
         lengths = np.diff(queries.offsets)
         length = np.repeat(lengths, lengths)
         behind = np.repeat(queries.offsets[1:], lengths) - 1 - np.arange(len(queries.items))
@@ -236,7 +242,7 @@ class SessionNeighbours(SessionBaseline):
         times = np.where(np.isnan(queries.times), latest, queries.times)
         place = np.ascontiguousarray(self._place_weights(behind, length), np.float64)
         match = np.ascontiguousarray(self._match_weights(behind), np.float64)
-        return queries.items, queries.offsets, times, place, match
+        return WeightedQueries(queries.items, queries.offsets, times, place, match)
 
     def _settings(self) -> SearchSettings:
         return SearchSettings(
@@ -250,7 +256,7 @@ class SessionNeighbours(SessionBaseline):
         )
 
     def _workspace(self) -> Workspace:
-        """Memory that no other thread uses; given back by appending it to `_spare`."""
+        """Memory that no other thread uses; the caller returns it by appending it to `_spare`."""
         sessions = len(self._index.arrays().alive)
         try:
             work = self._spare.pop()
@@ -258,7 +264,7 @@ class SessionNeighbours(SessionBaseline):
                 return work
         except IndexError:
             pass
-        return Workspace(sessions + sessions // 4, len(self._fitted()))
+        return Workspace.of(sessions + sessions // 4, len(self._fitted()))
 
     def _idf(self) -> NDArray[np.float64]:
         """[vocabulary_size], max(log(number of sessions / interactions with the item), 0)."""
@@ -269,10 +275,10 @@ class SessionNeighbours(SessionBaseline):
     def _place_weights(
         self, behind: NDArray[np.int64], length: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """`v` of items that have `behind` others after them in a session of `length`."""
+        """`v` of items with `behind` others after them in a session of `length`."""
 
     def _match_weights(self, behind: NDArray[np.int64]) -> NDArray[np.float64]:
-        """`match` of items that have `behind` others after them."""
+        """`match` of items with `behind` others after them."""
         return np.ones(len(behind))
 
     def _item_weights(self) -> NDArray[np.float64]:
@@ -286,12 +292,3 @@ class SessionNeighbours(SessionBaseline):
     def _distance(self) -> float:
         """`near(i, i*, n)` is exp(-places between i and i* / distance), or 1 for 0."""
         return 0.0
-
-
-def choice(name: str, value: str, allowed: Sequence[str]) -> str:
-    """Returns `value`, one of those allowed."""
-    if value not in allowed:
-        raise ValueError(
-            f"`{name}` should be one of {', '.join(allowed)}. Received: `{name}`={value!r}"
-        )
-    return value
