@@ -150,6 +150,7 @@ class _Requests:
         batches: The dataset as arrays.
         batch_of: [R], the batch of each request.
         rows: [R], its row there.
+        numbers: [R], the number of that row in the whole dataset.
         positions: [R], the last session that it knows; None for whole histories.
         known_until: [R]: systems know the events before this time.
     """
@@ -157,6 +158,7 @@ class _Requests:
     batches: list[_Batch]
     batch_of: NDArray[np.int64]
     rows: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     positions: NDArray[np.int64] | None
     known_until: NDArray[np.float64]
 
@@ -183,11 +185,14 @@ class _Requests:
             times.append(query_times(batch, row, position))
         if not sum(map(len, rows)):
             raise ValueError("`dataset` should hold at least one request. Received: none")
-        time = np.concatenate(times)
+        batch_of = np.repeat(np.arange(len(batches)), [len(row) for row in rows])
+        first_row = np.cumsum([0, *(len(batch["item_ids"]) for batch in batches)])
+        row, time = np.concatenate(rows), np.concatenate(times)
         return cls(
             batches,
-            np.repeat(np.arange(len(batches)), [len(row) for row in rows]),
-            np.concatenate(rows),
+            batch_of,
+            row,
+            first_row[batch_of] + row,
             np.concatenate(positions) if positions else None,
             time if tick is None else np.floor(time / tick) * tick,
         )
@@ -204,8 +209,7 @@ class _Requests:
                 asked[np.arange(len(own)), self.positions[here] + 1] = True
                 part["is_target"] = asked
             if "origin" not in part:
-                before = sum(len(batch["item_ids"]) for batch in self.batches[:source])
-                number = (before + own)[:, None, None]
+                number = self.numbers[here][:, None, None]
                 part["origin"] = np.broadcast_to(number, part["item_ids"].shape)
             parts.append(part)
         return parts[0] if len(parts) == 1 else _join(parts)
