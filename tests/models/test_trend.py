@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfsessionrec as sr
-from tfsessionrec.layers.candidate_terms import CandidateTerms
+from tfsessionrec.layers.terms.trend_term import TrendTerm
 from tfsessionrec.losses.next_session import next_session
 
 VOCABULARY, DIM = 9, 4
@@ -238,7 +238,7 @@ def test_save_and_load(tmp_path):
     queries = model(features)
     terms = [one.candidate_terms(queries, features)(tf.range(9)) for one in (model, copy)]
     np.testing.assert_array_equal(*terms)
-    assert isinstance(model.candidate_terms(queries, features), CandidateTerms)
+    assert isinstance(model.candidate_terms(queries, features), TrendTerm)
 
 
 def test_request_times_are_needed():

@@ -6,7 +6,7 @@ from typing import Self
 
 import tensorflow as tf
 
-from tfsessionrec.layers.trend_features import TrendFeatures
+from tfsessionrec.layers.terms.trend import TrendFeatures
 
 
 @dataclasses.dataclass(frozen=True)
