@@ -136,7 +136,7 @@ def test_two_systems_of_one_report():
 
 
 def test_order_of_batches_is_kept():
-    """Ranks stand in the order of the dataset, however they were sorted to be found."""
+    """Ranks are in the order of the dataset, whatever the order of ranking."""
     whole = batch(50)
     parts = [{"item_ids": whole["item_ids"][rows : rows + 7]} for rows in range(0, 50, 7)]
     a, b = (evaluate(Fixed(0), given, k=3, keep_queries=True) for given in ([whole], parts))

@@ -246,7 +246,7 @@ def test_many_queries_are_ranked_in_several_goes(monkeypatch):
 def test_hand_derived():
     """Counts rank the items 4 (9), 2 (5), 3 and 5 (1 each): 3 and 5 tie."""
     model = Popularity([0, 0, 5, 1, 9, 1])
-    # Targets {2, 3} after {4}: ranks 2 and 4, for 5 stands before 3. Then {4} after {4, 2, 3}: 1.
+    # Targets {2, 3} after {4}: ranks 2 and 4, for 5 is ahead of 3. Then {4} after {4, 2, 3}: 1.
     batch = {
         "item_ids": [[[4, 0, 0], [2, 3, 2], [4, 5, 1]]],
         "labels": [[[1, 0, 0], [1, 1, 1], [1, 0, 1]]],
@@ -259,7 +259,7 @@ def test_hand_derived():
     assert report["mrr@3"] == (1 / 2 + 1) / 2
     discount = 1 / math.log2(3)
     assert report["ndcg@3"] == pytest.approx((discount / (1 + discount) + 1) / 2)
-    # Without what was seen: {2, 3} among 2, 3, 5 on ranks 1 and 3; the 4 is a miss.
+    # Without the seen items: {2, 3} among 2, 3, 5 on ranks 1 and 3; the 4 is a miss.
     report = evaluate(model, [batch], k=(1, 3), filter_seen=True)
     assert report["recall@1"] == (1 / 2 + 0) / 2
     assert report["recall@3"] == (1 + 0) / 2

@@ -16,7 +16,7 @@ _ROWS = 1024  # Queries of a model that are scored at a time.
 
 
 class Ensemble:
-    """Several systems as one, such as a neural model and a neighbour method.
+    """Several systems as one, such as a neural model and a neighbor method.
 
     Each system s lists its best `top` items of a query. With `rank_s(i)` the number of listed items
     that do not score below i, and the lowest and highest score of the list,

@@ -1,4 +1,4 @@
-"""From session batches to queries: which positions are asked, when, and for which targets."""
+"""From session batches to queries: which positions are asked, and for which targets."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -127,32 +127,6 @@ def target_id_sets(
     seen = _histories(items, rows, np.full(len(rows), items.shape[1]))
     left_out = _left_out(positives, rows, first_item_index)
     return TargetSets(rows, None, targets, seen, misses, *left_out)
-
-
-def last_sessions(real: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The last session up to each position that is `real`: [B, S] to [B, S], -1 for none."""
-    numbers = np.where(real, np.arange(real.shape[1]), -1)
-    return np.maximum.accumulate(numbers, axis=1)
-
-
-def query_times(
-    batch: Features, rows: NDArray[np.int64], positions: NDArray[np.int64] | None
-) -> NDArray[np.float64]:
-    """The time of each query: [Q] `request_times` at its last session.
-
-    Args:
-        batch: A session batch with `request_times`, [B] or [B, S].
-        rows: [Q].
-        positions: [Q]; None for queries that know the whole history of their row. A row without a
-            history is asked at its first position.
-    """
-    times = np.asarray(batch["request_times"]).astype(np.float64)
-    if times.ndim == 1:
-        return times[rows]
-    if positions is None:
-        real = np.any(np.asarray(batch["item_ids"]) > 0, axis=2)
-        positions = np.maximum(last_sessions(real)[rows, -1], 0)
-    return times[rows, positions]
 
 
 def item_ids(batch: Features, vocabulary_size: int) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tfsessionrec.evaluation.queries import TargetSets, last_sessions
+from tfsessionrec.evaluation.queries import TargetSets
 from tfsessionrec.metrics import average_precision, hit_rate, mrr, ndcg, precision, recall
 from tfsessionrec.types import Features
 
@@ -55,7 +55,8 @@ class QueryDetails:
         positive = items & (np.asarray(batch["labels"]) > 0) if "labels" in batch else items
         rows = queries.rows
         last = -1 if queries.positions is None else queries.positions
-        session = last_sessions(np.any(positive, axis=2))[rows, last]
+        numbers = np.where(np.any(positive, axis=2), np.arange(items.shape[1]), -1)
+        session = np.maximum.accumulate(numbers, axis=1)[rows, last]
         place = items.shape[2] - 1 - positive[rows, session, ::-1].argmax(axis=1)
 
         def newest(name: str) -> NDArray[np.int64]:

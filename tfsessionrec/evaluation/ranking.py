@@ -22,20 +22,26 @@ _RANKED_AT_ONCE = 2**14  # Queries.
 
 @dataclass
 class _Ranks:
-    """The ranks and lists of a system for the waiting queries, and what it has found so far."""
+    """The waiting queries of a system, and its results so far.
 
-    # Of waiting queries, one entry a batch: queries of models with embeddings; ranks and lists of
-    # sparse systems.
+    Args:
+        queries: Waiting queries of a model with embeddings, by batch.
+        ranks: Ranks of waiting queries of a sparse system, by batch.
+        lists: Lists of waiting queries of a sparse system, by batch, if they are measured.
+        sums: Sum of each metric over all ranked queries.
+        kept_ranks: Ranks of all targets, by round of ranking.
+        kept_values: Further metrics of all queries, by round of ranking.
+    """
+
     queries: list[Queries] = field(default_factory=list)
     ranks: list[NDArray[np.int64]] = field(default_factory=list)
     lists: list[NDArray[np.int64]] = field(default_factory=list)
-    # Of all queries so far.
     sums: dict[str, float] = field(default_factory=dict)
     kept_ranks: list[NDArray[np.int32]] = field(default_factory=list)
     kept_values: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
 
     def add(self, ranks: NDArray[np.int64], cutoffs: Sequence[int]) -> None:
-        """Sums the metrics of ranks [Q, T]; no query waits any more."""
+        """Adds the metrics of ranks [Q, T] of the waiting queries, which no longer wait."""
         for metric, function in METRICS.items():
             for k in cutoffs:
                 key = f"{metric}@{k}"

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from tfsessionrec import data
+from tfsessionrec.baselines.running_sessions import last_sessions, request_times
 from tfsessionrec.data import Sessions, Vocabulary
 from tfsessionrec.evaluation.evaluate import evaluate
-from tfsessionrec.evaluation.queries import next_sessions, query_times
+from tfsessionrec.evaluation.queries import next_sessions
 from tfsessionrec.evaluation.report import Report
 from tfsessionrec.types import Features
 
@@ -176,13 +177,13 @@ class _Requests:
                     f"`data.session_dataset`. Received: {', '.join(sorted(batch))}"
                 )
             if kind == "target_ids":
-                row, position = np.arange(len(batch["item_ids"])), None
+                row, last = np.arange(len(batch["item_ids"])), last_sessions(batch["item_ids"])
             else:
                 asked = next_sessions(batch, _ANY)
-                row, position = asked.rows, asked.positions
-                positions.append(position)
+                row, last = asked.rows, asked.positions
+                positions.append(last)
             rows.append(row)
-            times.append(query_times(batch, row, position))
+            times.append(request_times(batch, row, last, every_row=kind == "target_ids"))
         if not sum(map(len, rows)):
             raise ValueError("`dataset` should hold at least one request. Received: none")
         batch_of = np.repeat(np.arange(len(batches)), [len(row) for row in rows])
