@@ -99,7 +99,7 @@ def test_streaming(log: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert fit(log, tmp_path / "model", "popularity", "--holdout", "last-session") == 0
     more = ["--protocol", "next_session", "--k", "5", "--streaming"]
     found = report(tmp_path / "model", log, *more)
-    assert found["options"]["streaming"] == "every event before the request is told"
+    assert found["options"]["streaming"] == "every event before the request is known"
     train, test = examples(log)
     vocabulary = data.Vocabulary.from_sessions(train)
     items = vocabulary.ids.tolist()

@@ -1,4 +1,4 @@
-"""What the lists of an evaluation are like, from lists sorted and counted by hand."""
+"""Measures of the lists of an evaluation, from lists sorted and counted by hand."""
 
 import itertools
 import math
@@ -125,7 +125,7 @@ def test_of_a_model(by):
 
 
 def test_of_a_sparse_system():
-    """What it does not score it does not recommend."""
+    """It recommends only the items that it scores."""
     batch, asked = queries()
     found, lists = [], []
     for history, targets in asked:

@@ -11,7 +11,7 @@ SIZE = 30
 
 
 def batches(rows: int = 24, seed: int = 0) -> list[dict[str, np.ndarray]]:
-    """Cycles through the items: what follows an item is certain."""
+    """Cycles through the items: the item after each is certain."""
     start = np.random.default_rng(seed).integers(2, SIZE, (2, rows, 1))
     items = 2 + (start - 2 + np.arange(5)) % (SIZE - 2)
     return [{"item_ids": part[:, :, None].astype("int32")} for part in items]

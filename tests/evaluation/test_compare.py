@@ -9,10 +9,10 @@ import pytest
 
 from tfsessionrec.baselines import Popularity
 from tfsessionrec.evaluation import Report, compare, evaluate
-from tfsessionrec.evaluation.bootstrap import (
+from tfsessionrec.evaluation.compare import (
     bootstrap_means,
     cluster_sums,
-    randomisation_p_values,
+    randomization_p_values,
 )
 
 SIZE = 12
@@ -63,9 +63,9 @@ def test_p_value_of_all_signs():
         abs(sum(sign * one for sign, one in zip(signs, differences))) >= abs(differences.sum())
         for signs in itertools.product([-1, 1], repeat=6)
     ]
-    found = randomisation_p_values(differences[:, None], 20_000, seed=0)
+    found = randomization_p_values(differences[:, None], 20_000, seed=0)
     assert found == pytest.approx([sum(extreme) / 64], abs=0.01)
-    assert randomisation_p_values(np.zeros((6, 1)), 100, seed=0) == [1.0]
+    assert randomization_p_values(np.zeros((6, 1)), 100, seed=0) == [1.0]
 
 
 def test_intervals_are_of_whole_rows():
@@ -136,7 +136,7 @@ def test_two_systems_of_one_report():
 
 
 def test_order_of_batches_is_kept():
-    """Ranks stand in the order of the dataset, however they were sorted to be found."""
+    """Ranks are in the order of the dataset, whatever the order of ranking."""
     whole = batch(50)
     parts = [{"item_ids": whole["item_ids"][rows : rows + 7]} for rows in range(0, 50, 7)]
     a, b = (evaluate(Fixed(0), given, k=3, keep_queries=True) for given in ([whole], parts))

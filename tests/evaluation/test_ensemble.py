@@ -29,7 +29,7 @@ class Dense:
 
 
 class Sparse:
-    """Some stored scores that depend on what is known."""
+    """Some stored scores that depend on the known history."""
 
     def sparse_scores(self, features, rows=None, positions=None):
         items = np.asarray(features["item_ids"])

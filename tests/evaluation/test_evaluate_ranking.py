@@ -1,4 +1,4 @@
-"""The rank of the taken item among the shown ones."""
+"""The rank of the clicked item among the shown ones."""
 
 import numpy as np
 import pytest
@@ -26,8 +26,8 @@ class Toy(tf.Module):
 def test_hand_derived():
     values = [0, 5, 1, 2, 3, 4, 4, 9, 0, 0, 0, 0]
     batch = {
-        # Shown after the first session: 2 (1), 3 (2), 4 (3): 3 taken: rank 2; displayed second.
-        # Then 7 (9), 5 (4), 6 (4), 5 and 6 taken: the better one on rank 2, displayed second.
+        # Shown after the first session: 2 (1), 3 (2), 4 (3): 3 clicked: rank 2; displayed second.
+        # Then 7 (9), 5 (4), 6 (4), 5 and 6 clicked: the better one on rank 2, displayed second.
         # The last is no target.
         "item_ids": [[[2, 3, 0, 0], [2, 3, 4, 0], [7, 5, 6, 0], [2, 3, 0, 0]]],
         "labels": [[[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0]]],
@@ -41,7 +41,7 @@ def test_hand_derived():
     assert report["auc"] == (1 + 0) / (2 + 2)
     assert report["group_auc"] == (1 / 2 + 0) / 2
     assert report.baselines["as displayed"]["mrr"] == 1 / 2
-    # By count: 2 and 3 tie and stand as displayed, then 4: rank 2. Then 5, 6, 7: rank 1.
+    # By count: 2 and 3 tie and are as displayed, then 4: rank 2. Then 5, 6, 7: rank 1.
     assert report.baselines["popularity"]["mrr"] == (1 / 2 + 1) / 2
     assert report.baselines["popularity"]["auc"] == (1 + 2) / 4
     assert "ties: against the targets" in str(report)
@@ -51,8 +51,8 @@ def test_hand_derived():
 def test_ties_out_of_vocabulary_and_lists_of_one(unopposed):
     values = [0, 5, 1, 2, 3, 4, 4, 9, 0, 0, 0, 0]
     batch = {
-        # Rows: taken and not taken both unknown (index 1): tie, rank 2; 5 and 6 tie: rank 2;
-        # a list of one: rank 1, without a pair; nothing taken: no query.
+        # Rows: clicked and not clicked both unknown (index 1): tie, rank 2; 5 and 6 tie: rank 2;
+        # a list of one: rank 1, without a pair; nothing clicked: no query.
         "item_ids": [[[2, 0], [1, 1]], [[2, 0], [5, 6]], [[2, 0], [3, 0]], [[2, 0], [3, 4]]],
         "labels": [[[1, 0], [0, 1]], [[1, 0], [1, 0]], [[1, 0], [1, 0]], [[1, 0], [0, 0]]],
     }
@@ -97,13 +97,13 @@ def test_oracle(seed, monkeypatch):
     for row in range(20):
         for t in range(1, 4):
             shown = [(values[i], y) for i, y in zip(items[row, t], labels[row, t]) if i]
-            taken = [s for s, y in shown if y]
+            clicked = [s for s, y in shown if y]
             others = [s for s, y in shown if not y]
-            if taken:
+            if clicked:
                 order = sorted(shown, key=lambda pair: (-pair[0], pair[1]))
                 reciprocals.append(1 / (1 + [y for _, y in order].index(True)))
-                pairs += len(taken) * len(others)
-                right += sum((s > o) + (s == o) / 2 for s in taken for o in others)
+                pairs += len(clicked) * len(others)
+                right += sum((s > o) + (s == o) / 2 for s in clicked for o in others)
     batch = {"item_ids": items, "labels": labels.astype("float32")}
     report = evaluate_ranking(Toy(values), [batch])
     assert report.num_queries == len(reciprocals)
@@ -143,7 +143,7 @@ def test_nothing_to_rank(dataset):
 
 
 def test_ties_of_the_model_in_displayed_order():
-    # items 3, 4 and 5 tie; 5 was taken, displayed second of them
+    # items 3, 4 and 5 tie; 5 was clicked, displayed second of them
     values = [0, 0, 9, 1, 1, 1]
     batch = {"item_ids": [[[2, 0, 0], [3, 5, 4]]], "labels": [[[1, 0, 0], [0, 1, 0]]]}
     report = evaluate_ranking(Toy(values), [batch])

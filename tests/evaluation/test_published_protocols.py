@@ -37,7 +37,7 @@ def test_next_item_popularity_on_yoochoose(yoochoose):
 
 
 def test_seen_items_on_yoochoose(yoochoose):
-    """34 % of the targets stand in their prefix, which a perfect model loses by the filter."""
+    """34 % of the targets are in their prefix; with the filter a perfect model misses them."""
     vocabulary, test = yoochoose
     seen = repeats = 0
     for batch in data.session_dataset(test, vocabulary, max_sessions=200):

@@ -38,24 +38,24 @@ def asked(batch):
     """(running length, earlier sessions, targets) of every query."""
     found = []
     for row, sessions in enumerate(batch["item_ids"].tolist()):
-        taken = [
+        clicked = [
             [item for item, label in zip(session, labels) if label > 0]
             for session, labels in zip(sessions, batch["labels"][row].tolist())
         ]
         number = sum(any(session) for session in sessions)
 
-        def running(last, taken=taken):
-            """Length and number of the last session up to this one in which something was taken."""
-            while last >= 0 and not taken[last]:
+        def running(last, clicked=clicked):
+            """Length and number of the last session up to this one with a click."""
+            while last >= 0 and not clicked[last]:
                 last -= 1
-            return (len(taken[last]), last) if last >= 0 else (0, 0)
+            return (len(clicked[last]), last) if last >= 0 else (0, 0)
 
         if "target_ids" in batch:
             found.append((*running(number - 1), set(batch["target_ids"][row].tolist())))
             continue
         for t in range(number - 1):
-            if taken[t + 1]:
-                found.append((*running(t), set(taken[t + 1])))
+            if clicked[t + 1]:
+                found.append((*running(t), set(clicked[t + 1])))
     return found
 
 
@@ -97,7 +97,7 @@ def test_written_out(target_ids):
         )
 
 
-def test_batches_may_tell_what_they_do_not_show():
+def test_batches_may_state_lengths_that_they_do_not_show():
     """One item a session, as next-item models read them: three visits of 2, 1 and 2 items."""
     items = np.array([[[2], [3], [4], [5], [6]]])
     batch = {

@@ -1,12 +1,16 @@
 """Ranks by comparison against a full sort with the worst order of ties."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfsessionrec.evaluation import MISS, Slices, rank_targets
 from tfsessionrec.evaluation.ranks import block_shape
+from tfsessionrec.scoring import Queries
 
 
 def sorted_ranks(scores, targets, removed):
@@ -82,6 +86,42 @@ def test_oracle_of_interests(num_interests, block_size):
     )
     scores = np.stack([query @ candidates.T for query in queries]).max(axis=1)
     np.testing.assert_array_equal(ranks, sorted_ranks(scores, targets[:37], removed[:37]))
+
+
+class Sums(NamedTuple):
+    """A term with the features i and 1 of candidate i."""
+
+    gates: tf.Tensor
+
+    def gather(self, rows):
+        return Sums(tf.gather(self.gates, rows))
+
+    def __call__(self, candidate_ids):
+        numbers = tf.cast(candidate_ids, tf.float32)[tf.newaxis]
+        return self.gates[:, :1] * numbers + self.gates[:, 1:]
+
+
+@pytest.mark.parametrize("block_size", [1, 700, 2**22])
+@pytest.mark.parametrize("num_interests", [1, 2])
+def test_oracle_of_a_term(num_interests, block_size):
+    queries, candidates, targets, removed = example(50, 4, num_queries=37 * num_interests)
+    queries, targets, removed = queries.reshape(37, -1, 3), targets[:37], removed[:37]
+    gates = np.random.default_rng(1).integers(-1, 2, (37, 2)).astype(np.float32)
+    ranks = rank_targets(
+        queries,
+        candidates,
+        targets,
+        removed=slices(removed),
+        block_size=block_size,
+        terms=Sums(tf.constant(gates)),
+        first_candidate_id=2,
+    )
+    scores = np.stack([query @ candidates.T for query in queries]).max(axis=1)
+    scores += gates[:, :1] * (np.arange(50) + 2) + gates[:, 1:]
+    np.testing.assert_array_equal(ranks, sorted_ranks(scores, targets, removed))
+    asked = Queries(tf.constant(queries), (Sums(tf.constant(gates)),))
+    again = rank_targets(asked, candidates, targets, removed=slices(removed), first_candidate_id=2)
+    np.testing.assert_array_equal(again, ranks)
 
 
 def test_hand_derived():

@@ -67,7 +67,7 @@ def test_save(full: Report, tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "new" / "report" / "report.md").read_text().startswith("# Tea shop\n")
 
 
-def colours_of(path: pathlib.Path) -> set[int]:
+def colors_of(path: pathlib.Path) -> set[int]:
     pixels = (image.imread(path)[..., :3] * 255).round().astype(int)
     values, counts = np.unique(pixels @ [2**16, 2**8, 1], return_counts=True)
     return set(values[counts > 200].tolist())
@@ -78,14 +78,14 @@ BLUE, GREY, WHITE = 0x1F6FEB, 0x868E96, 0xFFFFFF
 
 def test_plot_shows_each_system(full: Report, tmp_path: pathlib.Path) -> None:
     full.plot(tmp_path / "full.png")
-    assert colours_of(tmp_path / "full.png") >= {BLUE, GREY, WHITE}
+    assert colors_of(tmp_path / "full.png") >= {BLUE, GREY, WHITE}
     assert [path.name for path in tmp_path.iterdir()] == ["full.png"]
     wide = image.imread(tmp_path / "full.png").shape
     batch = {"item_ids": np.random.default_rng(0).integers(2, SIZE, (9, 3, 2))}
     evaluate(Popularity(np.ones(SIZE)), [batch], k=5).plot(tmp_path / "one.png")
-    assert colours_of(tmp_path / "one.png") >= {BLUE}
-    assert GREY not in colours_of(tmp_path / "one.png")
-    assert image.imread(tmp_path / "one.png").shape[0] < wide[0]  # No panels for what is not there.
+    assert colors_of(tmp_path / "one.png") >= {BLUE}
+    assert GREY not in colors_of(tmp_path / "one.png")
+    assert image.imread(tmp_path / "one.png").shape[0] < wide[0]  # No empty panels.
 
 
 def test_plot_of_a_ranking_report(tmp_path: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""Ranking by a model's own scores of what was shown."""
+"""Ranking by a model's own scores of the shown items."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ BATCH = {
 
 
 class Toy(tf.Module):
-    """Embeddings prefer 3, then 4, then 2; the scores of what was shown the last place."""
+    """Embeddings prefer 3, then 4, then 2; its scores of shown items prefer the last place."""
 
     def __call__(self, features, training=False):
         return tf.ones([*features["item_ids"].shape[:2], 1])
@@ -33,7 +33,7 @@ class Silent(Toy):
 
 
 def test_own_scores_decide_and_only_the_shown_are_ranked():
-    # Session 0 showed nothing, session 2 did not show what was taken: one query.
+    # Session 0 showed nothing, session 2 did not show its clicked item: one query.
     report = evaluate_ranking(Toy(), [BATCH], empty_history=True)
     assert (report.num_queries, report.num_candidates) == (1, 3)
     assert report["mrr"] == 1

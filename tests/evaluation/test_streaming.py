@@ -44,7 +44,7 @@ def batches(sessions, vocabulary, sizes=5):
 
 
 def one_by_one(model, sessions, vocabulary, tick=None):
-    """Ranks of the targets, the model fitted anew before each request."""
+    """Ranks of the targets, the model fitted again before each request."""
     ranks = []
     for batch in batches(sessions, vocabulary, 1):
         batch = {key: value.numpy() for key, value in batch.items()}
@@ -73,7 +73,7 @@ SYSTEMS = [
 
 @pytest.mark.parametrize("tick", [None, 4])
 @pytest.mark.parametrize("make", SYSTEMS)
-def test_as_if_fitted_anew_before_each_request(make, tick):
+def test_as_if_fitted_again_before_each_request(make, tick):
     sessions = log(0)
     vocabulary = data.Vocabulary.from_sessions(sessions)
     if tick is not None and make().__class__ in (RecentPopularity, SessionPopularity):
@@ -115,12 +115,12 @@ def test_an_event_at_the_request_or_later_changes_nothing(make):
         )
         events = data.Sessions(pl.concat([sessions.events.filter(before), more]))
         assert (ranks(events) != expected).any() == changes
-        # What is known of the past is as little changed by the whole future.
+        # Nor does the whole future change what systems know of the past.
     np.testing.assert_array_equal(ranks(sessions), expected)
 
 
-def test_what_is_told_is_what_came_before():
-    """A system that writes down what it hears."""
+def test_systems_know_the_events_before_each_request():
+    """A system that records its updates."""
 
     class Listener:
         def __init__(self):
@@ -159,12 +159,12 @@ def test_what_is_told_is_what_came_before():
     assert listener.asked == sorted(listener.asked)
     assert all(known == (times < time).sum() for time, known in listener.asked)
     assert "of 12 rows with all their queries" in report.options["intervals"]
-    assert report.options["streaming"] == "every event before the request is told"
+    assert report.options["streaming"] == "every event before the request is known"
     assert report.options["told to model"] == "events, learned one step after another"
     assert report.options["told to counts"] == "nothing"
 
 
-def test_a_trend_is_told_of_events():
+def test_a_trend_gets_the_events():
     class Trend:
         def set_events(self, item_ids, times, session_ids):
             self.events = len(item_ids), times.max()

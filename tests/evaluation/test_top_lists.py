@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import scipy.sparse
+import tensorflow as tf
 
-from tfsessionrec.evaluation.ranks import Slices
+from tfsessionrec.evaluation.ranks import Candidates, Slices
 from tfsessionrec.evaluation.top_lists import top_lists, top_lists_sparse
+from tfsessionrec.scoring import Queries
 
 QUERIES, ITEMS = 40, 70
 
@@ -33,22 +35,28 @@ def sorted_lists(scores, gone, k, stored=None):
 
 @pytest.mark.parametrize("k", [1, 9, 200])
 @pytest.mark.parametrize("block_size", [1, 3000, 2**22])
-@pytest.mark.parametrize("interests", [None, 2])
+@pytest.mark.parametrize("interests", [1, 2])
 def test_full_sort(k, block_size, interests):
     rng = np.random.default_rng(0)
-    shape = (QUERIES, 3) if interests is None else (QUERIES, interests, 3)
-    queries = rng.integers(-2, 3, shape).astype("float32")  # Whole numbers: many ties.
+    # Whole numbers: many ties.
+    queries = rng.integers(-2, 3, (QUERIES, interests, 3)).astype("float32")
     candidates = rng.integers(-2, 3, (ITEMS, 3)).astype("float32")
-    scores = queries @ candidates.T if interests is None else (queries @ candidates.T).max(axis=1)
+    scores = (queries @ candidates.T).max(axis=1)
+    asked, known = Queries(tf.constant(queries)), Candidates(tf.constant(candidates))
     for gone, removed in (([set()] * QUERIES, None), removed_of(rng)):
-        found = top_lists(queries, candidates, k, removed=removed, block_size=block_size)
-        assert found.tolist() == sorted_lists(scores, gone, k)
+        found, values = top_lists(asked, known, k, removed=removed, block_size=block_size)
+        lists = sorted_lists(scores, gone, k)
+        assert found.tolist() == lists
+        wanted = [[row[i] if i >= 0 else -np.inf for i in one] for row, one in zip(scores, lists)]
+        np.testing.assert_array_equal(values, wanted)
 
 
 def test_everything_removed():
     nothing = Slices(np.arange(3), np.array([0]), np.array([3]))
-    found = top_lists(np.ones((1, 1), "float32"), np.ones((3, 1)), 2, removed=nothing)
+    queries, candidates = Queries(tf.ones([1, 1, 1])), Candidates(tf.ones([3, 1]))
+    found, scores = top_lists(queries, candidates, 2, removed=nothing)
     assert found.tolist() == [[-1, -1]]
+    assert scores.tolist() == [[-np.inf, -np.inf]]
 
 
 @pytest.mark.parametrize("k", [1, 9, 200])

@@ -1,11 +1,13 @@
 """A model whose candidates know the time: training, evaluation, and what each must equal."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfsessionrec as sr
-from tfsessionrec.layers.candidate_terms import CandidateTerms
+from tfsessionrec.layers.terms.trend_term import TrendTerm
 from tfsessionrec.losses.next_session import next_session
 
 VOCABULARY, DIM = 9, 4
@@ -142,7 +144,7 @@ def test_sampled_losses_see_the_terms(negatives, loss, monkeypatch):
     queries = model(same)[:, :-1]
     target = next_session(features["item_ids"], first_item_index=2)
     terms = model.candidate_terms(queries, same)
-    terms = terms._replace(last_item_ids=tf.fill(tf.shape(terms.last_item_ids), 4))
+    terms = dataclasses.replace(terms, last_item_ids=tf.fill(tf.shape(terms.last_item_ids), 4))
     tf.keras.utils.set_random_seed(1)
     found = model.retrieval_task(queries, target, model.backbone.items, terms=terms)
     tf.keras.utils.set_random_seed(1)
@@ -165,7 +167,7 @@ def test_static_shapes_agree():
             target,
             model.backbone.items,
             static_shapes=static,
-            terms=terms._replace(static_shapes=static),
+            terms=dataclasses.replace(terms, static_shapes=static),
         )
         for static in (False, True)
     ]
@@ -239,7 +241,7 @@ def test_save_and_load(tmp_path):
     queries = model(features)
     terms = [one.candidate_terms(queries, features)(tf.range(9)) for one in (model, copy)]
     np.testing.assert_array_equal(*terms)
-    assert isinstance(model.candidate_terms(queries, features), CandidateTerms)
+    assert isinstance(model.candidate_terms(queries, features), TrendTerm)
 
 
 def test_request_times_are_needed():
@@ -247,3 +249,30 @@ def test_request_times_are_needed():
     features.pop("request_times")
     with pytest.raises(ValueError, match="should have `request_times`"):
         model.compute_loss(features)
+
+
+@pytest.mark.parametrize("head", [None, 2])
+def test_queries_hold_embeddings_and_the_trend(head):
+    """Eager and as a graph: one a session, and one a row after its whole history."""
+    model = make(head=None if head is None else sr.layers.MultiInterestHead(head))
+    features = batch()
+    ids = tf.range(VOCABULARY)
+    table = model.candidate_embeddings()
+    every = model.queries(features, every=True)
+    assert every.embeddings.shape == (30, head or 1, DIM)
+    assert every.num_features == model.trend.num_features
+    if head is None:
+        real = tf.reshape(features["item_ids"], [-1]) > 0
+        wanted = tf.reshape(scores(model, features), [30, VOCABULARY])[real]
+        np.testing.assert_allclose(
+            every.select(real).score(table, ids), wanted, rtol=1e-5, atol=1e-5
+        )
+    graph = tf.function(model.queries)
+    traced = graph(features, every=True)
+    np.testing.assert_allclose(
+        traced.score(table, ids), every.score(table, ids), rtol=1e-5, atol=1e-5
+    )
+    lengths = (features["item_ids"].numpy()[..., 0] > 0).sum(axis=1)
+    last = every.gather(np.arange(6) * 5 + lengths - 1).score(table, ids)
+    for found in (model.queries(features), graph(features)):
+        np.testing.assert_allclose(found.score(table, ids), last, rtol=1e-5, atol=1e-5)

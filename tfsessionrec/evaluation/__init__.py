@@ -1,8 +1,7 @@
-"""Exact evaluation of whatever offers `encode` and `candidate_embeddings`, or `sparse_scores`."""
+"""Exact evaluation of models that give `Queries`, embeddings or sparse scores."""
 
 from tfsessionrec.evaluation.catalogue_metrics import CatalogueMetrics
-from tfsessionrec.evaluation.compare import compare
-from tfsessionrec.evaluation.comparison import Comparison
+from tfsessionrec.evaluation.compare import Comparison, compare
 from tfsessionrec.evaluation.ensemble import Ensemble
 from tfsessionrec.evaluation.evaluate import evaluate
 from tfsessionrec.evaluation.evaluate_ranking import evaluate_ranking

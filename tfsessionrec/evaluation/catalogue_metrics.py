@@ -5,39 +5,45 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from tfsessionrec.backend import keras
 from tfsessionrec.checks import positive_integer
+from tfsessionrec.evaluation.choices import list_lengths
 from tfsessionrec.evaluation.evaluate import evaluate
 from tfsessionrec.evaluation.queries import next_sessions
+from tfsessionrec.scoring import Queries, as_query_model
+from tfsessionrec.types import Features
+
+_Batch = dict[str, NDArray[np.generic]]
 
 
 class CatalogueMetrics(keras.callbacks.Callback):
     """Adds exact NDCG@k, HitRate@k ... over the whole catalogue to the logs of every epoch.
 
     At the end of an epoch the model ranks all items for the queries of `dataset`, as `evaluate`
-    does, and each metric stands in the logs as `val_ndcg@20`. Callbacks after this one see it:
-    list `EarlyStopping`, `ModelCheckpoint` and `TensorBoard` behind it. Nothing is added to the
-    model, so nothing of it reaches a saved or served one.
+    does, and the logs get each metric as `val_ndcg@20`. List callbacks that read it, such as
+    `EarlyStopping`, `ModelCheckpoint` and `TensorBoard`, after this one. The model itself does not
+    change, so that nothing of it is saved or served.
 
-    The dataset is read once and held in memory. Of more than `max_queries` queries, rows are drawn
-    at random, once: every epoch answers the same ones, and training waits no longer than they take.
+    The dataset is read once and held in memory. If it has more than `max_queries` queries, rows are
+    drawn at random, once: every epoch answers the same queries.
 
     Args:
-        dataset: Session batches to be evaluated on, not those of training.
+        dataset: Session batches to evaluate on, not those of training.
         k: Lengths of the list, 20 by default.
-        metrics: Which metrics are logged, as `evaluate` names them without their k; `("ndcg",
+        metrics: Names of the logged metrics, as in `evaluate` without their k; `("ndcg",
             "hit_rate")` by default.
-        max_queries: Queries an epoch, about; None for all. 1,000 by default.
+        max_queries: Approximate number of queries an epoch, 1,000 by default; None for all.
         every: Epochs between two evaluations, 1 by default. Epochs between them repeat the last
-            values, so that callbacks which watch one always find it.
-        prefix: What names in the logs begin with, `"val_"` by default.
-        seed: Of the draw of rows, 0 by default.
+            values, so that callbacks always find them.
+        prefix: Prefix of the names in the logs, `"val_"` by default.
+        seed: Seed of the draw of rows, 0 by default.
         **options: Further arguments of `evaluate`: `filter_seen`, `vocabulary`, `positions` ...
 
     Raises:
-        ValueError: If an argument is out of its range, `dataset` is empty, or `evaluate` knows no
-            metric of a name.
+        ValueError: If an argument is out of its range, `dataset` is empty, or `evaluate` does not
+            know a metric.
 
     Example:
 
@@ -50,7 +56,7 @@ class CatalogueMetrics(keras.callbacks.Callback):
 
     def __init__(
         self,
-        dataset: tf.data.Dataset | Iterable[Mapping[str, Any]],
+        dataset: tf.data.Dataset | Iterable[Features],
         k: int | Iterable[int] = 20,
         *,
         metrics: Iterable[str] = ("ndcg", "hit_rate"),
@@ -61,26 +67,26 @@ class CatalogueMetrics(keras.callbacks.Callback):
         **options: Any,
     ) -> None:
         super().__init__()
-        ks = k if isinstance(k, Iterable) and not isinstance(k, str) else [k]
-        self.k = sorted({positive_integer("k", one) for one in ks})
+        self.k = list_lengths(k)
         self.names = [metrics] if isinstance(metrics, str) else list(metrics)
         self.every = positive_integer("every", every)
         self.prefix = prefix
         self.options = options
         if max_queries is not None:
             max_queries = positive_integer("max_queries", max_queries)
-        self._batches = _drawn([_arrays(batch) for batch in dataset], max_queries, seed)
+        arrays = [{name: np.asarray(value) for name, value in one.items()} for one in dataset]
+        self._batches = _draw_rows(arrays, max_queries, seed)
         if not self._batches:
             raise ValueError("`dataset` should hold at least one batch. Received: none")
         self._traced: _Traced | None = None
         self._last: dict[str, float] = {}
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         if self._traced is None or self._traced.model is not model:
             self._traced = _Traced(model)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch % self.every == 0 or not self._last:
             report = evaluate(self._traced, self._batches, self.k, **self.options)
             wanted = [f"{name}@{k}" for name in self.names for k in self.k]
@@ -96,36 +102,25 @@ class CatalogueMetrics(keras.callbacks.Callback):
 
 
 class _Traced:
-    """A model whose graphs outlive an epoch and a `fit`; to `evaluate` it is plain Python."""
+    """A `QueryModel` that keeps its graphs from one epoch, and one `fit`, to the next."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: object) -> None:
         self.model = model
-        self._every = tf.function(lambda f: model(f, training=False), reduce_retracing=True)
-        self._encode = tf.function(lambda f: model.encode(f), reduce_retracing=True)
-        self.candidate_embeddings = model.candidate_embeddings
-        if getattr(model, "trend", None) is not None:
-            self.candidate_terms = model.candidate_terms
+        found = as_query_model(model)
+        self._queries = tf.function(found.queries, reduce_retracing=True)
+        self.candidate_embeddings = found.candidate_embeddings
 
-    def __call__(self, features: Any, training: bool = False) -> Any:
-        return self._every(features)
-
-    def encode(self, features: Any) -> Any:
-        return self._encode(features)
+    def queries(self, batch: Features, every: bool = False) -> Queries:
+        return self._queries(batch, every=every)
 
 
-def _arrays(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {name: np.asarray(value) for name, value in batch.items()}
-
-
-def _drawn(
-    batches: list[dict[str, np.ndarray]], max_queries: int | None, seed: int
-) -> list[dict[str, np.ndarray]]:
-    """The batches with so many of their rows that about `max_queries` queries are left."""
-    counts = [_queries(batch) for batch in batches]
+def _draw_rows(batches: list[_Batch], max_queries: int | None, seed: int) -> list[_Batch]:
+    """The batches with as many of their rows as give about `max_queries` queries."""
+    counts = [_num_queries(batch) for batch in batches]
     total = sum(int(count.sum()) for count in counts)
     if max_queries is None or total <= max_queries:
         return batches
-    # One order of all rows; those are kept whose queries, summed up, stay below the limit.
+    # Rows in random order, up to the limit of queries.
     flat = np.concatenate(counts)
     order = np.random.default_rng(seed).permutation(len(flat))
     kept = np.zeros(len(flat), bool)
@@ -139,11 +134,11 @@ def _drawn(
     ]
 
 
-def _queries(batch: Mapping[str, np.ndarray]) -> np.ndarray:
-    """[B], how many queries each row has."""
-    rows = len(batch["item_ids"])
+def _num_queries(batch: Mapping[str, NDArray[np.generic]]) -> NDArray[np.int64]:
+    """[B], number of queries of each row."""
+    items = batch["item_ids"].astype(np.int64)
     if "target_ids" in batch:
-        return np.ones(rows, np.int64)
-    sessions = next_sessions(batch, int(batch["item_ids"].max()) + 1)
+        return np.ones(len(items), np.int64)
+    sessions = next_sessions(batch, int(items.max()) + 1)
     asked = ((sessions.labels > 0) & (sessions.items > 0)).any(axis=1)
-    return np.bincount(sessions.rows[asked], minlength=rows)
+    return np.bincount(sessions.rows[asked], minlength=len(items))

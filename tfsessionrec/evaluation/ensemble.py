@@ -1,40 +1,39 @@
 """Several systems as one."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
-from tfsessionrec.evaluation.sparse_system import SparseSystem
-from tfsessionrec.evaluation.system import System
-from tfsessionrec.evaluation.top_lists import best_of_rows, top_scores
-from tfsessionrec.metrics import positive_integer
+from tfsessionrec.checks import positive_integer
+from tfsessionrec.evaluation.system import EmbeddingSystem, HasVocabulary, read_systems
+from tfsessionrec.evaluation.top_lists import best_of_rows, top_lists
+from tfsessionrec.types import Features
 
 FUSIONS = ("rrf", "score")
 _ROWS = 1024  # Queries of a model that are scored at a time.
 
 
 class Ensemble:
-    """Several systems as one, such as a neural model and a neighbour method.
+    """Several systems as one, such as a neural model and a neighbor method.
 
-    Each system s lists its best `top` items of a query; with `rank_s` the number of listed items
-    that are not below an item, and lowest and highest scores of the list,
+    Each system s lists its best `top` items of a query. With `rank_s(i)` the number of listed items
+    that do not score below i, and the lowest and highest score of the list,
 
     - `fusion="rrf"`: `score(i) = sum over s that list i: weight_s / (60 + rank_s(i))`,
     - `fusion="score"`: `score(i) = sum over s that list i: weight_s
       (1 + (score_s(i) - lowest) / (highest - lowest)) / 2`, the fraction 1 where all are equal,
 
-    so that a listed item always stands above one that no system lists. It is a system itself:
-    `evaluate` takes it. It holds `top` items a query and system.
+    so that a listed item always ranks above one that no system lists. It is a system itself:
+    `evaluate` takes it. Memory holds `top` items for each query and system.
 
     Args:
-        systems: Two or more; each what `evaluate` takes as its model.
-        weights: One positive number each. All 1 by default.
+        systems: Two or more, of the kinds that `evaluate` takes as its model.
+        weights: One positive number for each system. All 1 by default.
         fusion: `"rrf"`, reciprocal rank fusion (by default), or `"score"`.
-        top: How many items each system lists, 200 by default.
-        vocabulary_size: Rows of the vocabulary, where no system has embeddings or a vocabulary.
+        top: Number of items that each system lists, 200 by default.
+        vocabulary_size: Entries of the vocabulary, if no system has embeddings or a vocabulary.
         first_item_index: First index that is an item. 2 by default.
 
     Raises:
@@ -56,7 +55,7 @@ class Ensemble:
 
     def __init__(
         self,
-        systems: Sequence[Any],
+        systems: Sequence[object],
         weights: Sequence[float] | None = None,
         fusion: str = "rrf",
         top: int = 200,
@@ -81,33 +80,16 @@ class Ensemble:
         self.fusion = fusion
         self.top = positive_integer("top", top)
         self.first_item_index = first_item_index
-        self.vocabulary = next(
-            (one.vocabulary for one in systems if getattr(one, "vocabulary", None) is not None),
-            None,
-        )
-        dense = [System(one, first_item_index) for one in systems if not _is_sparse(one)]
-        sizes = {system.vocabulary_size for system in dense}
-        if self.vocabulary is not None:
-            sizes.add(len(self.vocabulary))
-        if vocabulary_size is not None:
-            sizes.add(vocabulary_size)
-        if len(sizes) != 1:
-            raise ValueError(
-                "All systems should know the same vocabulary; `vocabulary_size` should tell it "
-                f"where none does. Received: {sorted(sizes) or 'none'}"
-            )
-        self.vocabulary_size = sizes.pop()
-        waiting = iter(dense)
-        self._views: list[System | SparseSystem] = [
-            SparseSystem(one, self.vocabulary_size, first_item_index)
-            if _is_sparse(one)
-            else next(waiting)
-            for one in systems
-        ]
+        known = (one.vocabulary for one in systems if isinstance(one, HasVocabulary))
+        self.vocabulary = next((one for one in known if one is not None), None)
+        sizes = [] if vocabulary_size is None else [vocabulary_size]
+        sizes += [] if self.vocabulary is None else [len(self.vocabulary)]
+        self._views = read_systems(systems, first_item_index, sizes)
+        self.vocabulary_size = self._views[0].vocabulary_size
 
     def sparse_scores(
         self,
-        features: Mapping[str, Any],
+        features: Features,
         rows: ArrayLike | None = None,
         positions: ArrayLike | None = None,
     ) -> scipy.sparse.csr_array:
@@ -118,39 +100,33 @@ class Ensemble:
         size = self.vocabulary_size - self.first_item_index
         total = scipy.sparse.csr_array((len(row), size), dtype=np.float32)
         for view, weight in zip(self._views, self.weights):
-            if isinstance(view, SparseSystem):
-                listed = best_of_rows(view.scores(features, row, position), self.top)
+            if isinstance(view, EmbeddingSystem):
+                listed = self._best(view, features, row, position)
             else:
-                listed = self._dense(view, features, row, position)
-            listed.data = (weight * self._worth(listed)).astype(np.float32)
+                listed = best_of_rows(view.scores(features, row, position), self.top)
+            listed.data = (weight * self._values(listed)).astype(np.float32)
             total = total + listed
         columns = total.indices + self.first_item_index
         return scipy.sparse.csr_array(
             (total.data, columns, total.indptr), shape=(len(row), self.vocabulary_size)
         )
 
-    def _dense(
+    def _best(
         self,
-        view: System,
-        features: Mapping[str, Any],
+        view: EmbeddingSystem,
+        features: Features,
         rows: NDArray[np.int64],
         positions: NDArray[np.int64] | None,
     ) -> scipy.sparse.csr_array:
-        """The list of a model with embeddings, with its scores."""
-        embeddings, terms = view.queries(features, rows, positions)
+        """The scores of the items that a model with embeddings lists."""
+        queries = view.queries(features, rows, positions)
         lists, scores = [], []
         for first in range(0, len(rows), _ROWS):
             some = np.arange(first, min(first + _ROWS, len(rows)))
-            found = top_scores(
-                embeddings[some],
-                view.candidates,
-                self.top,
-                terms=None if terms is None else terms.gather(some),
-                first_candidate_id=self.first_item_index,
-            )
+            found = top_lists(queries.gather(some), view.candidates, self.top)
             lists.append(found[0])
             scores.append(found[1])
-        width = min(self.top, len(view.candidates))
+        width = min(self.top, view.candidates.size)
         items = np.concatenate(lists) if lists else np.zeros((0, width), np.int64)
         values = np.concatenate(scores) if scores else np.zeros((0, width), np.float32)
         order = np.argsort(items, axis=1)
@@ -160,11 +136,11 @@ class Ensemble:
                 np.take_along_axis(items, order, axis=1).ravel(),
                 np.arange(len(rows) + 1) * width,
             ),
-            shape=(len(rows), len(view.candidates)),
+            shape=(len(rows), view.candidates.size),
         )
 
-    def _worth(self, listed: scipy.sparse.csr_array) -> NDArray[np.float64]:
-        """What a place in a list counts, before the weight."""
+    def _values(self, listed: scipy.sparse.csr_array) -> NDArray[np.float64]:
+        """The fused score of each place in a list, before the weight."""
         held = np.diff(listed.indptr)
         row = np.repeat(np.arange(len(held)), held)
         values = listed.data.astype(np.float64)
@@ -185,7 +161,3 @@ class Ensemble:
         span = (high - low)[row] if len(row) else values
         share = np.divide(values - low[row], span, out=np.ones(len(row)), where=span > 0)
         return (1 + share) / 2
-
-
-def _is_sparse(system: Any) -> bool:
-    return hasattr(system, "sparse_scores")

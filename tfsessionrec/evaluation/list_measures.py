@@ -1,11 +1,11 @@
-"""Beyond accuracy: what the lists of each system are like."""
+"""Beyond accuracy: coverage, novelty, popularity bias and diversity of each system's lists."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tfsessionrec.evaluation.report_data import Exposure
 from tfsessionrec.metrics import (
     coverage,
     exposure,
@@ -24,16 +24,16 @@ class ListMeasures:
     Args:
         systems: Their names.
         cutoffs: Lengths of the list.
-        counts: [C], the candidates' clicks in training.
-        features: [C, D] vectors or [C] categories of the candidates, or None: no diversity.
+        counts: [C], the clicks of the candidates in training.
+        features: [C, D] vectors or [C] categories of the candidates; None for no diversity.
     """
 
     def __init__(
         self,
         systems: Iterable[str],
         cutoffs: Sequence[int],
-        counts: NDArray[Any],
-        features: NDArray[Any] | None,
+        counts: NDArray[np.number],
+        features: NDArray[np.generic] | None,
     ) -> None:
         self.cutoffs = cutoffs
         self.counts = counts
@@ -45,7 +45,7 @@ class ListMeasures:
         self._targets = np.zeros(len(counts), np.int64)
 
     def add_targets(self, targets: NDArray[np.int64]) -> None:
-        """Counts what is asked for: [Q, T] candidate numbers, negative for padding."""
+        """Counts the targets [Q, T], candidate numbers, negative for padding."""
         self._targets += np.bincount(targets[targets >= 0], minlength=len(self.counts))
 
     def add(
@@ -58,13 +58,13 @@ class ListMeasures:
         """Measures the lists of some queries.
 
         Args:
-            system: Whose lists they are.
+            system: Name of the system.
             lists: [Q, k] candidate numbers, -1 for an empty place.
             ranks: [Q, T] of the targets, 0 for padding.
             targets: [Q, T] candidate numbers, negative for padding and unknown targets.
 
         Returns:
-            Each measure [Q] that a single query has, NaN where it has none.
+            By name each measure [Q] of single queries, NaN where a query has none.
         """
         found: dict[str, NDArray[np.float32]] = {}
         popular = np.zeros(len(self.counts), bool)
@@ -86,7 +86,7 @@ class ListMeasures:
         return found
 
     def metrics(self, system: str) -> dict[str, float]:
-        """The measures of all that has been added."""
+        """The measures of all lists so far."""
         found = {}
         for number, k in enumerate(self.cutoffs):
             found[f"coverage@{k}"] = coverage(self._shown[system][number])
@@ -95,16 +95,16 @@ class ListMeasures:
             found[name] = float(total / count) if count else float("nan")
         return found
 
-    def exposure(self) -> dict[str, Any]:
-        """What share of recommendations, targets and clicks the n most popular items have."""
+    def exposure(self) -> Exposure:
+        """Shares of recommendations, targets and clicks that the n most popular items have."""
         points = np.geomspace(1, len(self.counts), _POINTS).round().astype(int)
         items = np.unique(points)
 
-        def shares(amounts: NDArray[Any]) -> list[float]:
+        def shares(amounts: NDArray[np.number]) -> list[float]:
             total = max(float(amounts.sum()), 1.0)
             return (amounts[self._by_count].cumsum()[items - 1] / total).tolist()
 
-        curves: Mapping[str, NDArray[Any]] = {
+        curves: Mapping[str, NDArray[np.number]] = {
             "training clicks": self.counts,
             "targets": self._targets,
             **{name: shown[0] for name, shown in self._shown.items()},

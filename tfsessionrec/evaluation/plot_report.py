@@ -1,19 +1,23 @@
 """One page of plots of a report."""
 
+import functools
 import os
 import pathlib
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfsessionrec.evaluation.query_results import METRICS
+from tfsessionrec.evaluation.report_data import ReportData
 
 if TYPE_CHECKING:
-    from tfsessionrec.evaluation.report import Report
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-_COLOURS = ("#1f6feb", "#e8590c", "#2b8a3e", "#9c36b5", "#0c8599", "#c2255c", "#846358")
+_COLORS = ("#1f6feb", "#e8590c", "#2b8a3e", "#9c36b5", "#0c8599", "#c2255c", "#846358")
 _POPULARITY = "#868e96"
 _INK, _SOFT, _GRID = "#212529", "#6b7280", "#e9ecef"
 _NAMES = {"ndcg": "NDCG", "mrr": "MRR", "map": "MAP", "hit_rate": "Hit rate"}
@@ -48,8 +52,8 @@ _STYLE = {
 }
 
 
-def import_matplotlib() -> Any:
-    """The module, or an error that says where to get it."""
+def import_matplotlib() -> ModuleType:
+    """The module, or an error that names the extra that installs it."""
     try:
         import matplotlib
     except ImportError as error:
@@ -60,8 +64,8 @@ def import_matplotlib() -> Any:
     return matplotlib
 
 
-def plot_report(report: "Report", path: pathlib.Path, title: str) -> None:
-    """Draws a report on one page, see `Report.plot`; the file is there whole or not at all."""
+def plot_report(report: ReportData, path: pathlib.Path, title: str) -> None:
+    """Draws a report on one page, see `Report.plot`, and writes the file atomically."""
     matplotlib = import_matplotlib()
     from matplotlib.figure import Figure
 
@@ -93,8 +97,8 @@ def plot_report(report: "Report", path: pathlib.Path, title: str) -> None:
             part.unlink(missing_ok=True)
 
 
-def _frame(report: "Report", figure: Any, title: str) -> None:
-    """Heading, legend and the choices below."""
+def _frame(report: ReportData, figure: "Figure", title: str) -> None:
+    """The heading, the legend, and the choices at the bottom."""
     from matplotlib.lines import Line2D
 
     width, height = figure.get_size_inches()
@@ -102,8 +106,8 @@ def _frame(report: "Report", figure: Any, title: str) -> None:
     size = f"{report.num_queries:,} queries  ·  {report.num_candidates:,.4g} candidates each"
     figure.text(0.02, 1 - 0.58 / height, size, size=10.5, color=_SOFT, va="center")
     handles = [
-        Line2D([], [], color=colour, marker="o", markersize=6, linewidth=2, label=name)
-        for name, colour in _colours(report).items()
+        Line2D([], [], color=color, marker="o", markersize=6, linewidth=2, label=name)
+        for name, color in _colors(report).items()
     ]
     figure.legend(
         handles=handles,
@@ -123,8 +127,8 @@ def _frame(report: "Report", figure: Any, title: str) -> None:
     figure.text(0.02, 0.12 / height, "\n".join(lines), size=8, color=_SOFT, linespacing=1.5)
 
 
-def _colours(report: "Report") -> dict[str, str]:
-    others = iter(_COLOURS * (1 + len(report.systems) // len(_COLOURS)))
+def _colors(report: ReportData) -> dict[str, str]:
+    others = iter(_COLORS * (1 + len(report.systems) // len(_COLORS)))
     return {name: _POPULARITY if name == "popularity" else next(others) for name in report.systems}
 
 
@@ -134,15 +138,15 @@ def _name(metric: str) -> str:
     return f"{words}@{k}" if k else words
 
 
-def _metrics(report: "Report", axes: Any) -> None:
-    """Bars, one of each system for each metric, with their intervals."""
+def _metrics(report: ReportData, axes: "Axes") -> None:
+    """One bar for each metric and system, with its interval."""
     names = _metric_rows(report)
-    colours = _colours(report)
-    thick = 0.78 / len(colours)
+    colors = _colors(report)
+    thick = 0.78 / len(colors)
     for number, (system, values) in enumerate(report.systems.items()):
-        places = np.arange(len(names)) + (number - (len(colours) - 1) / 2) * thick
+        places = np.arange(len(names)) + (number - (len(colors) - 1) / 2) * thick
         lengths = [values[name] for name in names]
-        axes.barh(places, lengths, height=thick * 0.86, color=colours[system])
+        axes.barh(places, lengths, height=thick * 0.86, color=colors[system])
         for name, place in zip(names, places):
             low, end = report.intervals.get(system, {}).get(name, (None, values[name]))
             if low is not None:
@@ -155,12 +159,12 @@ def _metrics(report: "Report", axes: Any) -> None:
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.set_xlim(0, axes.get_xlim()[1] * 1.1)
     axes.grid(visible=False, axis="y")
-    percent = report.options.get("intervals", "").split(",")[0]
+    percent = str(report.options.get("intervals", "")).split(",")[0]
     axes.set_title("How good" + (f", with {percent} intervals" if percent else ""))
 
 
-def _metric_rows(report: "Report") -> dict[str, list[str]]:
-    """The metrics at the shortest list; each with those that are the same for every system."""
+def _metric_rows(report: ReportData) -> dict[str, list[str]]:
+    """The metrics at the shortest list, each with those that equal it for every system."""
     cutoffs = _cutoffs(report)
     names = list(report.metrics)
     if cutoffs:
@@ -176,14 +180,14 @@ def _metric_rows(report: "Report") -> dict[str, list[str]]:
     return rows
 
 
-def _cutoffs(report: "Report") -> list[int]:
+def _cutoffs(report: ReportData) -> list[int]:
     return sorted(
         int(name.partition("@")[2]) for name in report.metrics if name.startswith("recall@")
     )
 
 
-def _recalls(report: "Report") -> dict[str, tuple[Sequence[int], list[float]]]:
-    """Of each system recall over k: from every rank if they are kept, or at the k of the report."""
+def _recalls(report: ReportData) -> dict[str, tuple[Sequence[int], list[float]]]:
+    """Recall over k by system: from the ranks if the report keeps them, or else at its own k."""
     cutoffs = _cutoffs(report)
     if report.queries is None:
         if len(cutoffs) < 2:
@@ -200,12 +204,12 @@ def _recalls(report: "Report") -> dict[str, tuple[Sequence[int], list[float]]]:
     }
 
 
-def _recall_curve(report: "Report", axes: Any) -> None:
-    colours = _colours(report)
+def _recall_curve(report: ReportData, axes: "Axes") -> None:
+    colors = _colors(report)
     ks: Sequence[int] = []
     for name, (ks, values) in _recalls(report).items():
         few = "o" if len(ks) < 6 else None
-        axes.plot(ks, values, color=colours[name], linewidth=2.2, marker=few)
+        axes.plot(ks, values, color=colors[name], linewidth=2.2, marker=few)
     axes.set_xscale("log")
     _plain_numbers(axes)
     if len(ks) < 6:
@@ -215,15 +219,15 @@ def _recall_curve(report: "Report", axes: Any) -> None:
     axes.set_title("Recall@k: where the targets rank")
 
 
-def _exposure(report: "Report", axes: Any) -> None:
-    """How much of the recommendations the most popular items have."""
-    colours = _colours(report)
+def _exposure(report: ReportData, axes: "Axes") -> None:
+    """The share of the recommendations that the most popular items have."""
+    colors = _colors(report)
     shares = report.exposure["shares"]
     items = report.exposure["most popular items"]
     dashes = {"training clicks": (0, (1, 1.6)), "targets": (0, (4, 2))}
     for name, values in shares.items():
-        if name in colours:
-            axes.plot(items, values, color=colours[name], linewidth=2.2)
+        if name in colors:
+            axes.plot(items, values, color=colors[name], linewidth=2.2)
         else:
             axes.plot(items, values, color=_INK, linewidth=1.3, linestyle=dashes[name], label=name)
     axes.set_xscale("log")
@@ -234,14 +238,14 @@ def _exposure(report: "Report", axes: Any) -> None:
     axes.legend(frameon=False, loc="lower right", fontsize=9)
 
 
-def _plain_numbers(axes: Any) -> None:
+def _plain_numbers(axes: "Axes") -> None:
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _slice_values(report: "Report", kinds: Sequence[str]) -> list[float]:
+def _slice_values(report: ReportData, kinds: Sequence[str]) -> list[float]:
     return [
         values[report.main_metric]
         for kind in kinds
@@ -250,26 +254,27 @@ def _slice_values(report: "Report", kinds: Sequence[str]) -> list[float]:
     ]
 
 
-def _slices(report: "Report", kind: str, axes: Any, leftmost: bool) -> None:
-    """A place a slice, a point a system, and how many queries."""
+def _slices(report: ReportData, kind: str, axes: "Axes", leftmost: bool) -> None:
+    """One place for each slice with one point for each system, and the number of queries."""
     parts, metric = report.slices[kind], report.main_metric
     places = np.arange(len(parts))
-    for name, colour in _colours(report).items():
+    for name, color in _colors(report).items():
         values = [part["metrics"][name][metric] for part in parts.values()]
-        axes.plot(places, values, "o-", color=colour, linewidth=2, markersize=6.5, clip_on=False)
+        axes.plot(places, values, "o-", color=color, linewidth=2, markersize=6.5, clip_on=False)
     axes.set_xticks(places, [""] * len(parts))
-    below: dict[str, Any] = {
-        "xycoords": axes.get_xaxis_transform(),
-        "textcoords": "offset points",
-        "annotation_clip": False,
-    }
+    below = functools.partial(
+        axes.annotate,
+        xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points",
+        annotation_clip=False,
+    )
     for place, (name, part) in zip(places, parts.items()):
-        axes.annotate(name, (place, 0), (0, -15), ha="center", **below)
-        axes.annotate(f"{part['queries']:,}", (place, 0), (0, -28), ha="center", **below)
+        below(name, (place, 0), (0, -15), ha="center")
+        below(f"{part['queries']:,}", (place, 0), (0, -28), ha="center")
     axes.set_xlim(-0.5, len(parts) - 0.5)
     axes.grid(visible=False, axis="x")
     axes.set_title(f"{_name(metric)} by {_SLICES[kind]}" if leftmost else f"by {_SLICES[kind]}")
     if leftmost:
-        axes.annotate("queries", (-0.5, 0), (-6, -28), ha="right", size=8.5, color=_SOFT, **below)
+        below("queries", (-0.5, 0), (-6, -28), ha="right", size=8.5, color=_SOFT)
     else:
         axes.tick_params(labelleft=False)

@@ -1,12 +1,12 @@
 """Metrics of parts of the queries: short and long sessions, popular and rare targets."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tfsessionrec.evaluation.query_results import QueryResults
+from tfsessionrec.evaluation.report_data import SliceMeans
 
 RULES = {
     "session_length": "positive items of the running session, the last of the history with any",
@@ -15,7 +15,7 @@ RULES = {
     "first, are head, those of the second third torso, the others tail, those without clicks new; "
     "a query counts where it has such targets, with these alone",
 }
-"""Kinds of slices, and what they go by."""
+"""Kinds of slices, and the rule of each."""
 
 _LENGTHS = {"0": (0, 0), "1": (1, 1), "2": (2, 2), "3-5": (3, 5), "6+": (6, None)}
 _SESSIONS = {"0": (0, 0), "1": (1, 1), "2-4": (2, 4), "5-9": (5, 9), "10+": (10, None)}
@@ -25,11 +25,11 @@ def slice_kinds(slices: bool | str | Iterable[str], has_counts: bool) -> list[st
     """The kinds of slices that are asked for.
 
     Args:
-        slices: True for all that there are, False for none, or their names.
-        has_counts: Whether the items' counts are known.
+        slices: True for all that are possible, False for none, or their names.
+        has_counts: Whether the counts of the items are known.
 
     Raises:
-        ValueError: If there is no such kind, or it needs counts.
+        ValueError: If a kind is unknown, or needs counts.
     """
     if isinstance(slices, bool):
         return [kind for kind in RULES if slices and (has_counts or kind != "target_popularity")]
@@ -52,20 +52,20 @@ def slice_metrics(
     results: QueryResults,
     systems: Sequence[str],
     kinds: Iterable[str],
-    counts: NDArray[Any] | None,
-) -> dict[str, dict[str, dict[str, Any]]]:
+    counts: NDArray[np.number] | None,
+) -> dict[str, dict[str, SliceMeans]]:
     """Metrics of each slice of each kind; slices without a query are left out.
 
     Args:
         results: The ranks of every query.
-        systems: Whose metrics.
+        systems: Names of the systems.
         kinds: Kinds of slices, see `RULES`.
         counts: [vocabulary_size] counts by vocabulary index, for `"target_popularity"`.
 
     Returns:
         By kind and slice `{"queries": number, "metrics": {system: {metric: mean}}}`.
     """
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    found: dict[str, dict[str, SliceMeans]] = {}
     whole: dict[str, dict[str, NDArray[np.float64]]] = {}
     for kind in kinds:
         if kind == "target_popularity":
@@ -97,7 +97,7 @@ def _of_ranks(results: QueryResults, system: str) -> dict[str, NDArray[np.float6
     return results.metrics(system, kept=np.ones(len(results.targets), bool))
 
 
-def _means(values: dict[str, dict[str, NDArray[np.float64]]]) -> dict[str, Any]:
+def _means(values: dict[str, dict[str, NDArray[np.float64]]]) -> SliceMeans:
     some = next(iter(next(iter(values.values())).values()))
     return {
         "queries": int((~np.isnan(some)).sum()),
@@ -108,8 +108,10 @@ def _means(values: dict[str, dict[str, NDArray[np.float64]]]) -> dict[str, Any]:
     }
 
 
-def _popularity_slices(results: QueryResults, counts: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
-    """Which targets each slice has: [N] each, of slices with any."""
+def _popularity_slices(
+    results: QueryResults, counts: NDArray[np.number]
+) -> dict[str, NDArray[np.bool_]]:
+    """The targets of each slice that has any: [N] each."""
     by_target = np.where(results.targets > 0, counts[results.targets], -1)
     head, torso = popularity_bounds(counts)
     parts = {
@@ -121,11 +123,11 @@ def _popularity_slices(results: QueryResults, counts: NDArray[Any]) -> dict[str,
     return {name: kept for name, kept in parts.items() if kept.any()}
 
 
-def popularity_bounds(counts: NDArray[Any]) -> tuple[float, float]:
-    """The least counts of a head and of a torso item.
+def popularity_bounds(counts: NDArray[np.number]) -> tuple[float, float]:
+    """The smallest counts of a head and of a torso item.
 
-    An item is head if those clicked more than it have less than a third of all clicks, and torso if
-    they have less than two thirds: equal counts stand together.
+    An item is head if the items clicked more often have less than a third of all clicks, and torso
+    if they have less than two thirds: items of equal counts are in one slice.
 
     Args:
         counts: [items] numbers, not negative.

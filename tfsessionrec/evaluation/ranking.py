@@ -1,221 +1,233 @@
 """Collects queries, ranks many at a time, and sums the metrics of each system."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tfsessionrec.evaluation.choices import Choices
 from tfsessionrec.evaluation.list_measures import ListMeasures
-from tfsessionrec.evaluation.queries import Queries
-from tfsessionrec.evaluation.query_details import QueryDetails
-from tfsessionrec.evaluation.query_results import METRICS, QueryResults
-from tfsessionrec.evaluation.ranks import MISS, Slices, rank_targets
+from tfsessionrec.evaluation.queries import TargetSets
+from tfsessionrec.evaluation.query_results import METRICS, QueryDetails, QueryResults
+from tfsessionrec.evaluation.ranks import MISS, Slices, rank_queries
 from tfsessionrec.evaluation.sparse_ranks import rank_targets_sparse
-from tfsessionrec.evaluation.sparse_system import SparseSystem
-from tfsessionrec.evaluation.system import System
+from tfsessionrec.evaluation.system import EmbeddingSystem, SparseSystem, System
 from tfsessionrec.evaluation.top_lists import top_lists, top_lists_sparse
+from tfsessionrec.scoring import Queries
+from tfsessionrec.types import Features
 
-_TOGETHER = 2**14  # Queries ranked at a time.
+_RANKED_AT_ONCE = 2**14  # Queries.
+
+
+@dataclass
+class _Ranks:
+    """The waiting queries of a system, and its results so far.
+
+    Args:
+        queries: Waiting queries of a model with embeddings, by batch.
+        ranks: Ranks of waiting queries of a sparse system, by batch.
+        lists: Lists of waiting queries of a sparse system, by batch, if they are measured.
+        sums: Sum of each metric over all ranked queries.
+        kept_ranks: Ranks of all targets, by round of ranking.
+        kept_values: Further metrics of all queries, by round of ranking.
+    """
+
+    queries: list[Queries] = field(default_factory=list)
+    ranks: list[NDArray[np.int64]] = field(default_factory=list)
+    lists: list[NDArray[np.int64]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    kept_ranks: list[NDArray[np.int32]] = field(default_factory=list)
+    kept_values: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+
+    def add(self, ranks: NDArray[np.int64], cutoffs: Sequence[int]) -> None:
+        """Adds the metrics of ranks [Q, T] of the waiting queries, which no longer wait."""
+        for metric, function in METRICS.items():
+            for k in cutoffs:
+                key = f"{metric}@{k}"
+                self.sums[key] = self.sums.get(key, 0.0) + float(function(ranks, k).sum())
+        self.queries.clear()
+        self.ranks.clear()
+        self.lists.clear()
+
+    def keep(self, ranks: NDArray[np.int64], values: Mapping[str, NDArray[np.float32]]) -> None:
+        """Keeps the ranks [Q, T] and further metrics [Q]."""
+        largest = np.iinfo(np.int32).max
+        self.kept_ranks.append(np.minimum(ranks[ranks > 0], largest).astype(np.int32))
+        for key, value in values.items():
+            self.kept_values.setdefault(key, []).append(value)
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """The targets of the queries that are ranked together, in the order of ranking.
+
+    Args:
+        order: [Q], the place of each query among those that waited.
+        targets: [Q, T] candidate numbers, negative for padding.
+        missed: [Q, M] True for each unknown target that counts as a miss.
+        removed: The items that are not ranked, if any.
+    """
+
+    order: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    missed: NDArray[np.bool_]
+    removed: Slices | None
 
 
 class Ranking:
     """Collects queries, ranks many at a time, and sums the metrics of each system.
 
     Args:
-        systems: By name.
-        cutoffs: Lengths of the list.
-        first_item_index: First vocabulary index that is an item.
-        filter_seen: Whether the items of the history are removed from the ranking.
-        block_size: Scores held at a time.
-        measures: Measures the lists of each system; None where nobody asks.
-        keep: Whether the ranks of every query are kept, see `results`.
+        systems: The systems by name.
+        choices: Choices of the evaluation.
+        measures: Measures the lists of each system; None for no lists.
+        keep: Whether to keep the ranks of every query, see `results`.
     """
 
     def __init__(
         self,
-        systems: Mapping[str, System | SparseSystem],
-        cutoffs: Sequence[int],
-        *,
-        first_item_index: int,
-        filter_seen: bool,
-        block_size: int,
+        systems: Mapping[str, System],
+        choices: Choices,
         measures: ListMeasures | None,
         keep: bool,
     ) -> None:
         self.systems = systems
-        self.cutoffs = cutoffs
-        self.first_item_index = first_item_index
-        self.filter_seen = filter_seen
-        self.block_size = block_size
+        self.choices = choices
         self.measures = measures
         self.keep = keep
         self.num_queries = 0
         self._num_rows = 0
-        self._sums: dict[str, dict[str, float]] = {name: {} for name in systems}
-        # Of the queries that wait to be ranked:
-        self._queries: list[Queries] = []
+        self._found = {name: _Ranks() for name in systems}
+        self._waiting: list[TargetSets] = []
         self._num_waiting = 0
-        self._embeddings: dict[str, list[NDArray[np.float32]]] = {name: [] for name in systems}
-        self._terms: dict[str, list[Any]] = {name: [] for name in systems}
-        self._ranks: dict[str, list[NDArray[np.int64]]] = {name: [] for name in systems}
-        self._lists: dict[str, list[NDArray[np.int64]]] = {name: [] for name in systems}
-        # Of every query, if they are kept:
         self._details: list[QueryDetails] = []
         self._kept_targets: list[tuple[NDArray[np.int64], NDArray[np.int32]]] = []
-        self._kept_ranks: dict[str, list[NDArray[np.int32]]] = {name: [] for name in systems}
-        self._kept_values: dict[str, dict[str, list[NDArray[np.float32]]]] = {
-            name: {} for name in systems
-        }
 
-    def add(self, batch: Mapping[str, Any], queries: Queries) -> None:
-        """Takes the queries of one batch; they may be none."""
+    def add(self, batch: Features, queries: TargetSets) -> None:
+        """Takes the queries of one batch, which may be none."""
         if len(queries.rows):
             for name, system in self.systems.items():
                 if isinstance(system, SparseSystem):
-                    self._rank_sparse(name, system, batch, queries)
-                    continue
-                embeddings, terms = system.queries(batch, queries.rows, queries.positions)
-                self._embeddings[name].append(embeddings)
-                if terms is not None:
-                    self._terms[name].append(terms)
+                    self._rank_sparse(self._found[name], system, batch, queries)
+                else:
+                    asked = system.queries(batch, queries.rows, queries.positions)
+                    self._found[name].queries.append(asked)
             if self.keep:
                 self._details.append(QueryDetails.of(batch, queries, self._num_rows))
-            self._queries.append(queries)
+            self._waiting.append(queries)
             self._num_waiting += len(queries.rows)
         self._num_rows += len(batch["item_ids"])
-        if self._num_waiting >= _TOGETHER:
+        if self._num_waiting >= _RANKED_AT_ONCE:
             self.finish()
 
     def finish(self) -> None:
-        """Ranks what has been collected."""
-        if not self._queries:
+        """Ranks the queries that wait."""
+        if not self._waiting:
             return
-        targets = _side_by_side([queries.targets for queries in self._queries])
-        misses = np.concatenate([queries.misses for queries in self._queries])
-        # Few targets first: a block of queries costs as much as its largest set. Then by time:
-        # requests of one moment share what is true of the candidates.
-        times = [terms.times for every in self._terms.values() for terms in every]
-        keys = [np.concatenate(times)] if len(times) == len(self._queries) else []
-        order = np.lexsort([*keys, (targets > 0).sum(axis=1)])
-        targets = targets[order] - self.first_item_index
-        missed = np.arange(misses.max(initial=0)) < misses[order, None]
-        wide = np.pad(targets, [(0, 0), (0, missed.shape[1])], constant_values=-1)
-        removed = None
-        if self.filter_seen:
-            removed = Slices.concatenate([queries.seen for queries in self._queries])
-            removed = Slices(
-                removed.items - self.first_item_index, removed.start[order], removed.stop[order]
-            )
+        sets = self._sets()
+        back = np.argsort(sets.order)
+        wide = np.pad(sets.targets, [(0, 0), (0, sets.missed.shape[1])], constant_values=-1)
         if self.measures is not None:
-            self.measures.add_targets(targets)
-        back = np.argsort(order)
+            self.measures.add_targets(sets.targets)
         if self.keep:
-            self._keep_targets(
-                np.where(wide >= 0, wide + self.first_item_index, 0)[back], missed[back]
-            )
+            first = self.choices.first_item_index
+            self._keep_targets(np.where(wide >= 0, wide + first, 0)[back], sets.missed[back])
         for name, system in self.systems.items():
+            found = self._found[name]
             if isinstance(system, SparseSystem):
-                ranks = _side_by_side(self._ranks[name])[order]
-                lists = np.concatenate(self._lists[name])[order] if self._lists[name] else None
+                ranks = _side_by_side(found.ranks)[sets.order]
+                lists = np.concatenate(found.lists)[sets.order] if found.lists else None
             else:
-                ranks, lists = self._rank(name, system, order, targets, removed)
-            if missed.shape[1]:
-                ranks = np.concatenate([ranks, np.where(missed, MISS, 0)], axis=1)
-            self._sum(name, ranks)
-            values = {}
-            if self.measures is not None:
-                assert lists is not None
+                ranks, lists = self._rank(found, system, sets)
+            if sets.missed.shape[1]:
+                ranks = np.concatenate([ranks, np.where(sets.missed, MISS, 0)], axis=1)
+            found.add(ranks, self.choices.cutoffs)
+            values: Mapping[str, NDArray[np.float32]] = {}
+            if self.measures is not None and lists is not None:
                 values = self.measures.add(name, lists, ranks, wide)
             if self.keep:
-                self._keep(name, ranks[back], {key: value[back] for key, value in values.items()})
-            for waiting in (self._embeddings, self._terms, self._ranks, self._lists):
-                waiting[name].clear()
-        self.num_queries += len(targets)
-        self._queries.clear()
+                found.keep(ranks[back], {key: value[back] for key, value in values.items()})
+        self.num_queries += len(sets.order)
+        self._waiting.clear()
         self._num_waiting = 0
 
     def metrics(self, system: str) -> dict[str, float]:
         """Means over all queries."""
-        means = {name: total / self.num_queries for name, total in self._sums[system].items()}
+        sums = self._found[system].sums
+        means = {name: total / self.num_queries for name, total in sums.items()}
         return means | (self.measures.metrics(system) if self.measures is not None else {})
 
     def results(self) -> QueryResults:
         """The ranks of every query."""
         sizes, targets = zip(*self._kept_targets)
         return QueryResults(
-            self.cutoffs,
+            self.choices.cutoffs,
             np.append(0, np.concatenate(sizes).cumsum()),
             np.concatenate(targets),
-            {name: np.concatenate(ranks) for name, ranks in self._kept_ranks.items()},
+            {name: np.concatenate(found.kept_ranks) for name, found in self._found.items()},
             QueryDetails.join(self._details),
             {
-                name: {key: np.concatenate(parts) for key, parts in values.items()}
-                for name, values in self._kept_values.items()
+                name: {key: np.concatenate(parts) for key, parts in found.kept_values.items()}
+                for name, found in self._found.items()
             },
         )
 
+    def _sets(self) -> _Sets:
+        """The targets of all queries that wait."""
+        first = self.choices.first_item_index
+        targets = _side_by_side([queries.targets for queries in self._waiting])
+        misses = np.concatenate([queries.misses for queries in self._waiting])
+        # Few targets first: a block of queries costs as much as its largest set. Then requests that
+        # share work, if one system has a term.
+        orders = [
+            np.concatenate([queries.terms[number].order for queries in found.queries])
+            for found in self._found.values()
+            for number in range(len(found.queries[0].terms) if found.queries else 0)
+        ]
+        order = np.lexsort([*(orders if len(orders) == 1 else []), (targets > 0).sum(axis=1)])
+        removed = None
+        if self.choices.filter_seen:
+            seen = Slices.concatenate([queries.seen for queries in self._waiting])
+            removed = Slices(seen.items - first, seen.start[order], seen.stop[order])
+        missed = np.arange(misses.max(initial=0)) < misses[order, None]
+        return _Sets(order, targets[order] - first, missed, removed)
+
     def _rank(
-        self,
-        name: str,
-        system: System,
-        order: NDArray[np.int64],
-        targets: NDArray[np.int64],
-        removed: Slices | None,
+        self, found: _Ranks, system: EmbeddingSystem, sets: _Sets
     ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-        """Ranks of the targets, and the lists if anybody asks."""
-        terms = None
-        if self._terms[name]:
-            first, *others = self._terms[name]
-            terms = first.join(others).gather(order)
-        embeddings = np.concatenate(self._embeddings[name])[order]
-        how: dict[str, Any] = {
-            "removed": removed,
-            "block_size": self.block_size,
-            "terms": terms,
-            "first_candidate_id": self.first_item_index,
-        }
-        ranks = rank_targets(embeddings, system.candidates, targets, **how)
+        """Ranks of the targets, and the lists if they are measured."""
+        first, *others = found.queries
+        queries = first.join(others).gather(sets.order)
+        removed, block_size = sets.removed, self.choices.block_size
+        ranks = rank_queries(queries, system.candidates, sets.targets, removed, block_size)
         if self.measures is None:
             return ranks, None
-        return ranks, top_lists(embeddings, system.candidates, max(self.cutoffs), **how)
+        k = max(self.choices.cutoffs)
+        lists, _ = top_lists(queries, system.candidates, k, removed=removed, block_size=block_size)
+        return ranks, lists
 
     def _rank_sparse(
-        self, name: str, system: SparseSystem, batch: Mapping[str, Any], queries: Queries
+        self, found: _Ranks, system: SparseSystem, batch: Features, queries: TargetSets
     ) -> None:
-        """The same at once: the scores of one batch are enough to hold."""
+        """The same at once: memory holds the scores of one batch."""
+        first = self.choices.first_item_index
         scores = system.scores(batch, queries.rows, queries.positions)
         removed = None
-        if self.filter_seen:
+        if self.choices.filter_seen:
             seen = queries.seen
-            removed = Slices(seen.items - self.first_item_index, seen.start, seen.stop)
-        targets = queries.targets - self.first_item_index
-        self._ranks[name].append(rank_targets_sparse(scores, targets, removed))
+            removed = Slices(seen.items - first, seen.start, seen.stop)
+        found.ranks.append(rank_targets_sparse(scores, queries.targets - first, removed))
         if self.measures is not None:
-            self._lists[name].append(top_lists_sparse(scores, max(self.cutoffs), removed))
-
-    def _sum(self, name: str, ranks: NDArray[np.int64]) -> None:
-        sums = self._sums[name]
-        for metric, function in METRICS.items():
-            for k in self.cutoffs:
-                key = f"{metric}@{k}"
-                sums[key] = sums.get(key, 0.0) + float(function(ranks, k).sum())
+            found.lists.append(top_lists_sparse(scores, max(self.choices.cutoffs), removed))
 
     def _keep_targets(self, targets: NDArray[np.int64], missed: NDArray[np.bool_]) -> None:
         real = targets > 0
         real[:, real.shape[1] - missed.shape[1] :] |= missed
         self._kept_targets.append((real.sum(axis=1), targets[real].astype(np.int32)))
 
-    def _keep(
-        self, name: str, ranks: NDArray[np.int64], values: Mapping[str, NDArray[np.float32]]
-    ) -> None:
-        largest = np.iinfo(np.int32).max
-        self._kept_ranks[name].append(np.minimum(ranks[ranks > 0], largest).astype(np.int32))
-        for key, value in values.items():
-            self._kept_values[name].setdefault(key, []).append(value)
-
 
 def _side_by_side(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """The rows of all parts, as wide as the widest (one column at the least), 0 for padding."""
+    """The rows of all parts, as wide as the widest (at least one column), 0 for padding."""
     width = max(1, max(part.shape[1] for part in parts))
     return np.concatenate([np.pad(part, [(0, 0), (0, width - part.shape[1])]) for part in parts])

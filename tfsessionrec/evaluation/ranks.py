@@ -1,15 +1,15 @@
-"""Exact ranks in a catalogue by comparing with the target's score, block by block."""
+"""Exact ranks in a catalogue by comparison with the target's score, block by block."""
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from tfsessionrec.scoring import score
+from tfsessionrec.scoring import Queries, ScoreTerm, plain_queries
 
 MISS = int(np.iinfo(np.int64).max)
 """The rank of a target that cannot be found: larger than every `k`."""
@@ -18,10 +18,30 @@ BLOCK_SIZE = 2**22
 """Scores held at a time by default: 16 MiB of float32, about what stays in a CPU's cache."""
 
 # Blocks are multiples of this on both sides. Kernels for matrix products treat fewer rows
-# differently, and two equal embeddings must get bitwise equal scores wherever they stand.
+# differently, and two equal embeddings must get bitwise equal scores in every place.
 _TILE = 16
 _ROWS = 512  # Rows of a block when the catalogue is cut: enough for a product at full speed.
 _COLUMNS = 2**24  # What float32 can count.
+
+
+_Number = TypeVar("_Number", bound=np.number)
+
+
+class Candidates(NamedTuple):
+    """The items that are ranked: neighboring rows of the vocabulary.
+
+    Attributes:
+        embeddings: [C, D] float32.
+        first_id: Vocabulary index of candidate 0.
+    """
+
+    embeddings: tf.Tensor
+    first_id: int = 0
+
+    @property
+    def size(self) -> int:
+        """C."""
+        return int(self.embeddings.shape[0])
 
 
 @dataclass(frozen=True)
@@ -30,8 +50,8 @@ class Slices:
 
     Args:
         items: [N] candidate numbers; negative ones are ignored.
-        start: [queries], where each query's slice starts.
-        stop: [queries], where it stops.
+        start: [queries], start of each query's slice.
+        stop: [queries], its end.
     """
 
     items: NDArray[np.int64]
@@ -59,13 +79,13 @@ class Slices:
 
 
 def rank_targets(
-    query_embeddings: NDArray[np.float32],
-    candidate_embeddings: Any,
+    query_embeddings: Queries | ArrayLike,
+    candidate_embeddings: tf.Tensor | ArrayLike,
     targets: NDArray[np.int64],
     *,
     removed: Slices | None = None,
     block_size: int = BLOCK_SIZE,
-    terms: Any = None,
+    terms: ScoreTerm | None = None,
     first_candidate_id: int = 0,
 ) -> NDArray[np.int64]:
     """Ranks of each query's targets among all candidates, ties against the targets.
@@ -82,17 +102,16 @@ def rank_targets(
     target's score from the very same kind of block, counted and forgotten.
 
     Args:
-        query_embeddings: [Q, D] float32, or [Q, N, D] of interests, the best of which scores a
-            candidate.
+        query_embeddings: `Queries`, or [Q, D] float32, or [Q, N, D] of N vectors for each query,
+            the best of which scores a candidate.
         candidate_embeddings: [C, D] float32 tensor or array.
         targets: [Q, T] candidate numbers 0 .. C - 1, each once in a row; negative is padding.
-        removed: Candidates taken out of the ranking, for each query; they may repeat. None by
+        removed: Candidates removed from the ranking, for each query; they may repeat. None by
             default.
-        block_size: Scores held at a time, `2**22` by default; memory is about 9 bytes each, 13 of
-            interests.
-        terms: What the scores have beside the products of embeddings, for each query (see
-            `tfsessionrec.layers.candidate_terms`). None by default.
-        first_candidate_id: Id of candidate 0 to `terms`.
+        block_size: Scores held at a time, `2**22` by default; memory is about 9 bytes each, 13 with
+            several vectors.
+        terms: A term of the scores of embeddings, for each query. None by default.
+        first_candidate_id: Vocabulary index of candidate 0, which terms read. 0 by default.
 
     Returns:
         [Q, T] int64 ranks, 1-based, 0 for padding.
@@ -104,23 +123,34 @@ def rank_targets(
     >>> rank_targets(query, candidates, np.array([[2]]))
     array([[3]])
     """
-    candidates = tf.convert_to_tensor(candidate_embeddings, tf.float32)
-    num_candidates = int(candidates.shape[0])
-    if terms is not None:  # a score's features are held beside it
-        block_size = max(block_size // (1 + int(terms.gates.shape[1])), 1)
-    rows, columns = block_shape(len(query_embeddings), num_candidates, block_size)
-    ranks = np.zeros(targets.shape, np.int64)
-    one_block = columns >= num_candidates
-    interests = query_embeddings.shape[1] if query_embeddings.ndim == 3 else None
-    own = (
-        None
-        if one_block
-        else _own_scores(
-            query_embeddings, candidates, targets, rows, columns, terms, first_candidate_id
-        )
+    queries = query_embeddings
+    if not isinstance(queries, Queries):
+        embeddings = tf.convert_to_tensor(queries, tf.float32)
+        queries = Queries(embeddings) if embeddings.shape.rank == 3 else plain_queries(embeddings)
+    if terms is not None:
+        queries = queries._replace(terms=(*queries.terms, terms))
+    candidates = Candidates(
+        tf.convert_to_tensor(candidate_embeddings, tf.float32), first_candidate_id
     )
-    for first in range(0, len(query_embeddings), rows):
-        last = min(first + rows, len(query_embeddings))
+    return rank_queries(queries, candidates, targets, removed, block_size)
+
+
+def rank_queries(
+    queries: Queries,
+    candidates: Candidates,
+    targets: NDArray[np.int64],
+    removed: Slices | None = None,
+    block_size: int = BLOCK_SIZE,
+) -> NDArray[np.int64]:
+    """`rank_targets` of `Queries` among `Candidates`."""
+    num_queries, num_candidates = len(targets), candidates.size
+    rows, columns = block_shape(num_queries, num_candidates, scores_of_block(queries, block_size))
+    ranks = np.zeros(targets.shape, np.int64)
+    own = None
+    if columns < num_candidates:
+        own = _own_scores(queries, candidates, targets, rows, columns)
+    for first in range(0, num_queries, rows):
+        last = min(first + rows, num_queries)
         block = slice(first, last)
         real = targets[block] >= 0
         width = int(np.flatnonzero(np.any(real, axis=0)).max(initial=0)) + 1
@@ -133,20 +163,18 @@ def rank_targets(
                 chosen + np.arange(last - first)[:, None] * num_candidates,
                 pairs[1][0] * num_candidates + pairs[1][1],
             )
-        # Each (query, candidate) pair once, by candidate: what is not counted as ahead.
+        # Each (query, candidate) pair once, by candidate: these are not counted as ahead.
         keys = np.unique(np.concatenate(pairs, axis=1).T @ [1, rows])
         splits = np.searchsorted(keys, np.arange(0, num_candidates + columns, columns) * rows)
         ahead, scores = _count_ahead(
-            tf.constant(pad_rows(query_embeddings[block], rows)),
+            gather_block(queries, np.arange(first, last), rows),
+            queries.num_interests,
             candidates,
-            tf.constant(pad_rows(np.maximum(chosen, 0), rows)),
-            None if own is None else tf.constant(pad_rows(own[block, :width], rows)),
+            tf.constant(_pad_rows(np.maximum(chosen, 0), rows)),
+            None if own is None else tf.constant(_pad_rows(own[block, :width], rows)),
             tf.constant(np.stack([keys % rows, keys // rows], axis=1)),
             tf.constant(splits),
             tf.constant(columns),
-            interests,
-            padded_terms(terms, np.arange(first, last), rows),
-            first_candidate_id,
         )
         ahead, scores = ahead.numpy()[: last - first], scores.numpy()[: last - first]
         found = ahead + _before(scores, live) + 1
@@ -155,7 +183,7 @@ def rank_targets(
 
 
 def block_shape(num_queries: int, num_candidates: int, block_size: int) -> tuple[int, int]:
-    """Queries and candidates a block; the candidates in one block where that leaves rows enough."""
+    """Queries and candidates of a block; all candidates if enough queries fit next to them."""
 
     def up(number: int) -> int:
         return max(_TILE, -(-number // _TILE) * _TILE)
@@ -169,141 +197,137 @@ def block_shape(num_queries: int, num_candidates: int, block_size: int) -> tuple
     return min(up(num_queries), down(block_size // columns)), columns
 
 
-def pad_rows(array: NDArray[Any], rows: int) -> NDArray[Any]:
-    """The array with zeros behind, so that it has so many rows."""
+def scores_of_block(queries: Queries, block_size: int) -> int:
+    """The scores of a block of at most `block_size` numbers: terms hold features of each score."""
+    return max(block_size // (1 + queries.num_features), 1)
+
+
+def gather_block(queries: Queries, chosen: NDArray[np.int64], rows: int) -> Queries:
+    """The chosen queries, then query 0 again and again up to `rows` queries."""
+    return queries.gather(_pad_rows(chosen, rows))
+
+
+def score_block(
+    queries: Queries,
+    num_interests: int,
+    candidates: Candidates,
+    start: tf.Tensor,
+    columns: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scores the block of candidates that begins at `start`, in a graph.
+
+    Args:
+        queries: `rows` queries.
+        num_interests: Vectors of each query, which the shapes of a retraced graph leave open.
+        candidates: The candidates.
+        start: Number of the first candidate.
+        columns: Candidates of a block.
+
+    Returns:
+        Scores [rows, columns], and the number of columns that are candidates.
+    """
+    block = candidates.embeddings[start : start + columns]
+    real = tf.shape(block)[0]
+    block = tf.pad(block, [[0, columns - real], [0, 0]])
+    queries = queries._replace(
+        embeddings=tf.ensure_shape(queries.embeddings, [None, num_interests, None])
+    )
+    numbers = tf.minimum(tf.range(columns) + start, tf.shape(candidates.embeddings)[0] - 1)
+    return queries.score(block, numbers + candidates.first_id), real
+
+
+def _pad_rows(array: NDArray[_Number], rows: int) -> NDArray[_Number]:
+    """The array followed by zeros, up to so many rows."""
     return np.pad(array, [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
-def padded_terms(terms: Any, queries: NDArray[np.int64], rows: int) -> Any:
-    """The terms of these queries, as many as `rows`; None where there are no terms."""
-    return None if terms is None else terms.gather(pad_rows(queries, rows))
-
-
 def _before(scores: NDArray[np.float32], live: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """[Q, T]: how many of a query's live targets stand before each of them."""
+    """[Q, T]: the number of a query's live targets that come before each of them."""
     mine, other = scores[:, :, None], scores[:, None, :]
     earlier = np.tri(scores.shape[1], k=-1, dtype=bool)
     return (live[:, None, :] & (~(other <= mine) | ((other == mine) & earlier))).sum(axis=2)
 
 
 def _own_scores(
-    query_embeddings: NDArray[np.float32],
-    candidates: tf.Tensor,
+    queries: Queries,
+    candidates: Candidates,
     targets: NDArray[np.int64],
     rows: int,
     columns: int,
-    terms: Any,
-    first_candidate_id: int,
 ) -> NDArray[np.float32]:
     """[Q, T]: each target's score, from blocks of the shape that the comparison uses.
 
     Only the block that holds a target is computed, for the queries that have one there.
     """
     scores = np.zeros(targets.shape, np.float32)
-    queries, places = (targets >= 0).nonzero()
-    items = targets[queries, places]
+    query, place = (targets >= 0).nonzero()
+    items = targets[query, place]
     order = np.argsort(items, kind="stable")
-    queries, places, items = queries[order], places[order], items[order]
-    bounds = np.searchsorted(items, np.arange(0, candidates.shape[0] + columns, columns))
+    query, place, items = query[order], place[order], items[order]
+    bounds = np.searchsorted(items, np.arange(0, candidates.size + columns, columns))
     for block, (start, stop) in enumerate(itertools.pairwise(bounds)):
         for first in range(start, stop, rows):
             part = slice(first, min(first + rows, stop))
             found = _score_own(
-                tf.constant(pad_rows(query_embeddings[queries[part]], rows)),
+                gather_block(queries, query[part], rows),
+                queries.num_interests,
                 candidates,
-                tf.constant(pad_rows(items[part, None] - block * columns, rows)),
+                tf.constant(_pad_rows(items[part, None] - block * columns, rows)),
                 tf.constant(block * columns),
                 tf.constant(columns),
-                query_embeddings.shape[1] if query_embeddings.ndim == 3 else None,
-                padded_terms(terms, queries[part], rows),
-                first_candidate_id,
             )
-            scores[queries[part], places[part]] = found.numpy()[: len(items[part]), 0]
+            scores[query[part], place[part]] = found.numpy()[: len(items[part]), 0]
     return scores
-
-
-def score_block(
-    queries: tf.Tensor,
-    candidates: tf.Tensor,
-    start: tf.Tensor,
-    columns: tf.Tensor,
-    interests: int | None,
-    terms: Any,
-    first_candidate_id: int,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Scores [rows, columns] of the block that starts at `start`, and how many columns are real."""
-    block = candidates[start : start + columns]
-    real = tf.shape(block)[0]
-    block = tf.pad(block, [[0, columns - real], [0, 0]])
-    if interests is not None:  # a retraced function forgets it
-        queries = tf.ensure_shape(queries, [None, interests, None])
-    scores = score(queries, block, interests=interests is not None)
-    if terms is not None:
-        numbers = tf.minimum(tf.range(columns) + start, tf.shape(candidates)[0] - 1)
-        scores += terms(numbers + first_candidate_id)
-    return scores, real
 
 
 @tf.function(reduce_retracing=True)
 def _score_own(
-    queries: tf.Tensor,
-    candidates: tf.Tensor,
+    queries: Queries,
+    num_interests: int,
+    candidates: Candidates,
     places: tf.Tensor,
     start: tf.Tensor,
     columns: tf.Tensor,
-    interests: int | None,
-    terms: Any,
-    first_candidate_id: int,
 ) -> tf.Tensor:
-    scores, _ = score_block(
-        queries, candidates, start, columns, interests, terms, first_candidate_id
-    )
+    scores, _ = score_block(queries, num_interests, candidates, start, columns)
     return tf.gather(scores, places, batch_dims=1)
 
 
 @tf.function(reduce_retracing=True)
 def _count_ahead(
-    queries: tf.Tensor,
-    candidates: tf.Tensor,
+    queries: Queries,
+    num_interests: int,
+    candidates: Candidates,
     targets: tf.Tensor,
     own: tf.Tensor | None,
     pairs: tf.Tensor,
     splits: tf.Tensor,
     columns: tf.Tensor,
-    interests: int | None,
-    terms: Any,
-    first_candidate_id: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Candidates that do not score below each target, less those in `pairs`.
 
     Args:
-        queries: [rows, D] or [rows, N, D].
-        candidates: [C, D].
+        queries: `rows` queries.
+        num_interests: Vectors of each query.
+        candidates: C candidates.
         targets: [rows, T]; used when all candidates are one block.
         own: [rows, T], the targets' scores; None when all candidates are one block.
         pairs: [P, 2], (row, candidate) not to be counted, sorted by candidate.
-        splits: [blocks + 1], where each block's pairs start.
-        columns: Candidates a block.
-        interests: N, or None for plain queries.
-        terms: Terms of the scores, of rows queries, or None.
-        first_candidate_id: Id of candidate 0 to `terms`.
+        splits: [blocks + 1], start of each block's pairs.
+        columns: Candidates of a block.
 
     Returns:
         [rows, T] int64 counts, and the targets' scores [rows, T].
     """
     if own is None:
-        scores, _ = score_block(
-            queries, candidates, 0, columns, interests, terms, first_candidate_id
-        )
+        scores, _ = score_block(queries, num_interests, candidates, 0, columns)
         own = tf.gather(scores, targets, batch_dims=1)
         return _count(scores, own, pairs), own
     ahead = tf.zeros_like(own, tf.int64)
     for block in tf.range(tf.shape(splits)[0] - 1):
         tf.autograph.experimental.set_loop_options(parallel_iterations=1)
         start = block * columns
-        scores, real = score_block(
-            queries, candidates, start, columns, interests, terms, first_candidate_id
-        )
+        scores, real = score_block(queries, num_interests, candidates, start, columns)
         here = pairs[splits[block] : splits[block + 1]] - [0, tf.cast(start, tf.int64)]
         ahead += _count(scores[:, :real], own, here)
     return ahead, own

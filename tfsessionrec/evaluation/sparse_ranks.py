@@ -1,6 +1,4 @@
-"""Exact ranks from scores of which most are not there."""
-
-from typing import Any
+"""Exact ranks from sparse scores."""
 
 import numba
 import numpy as np
@@ -8,6 +6,8 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from tfsessionrec.evaluation.ranks import MISS, Slices
+
+_Integers = NDArray[np.int64]
 
 
 def rank_targets_sparse(
@@ -29,7 +29,7 @@ def rank_targets_sparse(
     Args:
         scores: [Q, C] float, stored scores of the candidates; a stored 0 is a score.
         targets: [Q, T] candidate numbers 0 .. C - 1, each once in a row; negative is padding.
-        removed: Candidates taken out of the ranking, for each query; they may repeat. None by
+        removed: Candidates removed from the ranking, for each query; they may repeat. None by
             default.
 
     Returns:
@@ -82,18 +82,18 @@ def rank_targets_sparse(
 
 @numba.njit(cache=True, nogil=True)
 def _rank(
-    indptr: Any,
-    indices: Any,
-    data: Any,
+    indptr: _Integers,
+    indices: _Integers,
+    data: NDArray[np.floating],
     num_candidates: int,
-    targets: Any,
-    removed: Any,
-    start: Any,
-    stop: Any,
-) -> Any:
+    targets: _Integers,
+    removed: _Integers,
+    start: _Integers,
+    stop: _Integers,
+) -> _Integers:
     num_queries, width = targets.shape
     ranks = np.zeros((num_queries, width), np.int64)
-    # What holds for the query q is what was written with the stamp q + 1.
+    # Entries with the stamp q + 1 are valid for query q: nothing is cleared between queries.
     out = np.zeros(num_candidates, np.int64)  # removed or a target
     stored = np.zeros(num_candidates, np.int64)
     value = np.zeros(num_candidates, data.dtype)
@@ -117,29 +117,43 @@ def _rank(
             stored[indices[place]] = stamp
             value[indices[place]] = data[place]
         for j in range(width):
-            if targets[q, j] < 0:
-                continue
             mine = targets[q, j]
+            if mine < 0:
+                continue
             scored = stored[mine] == stamp
             if not live[j] or (scored and np.isnan(value[mine])):
                 ranks[q, j] = MISS
                 continue
-            ahead = 0
+            ahead = num_candidates - num_out
             if scored:
+                ahead = 0
                 for place in range(indptr[q], indptr[q + 1]):
                     if out[indices[place]] != stamp and not data[place] < value[mine]:
                         ahead += 1
-            else:
-                ahead = num_candidates - num_out
-            for i in range(width):
-                if i == j or not live[i]:
-                    continue
-                other = targets[q, i]
-                if stored[other] != stamp:
-                    ahead += not scored and i < j
-                elif not scored or not value[other] <= value[mine]:
-                    ahead += 1
-                else:
-                    ahead += value[other] == value[mine] and i < j
-            ranks[q, j] = 1 + ahead
+            ranks[q, j] = 1 + ahead + _targets_before(j, targets[q], live, stored, stamp, value)
     return ranks
+
+
+@numba.njit(cache=True, nogil=True)
+def _targets_before(
+    j: int,
+    targets: _Integers,
+    live: NDArray[np.bool_],
+    stored: _Integers,
+    stamp: int,
+    value: NDArray[np.floating],
+) -> int:
+    """The number of live targets of a query that come before its target j."""
+    before = 0
+    scored = stored[targets[j]] == stamp
+    for i in range(len(targets)):
+        if i == j or not live[i]:
+            continue
+        mine, other = targets[j], targets[i]
+        if stored[other] != stamp:
+            before += not scored and i < j
+        elif not scored or not value[other] <= value[mine]:
+            before += 1
+        else:
+            before += value[other] == value[mine] and i < j
+    return before

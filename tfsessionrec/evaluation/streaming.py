@@ -1,9 +1,9 @@
-"""Evaluation in the order of time, each system knowing what came before each request."""
+"""Evaluation in the order of time, each system knowing the events before each request."""
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -11,62 +11,71 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from tfsessionrec import data
-from tfsessionrec.baselines import SessionBaseline
+from tfsessionrec.baselines.running_sessions import last_sessions, request_times
 from tfsessionrec.data import Sessions, Vocabulary
 from tfsessionrec.evaluation.evaluate import evaluate
 from tfsessionrec.evaluation.queries import next_sessions
 from tfsessionrec.evaluation.report import Report
+from tfsessionrec.types import Features
 
 _ANY = np.iinfo(np.int64).max  # `evaluate` checks indices against the real vocabulary.
 
+_Batch = dict[str, NDArray[np.generic]]
+_Learning = Literal["nothing", "by_time", "in_steps", "trend"]
+_LEARNING = {
+    "nothing": "nothing",
+    "by_time": "events, counted by time",
+    "in_steps": "events, learned one step after another",
+    "trend": "events, as its trend",
+}
+
 
 def evaluate_streaming(
-    model: Any,
-    dataset: Iterable[Mapping[str, Any]],
+    model: object,
+    dataset: Iterable[Features],
     events: Sessions,
     k: int | Iterable[int] = (20, 100),
     *,
     vocabulary: Vocabulary,
     tick: float | None = None,
     refit: bool = True,
-    baselines: Mapping[str, Any] | None = None,
+    baselines: Mapping[str, object] | None = None,
     progress: bool = False,
     **options: Any,
 ) -> Report:
-    """Evaluates as a live system would be: it knows every interaction before a request, no other.
+    """Evaluates like a live system: it knows every interaction before a request, and no other.
 
-    Requests are asked in order of time. Before each one, every system that can (`update`) is told
-    of all events with `timestamp < request time` that it does not know yet; what happens at the
-    moment of the request or later it cannot know. How a system learns decides what is done:
+    Requests are asked in order of time. A system never knows events at the time of a request or
+    later. How it learns decides when it gets the events:
 
-    - `fit` and `update` (`tfsessionrec.baselines`): fitted anew to the events before the first
-      request, then told of the others as requests go on.
-    - `causal = True` (popularity of what came before a request): the same by its definition, so
-      that it is told of all events at once, which is fast.
-    - `trend` (`tfsessionrec.models`): its log of events is replaced by `events`; it counts those
-      before the tick of each request.
-    - Anything else stays as it is.
+    - `learns` is `"in_steps"` (`tfsessionrec.baselines`), or it has `fit` and `update` without
+      `learns`: it is fitted to the events before the first request; before each request it is
+      updated with the events since the last update.
+    - `learns` is `"by_time"` (recent popularity): its scores count only events before a request, so
+      that it learns all events at once, which is fast.
+    - `trend` (`tfsessionrec.models`): `events` replace its log; it counts the events before the
+      tick of each request.
+    - Any other system stays as it is.
 
-    Where a system has `systems`, such as an `Ensemble`, this holds for each of them. All are
-    changed by it. All batches of the dataset are kept in memory.
+    Of a system with `systems`, such as an `Ensemble`, each one learns in its own way. The call
+    changes the systems. Memory holds all batches of the dataset.
 
     Args:
         model: As in `evaluate`.
         dataset: Session batches with `request_times` (`data.session_dataset`), in any order.
-        events: Everything that happened, before the requests and meanwhile, held-out sessions too.
+        events: All events, before the requests and between them, held-out sessions included.
         k: Lengths of the list, `(20, 100)` by default.
         vocabulary: The items.
-        tick: Seconds. At a request at time t systems are told of the events before the last
-            multiple of `tick` that is not after t, so that requests in between go together. None,
-            the default, is exact.
-        refit: False leaves what the systems have learned and tells them of all of `events`, which
-            are then to be later than that. True by default.
+        tick: None, the default, is exact. A number of seconds groups requests: at time t systems
+            know the events before the last multiple of `tick` that is not after t.
+        refit: True, the default, fits the systems first. False keeps their state and updates them
+            with all of `events`, which should be later than those they have learned.
         baselines: Further systems by name, as in `evaluate`.
         progress: Whether to show a progress bar. False by default.
-        **options: Of `evaluate`.
+        **options: Further arguments of `evaluate`.
 
     Returns:
-        A `Report`. Its options say what was told to whom.
+        A `Report`. Its options have how each system learned.
 
     Raises:
         ValueError: If an argument is out of its range, or the batches have no `request_times`.
@@ -83,7 +92,7 @@ def evaluate_streaming(
     ...                                   targets="last", request_times="last_interaction")
     >>> report = evaluate_streaming(sr.baselines.AssociationRules(), dataset, sessions, k=1,
     ...                             vocabulary=vocabulary)
-    >>> report["hit_rate@1"]  # of the first cup nothing was known
+    >>> report["hit_rate@1"]  # the first cup follows no known session
     0.666...
     """
     begin = time.perf_counter()
@@ -91,25 +100,26 @@ def evaluate_streaming(
         raise ValueError(
             f"`tick` should be a positive number of seconds. Received: `tick`={tick!r}"
         )
-    batches = [{key: np.asarray(value) for key, value in batch.items()} for batch in dataset]
-    requests = [_requests(batch, options.get("positions", "auto")) for batch in batches]
-    times = np.concatenate([request.times for request in requests])
-    if not len(times):
-        raise ValueError("`dataset` should hold at least one request. Received: none")
-    known_until = times if tick is None else np.floor(times / tick) * tick
+    requests = _Requests.of(dataset, options.get("positions", "auto"), tick)
     systems = {"model": model, **(baselines or {})}
-    told = {name: _told(system) for name, system in systems.items()}
-    leaves = [leaf for system in systems.values() for leaf in _leaves(system)]
-    stepwise = [leaf for leaf in leaves if _kind(leaf) == "updated"]
-    _begin(leaves, events, vocabulary, known_until.min(), refit)
-    stream: Iterable[Mapping[str, Any]] = batches
+    ways = {name: _ways(system) for name, system in systems.items()}
+    parts = [part for system in systems.values() for part in _parts(system)]
+    start = requests.known_until.min()
+    for part in parts:
+        _start(part, events, vocabulary, start, refit)
+    stepwise = [
+        part for part in parts if isinstance(part, _Learner) and _learns(part) == "in_steps"
+    ]
+    stream: Iterable[Features] = requests.batches
     if stepwise:
         rest = events.events.sort("timestamp", maintain_order=True)
         if refit:
-            rest = rest.filter(pl.col("timestamp") >= known_until.min())
-        stream = _replay(batches, requests, known_until, rest, stepwise)
-        total = len(np.unique(known_until))
-        stream = tqdm(stream, desc="evaluate", unit=" steps", total=total, disable=not progress)
+            rest = rest.filter(pl.col("timestamp") >= start)
+        steps = len(np.unique(requests.known_until))
+        stream = tqdm(
+            _replay(requests, rest, stepwise), "evaluate", steps, unit=" steps",
+            disable=not progress,
+        )  # fmt: skip
     report = evaluate(
         model,
         stream,
@@ -119,11 +129,12 @@ def evaluate_streaming(
         progress=progress and not stepwise,
         **options,
     )
+    moment = (
+        "the request" if tick is None else f"the last multiple of {tick:g} s before the request"
+    )
     streaming = {
-        "streaming": "every event before "
-        + ("the request" if tick is None else f"the last multiple of {tick:g} s before the request")
-        + " is told",
-        **{f"told to {name}": what for name, what in told.items()},
+        "streaming": f"every event before {moment} is known",
+        **{f"told to {name}": words for name, words in ways.items()},
     }
     return dataclasses.replace(
         report,
@@ -134,76 +145,97 @@ def evaluate_streaming(
 
 @dataclasses.dataclass(frozen=True)
 class _Requests:
-    """What one batch asks, [R] each: the row, the position (None: the whole row), the time."""
+    """Every request of a dataset.
 
+    Args:
+        batches: The dataset as arrays.
+        batch_of: [R], the batch of each request.
+        rows: [R], its row there.
+        numbers: [R], the number of that row in the whole dataset.
+        positions: [R], the last session that it knows; None for whole histories.
+        known_until: [R]: systems know the events before this time.
+    """
+
+    batches: list[_Batch]
+    batch_of: NDArray[np.int64]
     rows: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     positions: NDArray[np.int64] | None
-    times: NDArray[np.float64]
+    known_until: NDArray[np.float64]
 
-
-def _requests(batch: Mapping[str, Any], positions: str) -> _Requests:
-    if "request_times" not in batch:
-        raise ValueError(
-            "`dataset` should give `request_times`, which say what came before a request: see "
-            f"`data.session_dataset`. Received: {', '.join(sorted(batch))}"
+    @classmethod
+    def of(cls, dataset: Iterable[Features], kind: str, tick: float | None) -> "_Requests":
+        """The requests of a dataset, see `evaluate` for `kind`."""
+        batches = [{key: np.asarray(value) for key, value in one.items()} for one in dataset]
+        if kind == "auto":
+            kind = "target_ids" if batches and "target_ids" in batches[0] else "every"
+        rows, positions, times = [], [], []
+        for batch in batches:
+            if "request_times" not in batch:
+                raise ValueError(
+                    "`dataset` should give `request_times`, the time of each request: see "
+                    f"`data.session_dataset`. Received: {', '.join(sorted(batch))}"
+                )
+            if kind == "target_ids":
+                row, last = np.arange(len(batch["item_ids"])), last_sessions(batch["item_ids"])
+            else:
+                asked = next_sessions(batch, _ANY)
+                row, last = asked.rows, asked.positions
+                positions.append(last)
+            rows.append(row)
+            times.append(request_times(batch, row, last, every_row=kind == "target_ids"))
+        if not sum(map(len, rows)):
+            raise ValueError("`dataset` should hold at least one request. Received: none")
+        batch_of = np.repeat(np.arange(len(batches)), [len(row) for row in rows])
+        first_row = np.cumsum([0, *(len(batch["item_ids"]) for batch in batches)])
+        row, time = np.concatenate(rows), np.concatenate(times)
+        return cls(
+            batches,
+            batch_of,
+            row,
+            first_row[batch_of] + row,
+            np.concatenate(positions) if positions else None,
+            time if tick is None else np.floor(time / tick) * tick,
         )
-    times = batch["request_times"].astype(np.float64)
-    if positions == "target_ids" or (positions == "auto" and "target_ids" in batch):
-        rows = np.arange(len(times))
-        if times.ndim == 2:
-            real = (batch["item_ids"] > 0).any(axis=2)
-            last = real.shape[1] - 1 - real[:, ::-1].argmax(axis=1)
-            times = times[rows, np.where(real.any(axis=1), last, 0)]
-        return _Requests(rows, None, times)
-    asked = next_sessions(batch, _ANY)
-    times = times[asked.rows, asked.positions] if times.ndim == 2 else times[asked.rows]
-    return _Requests(asked.rows, asked.positions, times)
+
+    def select(self, chosen: NDArray[np.int64]) -> _Batch:
+        """The requests with these numbers as one batch."""
+        parts = []
+        for source in np.unique(self.batch_of[chosen]):
+            here = chosen[self.batch_of[chosen] == source]
+            own = self.rows[here]
+            part = {key: value[own] for key, value in self.batches[source].items()}
+            if self.positions is not None:
+                asked = np.zeros(part["item_ids"].shape[:2], bool)
+                asked[np.arange(len(own)), self.positions[here] + 1] = True
+                part["is_target"] = asked
+            if "origin" not in part:
+                number = self.numbers[here][:, None, None]
+                part["origin"] = np.broadcast_to(number, part["item_ids"].shape)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else _join(parts)
 
 
 def _replay(
-    batches: list[dict[str, Any]],
-    requests: list[_Requests],
-    known_until: NDArray[np.float64],
-    events: pl.DataFrame,
-    systems: list[Any],
-) -> Iterator[Mapping[str, Any]]:
-    """The requests in order of time; before each moment the systems are told what came before."""
-    batch_of = np.repeat(np.arange(len(batches)), [len(one.times) for one in requests])
-    rows = np.concatenate([one.rows for one in requests])
-    positions = np.concatenate(
-        [np.full(len(one.rows), -2) if one.positions is None else one.positions for one in requests]
-    )
-    first_row = np.cumsum([0, *(len(batch["item_ids"]) for batch in batches)])
-    # Of one moment those of one batch stand together.
-    order = np.lexsort([rows, batch_of, known_until])
-    moment = known_until[order]
+    requests: _Requests, events: pl.DataFrame, systems: Sequence["_Learner"]
+) -> Iterator[_Batch]:
+    """The requests in order of time; before each moment the systems learn the events before it."""
+    # Requests of one moment are ordered by batch.
+    order = np.lexsort([requests.rows, requests.batch_of, requests.known_until])
+    moment = requests.known_until[order]
     starts = np.flatnonzero(np.append(True, np.diff(moment) > 0))
     stamps = events["timestamp"].to_numpy()
-    told = 0
+    learned = 0
     for start, stop in zip(starts, [*starts[1:], len(order)]):
         until = int(np.searchsorted(stamps, moment[start], side="left"))
-        if until > told:
+        if until > learned:
             for system in systems:
-                system.update(events[told:until])
-            told = until
-        some = order[start:stop]
-        parts = []
-        for source in np.unique(batch_of[some]):
-            of_batch = some[batch_of[some] == source]
-            own = rows[of_batch]
-            taken = {key: value[own] for key, value in batches[source].items()}
-            if positions[of_batch[0]] != -2:
-                asked = np.zeros(taken["item_ids"].shape[:2], bool)
-                asked[np.arange(len(own)), positions[of_batch] + 1] = True
-                taken["is_target"] = asked
-            if "origin" not in taken:
-                number = first_row[source] + own
-                taken["origin"] = np.broadcast_to(number[:, None, None], taken["item_ids"].shape)
-            parts.append(taken)
-        yield parts[0] if len(parts) == 1 else _side_by_side(parts)
+                system.update(events[learned:until])
+            learned = until
+        yield requests.select(order[start:stop])
 
 
-def _side_by_side(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _join(parts: Sequence[_Batch]) -> _Batch:
     """The rows of several batches as one, padded to the longest."""
     joined = {}
     for key in parts[0]:
@@ -218,44 +250,77 @@ def _side_by_side(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return joined
 
 
-def _begin(
-    leaves: list[Any], events: Sessions, vocabulary: Vocabulary, first: float, refit: bool
+@runtime_checkable
+class _Learner(Protocol):
+    """A system that learns events, such as `tfsessionrec.baselines.SessionBaseline`."""
+
+    def fit(self, sessions: Sessions, vocabulary: Vocabulary) -> object: ...
+
+    def update(self, events: pl.DataFrame) -> None: ...
+
+
+@runtime_checkable
+class _DeclaresLearning(Protocol):
+    """A system that declares how it learns."""
+
+    learns: Literal["nothing", "by_time", "in_steps"]
+
+
+class _Trend(Protocol):
+    def set_events(
+        self,
+        item_ids: NDArray[np.int64],
+        times: NDArray[np.int64],
+        session_ids: NDArray[np.int64],
+    ) -> None: ...
+
+
+@runtime_checkable
+class _HasTrend(Protocol):
+    """A model that may have a trend, such as `tfsessionrec.models.SessionRec`."""
+
+    trend: _Trend | None
+
+
+@runtime_checkable
+class _HasParts(Protocol):
+    """A system that is made of others, such as `Ensemble`."""
+
+    systems: Sequence[object]
+
+
+def _start(
+    part: object, events: Sessions, vocabulary: Vocabulary, start: float, refit: bool
 ) -> None:
-    """Brings every system to what it knows before the first request."""
-    for leaf in leaves:
-        kind = _kind(leaf)
-        if kind == "trend":
-            leaf.trend.set_events(**data.interaction_log(events, vocabulary))
-        elif kind == "causal" and refit:
-            leaf.fit(events, vocabulary)
-        elif kind == "causal":
-            leaf.update(events.events.sort("timestamp", maintain_order=True))
-        elif kind == "updated" and refit:
-            before = events.events.filter(pl.col("timestamp") < first)
-            leaf.fit(Sessions(before), vocabulary)
+    """Brings a system to its state at the first request."""
+    way = _learns(part)
+    if way == "trend" and isinstance(part, _HasTrend) and part.trend is not None:
+        part.trend.set_events(**data.interaction_log(events, vocabulary))
+    if not isinstance(part, _Learner):
+        return
+    if way == "by_time" and not refit:
+        part.update(events.events.sort("timestamp", maintain_order=True))
+    elif way == "by_time":
+        part.fit(events, vocabulary)
+    elif way == "in_steps" and refit:
+        part.fit(Sessions(events.events.filter(pl.col("timestamp") < start)), vocabulary)
 
 
-def _leaves(system: Any) -> list[Any]:
-    """The system itself, or what it is made of."""
-    parts = getattr(system, "systems", None)
-    return [system] if parts is None else [leaf for part in parts for leaf in _leaves(part)]
+def _parts(system: object) -> list[object]:
+    """The systems that a system is made of, or itself."""
+    if not isinstance(system, _HasParts):
+        return [system]
+    return [part for one in system.systems for part in _parts(one)]
 
 
-def _kind(leaf: Any) -> str:
-    """How a system learns of events."""
-    if getattr(leaf, "trend", None) is not None:
+def _learns(part: object) -> _Learning:
+    if isinstance(part, _HasTrend) and part.trend is not None:
         return "trend"
-    if not hasattr(leaf, "update") or getattr(type(leaf), "update", None) is SessionBaseline.update:
-        return "static"
-    return "causal" if getattr(leaf, "causal", False) else "updated"
+    if isinstance(part, _DeclaresLearning):
+        return part.learns
+    return "in_steps" if isinstance(part, _Learner) else "nothing"
 
 
-def _told(system: Any) -> str:
-    """What a report says of a system."""
-    words = {
-        "trend": "events, as its trend",
-        "causal": "events, counted by time",
-        "updated": "events, learned one step after another",
-        "static": "nothing",
-    }
-    return "; ".join(dict.fromkeys(words[_kind(leaf)] for leaf in _leaves(system)))
+def _ways(system: object) -> str:
+    """How a system learns, in the words of a report."""
+    return "; ".join(dict.fromkeys(_LEARNING[_learns(part)] for part in _parts(system)))

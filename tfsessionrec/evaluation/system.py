@@ -1,159 +1,219 @@
-"""A model or a baseline as the evaluator sees it."""
+"""Models and baselines as an evaluation reads them."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+import scipy.sparse
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from tfsessionrec.backend import keras
-from tfsessionrec.metrics import positive_integer
+from tfsessionrec.checks import positive_integer
+from tfsessionrec.data import Vocabulary
+from tfsessionrec.evaluation.ranks import Candidates
+from tfsessionrec.scoring import Queries, SparseScorer, as_query_model
+from tfsessionrec.types import Features
 
 ORIGINS = ("origin", "running_length", "earlier_sessions")
-"""Keys of a batch that tell where its histories come from, see `QueryDetails`."""
+"""Keys of a batch that say where its histories come from, see `QueryDetails`."""
 
 ANSWERS = ("target_ids", "is_target", *ORIGINS)
-"""Keys of a batch that are for the evaluator alone; a model does not get them."""
+"""Keys of a batch that only the evaluation reads; a model does not get them."""
 
 
-class System:
-    """A model or a baseline as the evaluator sees it: embeddings as float32 arrays.
+@runtime_checkable
+class HasVocabulary(Protocol):
+    """A system that knows its vocabulary, such as a fitted baseline."""
 
-    A Keras model or `tf.Module` runs as a graph, anything else as plain Python.
+    vocabulary: Vocabulary | None
+
+
+class EmbeddingSystem:
+    """A model that gives `Queries` and candidate embeddings.
+
+    A Keras model or `tf.Module` runs as a graph, other models run as plain Python.
 
     Args:
-        model: Offers `model(features, training=False)` [B, S, D], `model.encode(features)` [B, D]
-            and `model.candidate_embeddings()` [vocabulary_size, D]; of N interests, [B, S, N, D]
-            and [B, N, D]. Optionally `model.candidate_terms(queries, features)`, what the scores
-            have beside the products of embeddings (see `tfsessionrec.models.SessionRec`).
+        model: What `tfsessionrec.scoring.as_query_model` takes.
         first_item_index: First row of `candidate_embeddings()` that is an item.
 
     Raises:
         ValueError: If the candidate embeddings are not a finite matrix with an item in it.
     """
 
-    def __init__(self, model: Any, first_item_index: int) -> None:
-        def every(features: Any) -> Any:
-            return model(features, training=False)
-
-        def last(features: Any) -> Any:
-            return model.encode(features)
-
-        graph = isinstance(model, tf.Module | keras.layers.Layer)
-        self._shown = None
-        # A model may offer `score_shown` and still have nothing to say beyond the embeddings.
-        if hasattr(model, "score_shown") and getattr(model, "has_terms", True):
-            shown = model.score_shown
-            self._shown = tf.function(shown, reduce_retracing=True) if graph else shown
-        self._every = tf.function(every, reduce_retracing=True) if graph else every
-        self._last = tf.function(last, reduce_retracing=True) if graph else last
-        self._terms = getattr(model, "candidate_terms", None)
-        self.table = tf.cast(tf.convert_to_tensor(model.candidate_embeddings()), tf.float32)
+    def __init__(self, model: object, first_item_index: int) -> None:
+        found = as_query_model(model)
+        self._queries = found.queries
+        if runs_as_graph(model):
+            self._queries = tf.function(found.queries, reduce_retracing=True)
+        self.table = tf.cast(tf.convert_to_tensor(found.candidate_embeddings()), tf.float32)
         if self.table.shape.rank != 2:
             raise ValueError(
                 "`model.candidate_embeddings()` should have the shape [vocabulary_size, D]. "
                 f"Received: {self.table.shape}"
             )
-        self.vocabulary_size = int(self.table.shape[0])
+        self.vocabulary_size, self._dim = map(int, self.table.shape)
         if self.vocabulary_size <= first_item_index:
             raise ValueError(
                 "`model.candidate_embeddings()` should hold at least one item. Received: "
                 f"{self.vocabulary_size} rows, of which the first {first_item_index} are no items"
             )
-        self.candidates = self.table[first_item_index:]
-        finite = tf.reduce_all(tf.math.is_finite(self.candidates), axis=1)
+        self.candidates = Candidates(self.table[first_item_index:], first_item_index)
+        finite = tf.reduce_all(tf.math.is_finite(self.candidates.embeddings), axis=1)
         if not tf.reduce_all(finite):
             row = int(tf.argmin(tf.cast(finite, tf.int32))) + first_item_index
             raise ValueError(
                 "`model.candidate_embeddings()` should be finite. Received: NaN or infinity in row "
-                f"{row} of {self.table.shape[0]}"
+                f"{row} of {self.vocabulary_size}"
             )
 
     def queries(
-        self,
-        batch: Mapping[str, Any],
-        rows: NDArray[np.int64],
-        positions: NDArray[np.int64] | None,
-    ) -> tuple[NDArray[np.float32], Any]:
-        """The query embeddings [Q, D] (or [Q, N, D]) of the given rows and positions.
+        self, batch: Features, rows: NDArray[np.int64], positions: NDArray[np.int64] | None
+    ) -> Queries:
+        """The queries of the given rows and positions.
 
-        Positions None means whole histories; position -1 is the empty one, whose query is zeros.
-        Beside them the terms of the candidates' scores at these queries, None where there are none.
+        Args:
+            batch: A session batch.
+            rows: [Q].
+            positions: [Q]; None for whole histories. Position -1 is the empty history, whose query
+                is a zero vector.
+
+        Raises:
+            ValueError: If the query embeddings do not fit the candidates or are not finite.
         """
-        features = {
-            key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in ANSWERS
-        }
-        output = self._last(features) if positions is None else self._every(features)
-        output = tf.cast(tf.convert_to_tensor(output), tf.float32)
-        terms = None if self._terms is None else self._terms(output, features)
-        output = output.numpy()
-        axes = features["item_ids"].shape[: 1 if positions is None else 2]
-        dim = self.table.shape[1]
-        interests = output.shape[len(axes) : -1]
-        if output.shape != (*axes, *interests, dim) or len(interests) > 1:
-            call = "model.encode(features)" if positions is None else "model(features)"
+        found = self._queries(model_features(batch), every=positions is not None)
+        if found.embeddings.shape[-1] != self._dim:
             raise ValueError(
-                f"`{call}` should have the shape {(*axes, dim)}, as `item_ids` and "
-                "`model.candidate_embeddings()` have it, or one axis more before the last, of "
-                f"interests. Received: {output.shape}"
+                f"The query embeddings of the model should have {self._dim} dimensions, as "
+                "`model.candidate_embeddings()` have. Received: query embeddings of "
+                f"{found.embeddings.shape[-1]}"
             )
-        if positions is None:
-            found = output[rows]
-        else:
-            found = output[rows, positions]
-            found[positions < 0] = 0
-        wrong = ~np.isfinite(found).all(axis=tuple(range(1, found.ndim)))
+        asked = rows
+        if positions is not None:
+            asked = rows * np.shape(batch["item_ids"])[1] + np.maximum(positions, 0)
+        found = found.gather(asked)
+        embeddings = tf.cast(found.embeddings, tf.float32)
+        if positions is not None and (positions < 0).any():
+            empty = tf.constant(positions < 0)[:, tf.newaxis, tf.newaxis]
+            embeddings = tf.where(empty, 0.0, embeddings)
+        wrong = ~tf.reduce_all(tf.math.is_finite(embeddings), axis=(1, 2)).numpy()
         if wrong.any():
             raise ValueError(
                 "The model's query embeddings should be finite. Received: NaN or infinity in "
-                f"{int(wrong.sum())} of {len(found)} queries of a batch"
+                f"{int(wrong.sum())} of {len(wrong)} queries of a batch"
             )
-        if terms is not None:
-            asked = rows if positions is None else rows * axes[1] + np.maximum(positions, 0)
-            terms = terms.gather(asked)
-        return found, terms
+        return found._replace(embeddings=embeddings)
 
-    def shown_scores(
-        self,
-        batch: Mapping[str, Any],
-        rows: NDArray[np.int64],
-        positions: NDArray[np.int64],
-    ) -> NDArray[np.float32] | None:
-        """The model's own scores [Q, I] of what the sessions after the positions showed.
 
-        None if it offers none: the embeddings decide.
+class SparseSystem:
+    """A system that scores few candidates of each query.
+
+    Args:
+        model: Offers `sparse_scores(features, rows, positions)`, see `tfsessionrec.baselines`.
+        vocabulary_size: Columns of these scores.
+        first_item_index: First column that is an item.
+    """
+
+    def __init__(self, model: SparseScorer, vocabulary_size: int, first_item_index: int) -> None:
+        self._model = model
+        self.vocabulary_size = vocabulary_size
+        self.first_item_index = first_item_index
+
+    def scores(
+        self, batch: Features, rows: NDArray[np.int64], positions: NDArray[np.int64] | None
+    ) -> scipy.sparse.csr_array:
+        """The scores [Q, candidates] of the given rows and positions; None for whole histories.
+
+        Raises:
+            ValueError: If the system's scores have another shape or are not finite.
         """
-        if self._shown is None:
-            return None
-        features = {
-            key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in ANSWERS
-        }
-        output = tf.cast(tf.convert_to_tensor(self._shown(features)), tf.float32).numpy()
-        if output.shape != features["item_ids"].shape:
+        features = {key: np.asarray(value) for key, value in batch.items() if key not in ANSWERS}
+        which = () if positions is None else (rows, positions)
+        scores = scipy.sparse.csr_array(self._model.sparse_scores(features, *which))
+        asked = len(features["item_ids"]) if positions is None else len(rows)
+        if scores.shape != (asked, self.vocabulary_size):
             raise ValueError(
-                f"`model.score_shown(features)` should have the shape of `item_ids`, "
-                f"{tuple(features['item_ids'].shape)}. Received: {output.shape}"
+                "`model.sparse_scores(features, rows, positions)` should have the shape "
+                f"{(asked, self.vocabulary_size)}. Received: {scores.shape}"
             )
-        scores = output[rows, positions + 1]
-        if not np.isfinite(scores).all():
+        if not np.isfinite(scores.data).all():
             raise ValueError(
-                "`model.score_shown(features)` should be finite. Received: NaN or infinity"
+                "`model.sparse_scores(features, rows, positions)` should be finite. "
+                "Received: NaN or infinity"
             )
-        return scores
+        return (scores[rows] if positions is None else scores)[:, self.first_item_index :]
 
 
-def first_item(first_item_index: int | None, vocabulary: Any) -> int:
-    """The first vocabulary index that is an item: as given, the vocabulary's, or 2."""
+System = EmbeddingSystem | SparseSystem
+
+
+def read_systems(
+    models: Sequence[object], first: int, sizes: Iterable[int] = (), default_size: int | None = None
+) -> list[System]:
+    """Reads models that should all know the same vocabulary.
+
+    Args:
+        models: What `evaluate` takes as its model.
+        first: First vocabulary index that is an item.
+        sizes: Known numbers of entries of the vocabulary, which should agree.
+        default_size: The number of entries if neither `sizes` nor embeddings have it.
+
+    Raises:
+        ValueError: If the sizes differ, or there is none.
+    """
+    dense = {
+        place: EmbeddingSystem(model, first)
+        for place, model in enumerate(models)
+        if not isinstance(model, SparseScorer)
+    }
+    found = {*sizes, *(system.vocabulary_size for system in dense.values())}
+    if not found and default_size is not None:
+        found = {default_size}
+    if len(found) != 1:
+        raise ValueError(
+            "All systems should know the same vocabulary; systems of `sparse_scores` alone need "
+            f"`vocabulary`, `popularity` or `vocabulary_size`. Received: {sorted(found) or 'none'}"
+        )
+    size = found.pop()
+    return [
+        SparseSystem(model, size, first) if isinstance(model, SparseScorer) else dense[place]
+        for place, model in enumerate(models)
+    ]
+
+
+def known_size(
+    model: object, vocabulary: Vocabulary | None, popularity: ArrayLike | None
+) -> int | None:
+    """Entries of the vocabulary, from the first that knows them; None if they are unknown."""
+    if vocabulary is None and isinstance(model, HasVocabulary):
+        vocabulary = model.vocabulary
+    if vocabulary is not None:
+        return len(vocabulary)
+    return None if popularity is None else len(np.asarray(popularity))
+
+
+def runs_as_graph(model: object) -> bool:
+    """Whether a model runs as a graph: Keras models and modules of TensorFlow do."""
+    return isinstance(model, tf.Module | keras.layers.Layer)
+
+
+def model_features(batch: Features) -> dict[str, tf.Tensor]:
+    """The batch as tensors, without the keys that only the evaluation reads."""
+    return {key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in ANSWERS}
+
+
+def first_item(first_item_index: int | None, vocabulary: Vocabulary | None) -> int:
+    """The first vocabulary index that is an item: as given, or the vocabulary's, or 2."""
     if first_item_index is not None:
         return positive_integer("first_item_index", first_item_index)
     return 2 if vocabulary is None else int(vocabulary.first_item_index)
 
 
 def popularity_counts(
-    popularity: ArrayLike | None, vocabulary: Any, vocabulary_size: int
-) -> NDArray[Any] | None:
-    """Counts [vocabulary_size] of the popularity baseline: as given, the vocabulary's, or None.
+    popularity: ArrayLike | None, vocabulary: Vocabulary | None, vocabulary_size: int
+) -> NDArray[np.number] | None:
+    """Counts [vocabulary_size] of the items: as given, or the vocabulary's; None without any.
 
     Raises:
         ValueError: If the vocabulary or the counts are not as long as the model's table.

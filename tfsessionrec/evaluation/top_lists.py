@@ -1,7 +1,5 @@
 """The best k candidates of each query, exactly, block by block."""
 
-from typing import Any
-
 import numpy as np
 import scipy.sparse
 import tensorflow as tf
@@ -9,101 +7,72 @@ from numpy.typing import NDArray
 
 from tfsessionrec.evaluation.ranks import (
     BLOCK_SIZE,
+    Candidates,
     Slices,
     block_shape,
-    pad_rows,
-    padded_terms,
+    gather_block,
     score_block,
+    scores_of_block,
 )
+from tfsessionrec.scoring import Queries
 
-_GROUP = 16  # Neighbours of which only the best is looked at first.
+_GROUP = 16  # Neighbors, of which only the best is looked at first.
 
 
 def top_lists(
-    query_embeddings: NDArray[np.float32],
-    candidate_embeddings: Any,
+    queries: Queries,
+    candidates: Candidates,
     k: int,
     *,
     removed: Slices | None = None,
     block_size: int = BLOCK_SIZE,
-    terms: Any = None,
-    first_candidate_id: int = 0,
-) -> NDArray[np.int64]:
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The k best candidates of each query, best first, equal scores by lower number.
 
-    Scores are those of `rank_targets`, in blocks of at most `block_size`; a NaN stands last.
+    Scores are those of `rank_targets`, in blocks of at most `block_size`; a NaN is the lowest.
 
     Args:
-        query_embeddings: [Q, D] float32, or [Q, N, D] of interests.
-        candidate_embeddings: [C, D] float32 tensor or array.
-        k: Length of the list; more than there are candidates means all.
-        removed: Candidates taken out of the lists, for each query. None by default.
+        queries: Q queries.
+        candidates: C candidates.
+        k: Length of the list; more than C means all.
+        removed: Candidates removed from the lists, for each query. None by default.
         block_size: Scores held at a time, `2**22` by default.
-        terms: What the scores have beside the products of embeddings, see `rank_targets`.
-        first_candidate_id: Id of candidate 0 to `terms`.
 
     Returns:
-        [Q, min(k, C)] int64 candidate numbers, -1 where no candidate is left.
+        [Q, min(k, C)] int64 candidate numbers, -1 where no candidate is left, and their float32
+        scores, -inf there.
 
     Example:
 
-    >>> import numpy as np
-    >>> query, candidates = np.ones((1, 1), "float32"), np.array([[3], [4], [3], [1]], "float32")
-    >>> top_lists(query, candidates, 3)
-    array([[1, 0, 2]])
+    >>> queries = Queries(tf.ones([1, 1, 1]))
+    >>> candidates = Candidates(tf.constant([[3.0], [4.0], [3.0], [1.0]]))
+    >>> top_lists(queries, candidates, 3)
+    (array([[1, 0, 2]]), array([[4., 3., 3.]], dtype=float32))
     """
-    options = {"removed": removed, "block_size": block_size, "terms": terms}
-    return top_scores(
-        query_embeddings,
-        candidate_embeddings,
-        k,
-        first_candidate_id=first_candidate_id,
-        **options,
-    )[0]
-
-
-def top_scores(
-    query_embeddings: NDArray[np.float32],
-    candidate_embeddings: Any,
-    k: int,
-    *,
-    removed: Slices | None = None,
-    block_size: int = BLOCK_SIZE,
-    terms: Any = None,
-    first_candidate_id: int = 0,
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """`top_lists`, and the scores [Q, min(k, C)], -inf where no candidate is left."""
-    candidates = tf.convert_to_tensor(candidate_embeddings, tf.float32)
-    num_candidates = int(candidates.shape[0])
-    k = min(k, num_candidates)
-    if terms is not None:
-        block_size = max(block_size // (1 + int(terms.gates.shape[1])), 1)
-    rows, columns = block_shape(len(query_embeddings), num_candidates, block_size)
-    interests = query_embeddings.shape[1] if query_embeddings.ndim == 3 else None
-    found = np.zeros((len(query_embeddings), k), np.int64)
+    num_queries = int(queries.embeddings.shape[0])
+    k = min(k, candidates.size)
+    rows, columns = block_shape(num_queries, candidates.size, scores_of_block(queries, block_size))
+    found = np.zeros((num_queries, k), np.int64)
     values = np.zeros(found.shape, np.float32)
-    for first in range(0, len(query_embeddings), rows):
-        last = min(first + rows, len(query_embeddings))
-        queries = tf.constant(pad_rows(query_embeddings[first:last], rows))
-        given = padded_terms(terms, np.arange(first, last), rows)
+    for first in range(0, num_queries, rows):
+        last = min(first + rows, num_queries)
+        block = gather_block(queries, np.arange(first, last), rows)
         row = item = np.zeros(0, np.int64)
         if removed is not None:
             row, item = removed.pairs(first, last)
             order = np.argsort(item, kind="stable")
             row, item = row[order], item[order]
         best = tf.fill([rows, 0], 0.0), tf.zeros([rows, 0], tf.int64)
-        for start in range(0, num_candidates, columns):
+        for start in range(0, candidates.size, columns):
             here = slice(*np.searchsorted(item, [start, start + columns]))
             best = _merge(
                 *best,
-                queries,
+                block,
+                queries.num_interests,
                 candidates,
                 tf.constant(np.stack([row[here], item[here] - start], axis=1)),
                 tf.constant(start),
                 tf.constant(columns),
-                interests,
-                given,
-                first_candidate_id,
                 tf.constant(k),
             )
         scores, numbers = (part.numpy()[: last - first] for part in best)
@@ -120,7 +89,7 @@ def top_lists_sparse(
     Args:
         scores: [Q, C].
         k: Length of the list.
-        removed: Candidates taken out of the lists, for each query. None by default.
+        removed: Candidates removed from the lists, for each query. None by default.
 
     Returns:
         [Q, min(k, C)] int64 candidate numbers, -1 where no stored candidate is left.
@@ -149,7 +118,7 @@ def top_lists_sparse(
 
 
 def best_of_rows(scores: scipy.sparse.csr_array, k: int) -> scipy.sparse.csr_array:
-    """The scores [Q, C] without those that are not among the k best stored ones of their row.
+    """The k best stored scores of each row of [Q, C]; the others are dropped.
 
     Example:
 
@@ -171,38 +140,35 @@ def best_of_rows(scores: scipy.sparse.csr_array, k: int) -> scipy.sparse.csr_arr
 def _merge(
     best: tf.Tensor,
     numbers: tf.Tensor,
-    queries: tf.Tensor,
-    candidates: tf.Tensor,
-    gone: tf.Tensor,
+    queries: Queries,
+    num_interests: int,
+    candidates: Candidates,
+    removed: tf.Tensor,
     start: tf.Tensor,
     columns: tf.Tensor,
-    interests: int | None,
-    terms: Any,
-    first_candidate_id: int,
     k: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The best so far [rows, up to k] and their numbers, joined with a block that starts behind."""
-    scores, real = score_block(
-        queries, candidates, start, columns, interests, terms, first_candidate_id
-    )
+    """Merges the best so far [rows, up to k] and their numbers with a later block."""
+    scores, real = score_block(queries, num_interests, candidates, start, columns)
     lowest = scores.dtype.min
     scores = tf.where(tf.math.is_nan(scores), lowest, tf.maximum(scores, lowest))
     nothing = scores.dtype.as_numpy_dtype(-np.inf)
-    scores = tf.tensor_scatter_nd_update(scores, gone, tf.fill([tf.shape(gone)[0]], nothing))
+    nothings = tf.fill([tf.shape(removed)[0]], nothing)
+    scores = tf.tensor_scatter_nd_update(scores, removed, nothings)
     scores = tf.where(tf.range(columns) < real, scores, nothing)
     values, indices = _top(scores, tf.minimum(k, columns), nothing)
     joined = tf.concat([best, values], axis=1)
     every = tf.concat([numbers, tf.cast(indices + start, tf.int64)], axis=1)
-    # Of equals `top_k` puts the lower index first, and lower numbers stand before.
+    # Of equals `top_k` puts the lower index first, and lower numbers come first here.
     chosen = tf.math.top_k(joined, tf.minimum(k, tf.shape(joined)[1]))
     return chosen.values, tf.gather(every, chosen.indices, batch_dims=1)
 
 
 def _top(scores: tf.Tensor, k: tf.Tensor, nothing: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """`top_k` of long rows: the k best stand in the k groups of neighbours with the best maxima.
+    """`top_k` of long rows: the k best are in the k groups of neighbors with the best maxima.
 
-    If a group is not among them, k others have an element before each of its own: a greater one, or
-    an equal one in front of it.
+    If a group is not among these, k others have an element ahead of each of its own: a greater one,
+    or an equal one of lower index.
     """
     rows = tf.shape(scores)[0]
     groups = -(-tf.shape(scores)[1] // _GROUP)

@@ -15,7 +15,6 @@ from tfsessionrec.layers.ise.transformer import TransformerISE
 from tfsessionrec.layers.item_embedding import ItemEmbedding
 from tfsessionrec.layers.multi_interest_head import MultiInterestHead
 from tfsessionrec.layers.position_embedding import PositionEmbedding
-from tfsessionrec.layers.relation_features import RelationFeatures
 from tfsessionrec.layers.session_context import SessionContext
 from tfsessionrec.layers.sse.base import SessionSequenceEncoder
 from tfsessionrec.layers.sse.gru import GRUSSE
@@ -23,9 +22,10 @@ from tfsessionrec.layers.sse.hstu import HSTUSSE
 from tfsessionrec.layers.sse.identity import IdentitySSE
 from tfsessionrec.layers.sse.mlp import MLPSSE
 from tfsessionrec.layers.sse.sasrec import SASRecSSE
+from tfsessionrec.layers.terms.relation import RelationFeatures
+from tfsessionrec.layers.terms.trend import TrendFeatures
 from tfsessionrec.layers.time_gap_embedding import TimeGapEmbedding
 from tfsessionrec.layers.transformer_block import TransformerBlock
-from tfsessionrec.layers.trend_features import TrendFeatures
 
 __all__ = [
     "GRUISE",

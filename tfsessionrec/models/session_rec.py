@@ -7,13 +7,13 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.layers.candidate_terms import CandidateTerms
-from tfsessionrec.layers.relation_features import RelationFeatures
-from tfsessionrec.layers.trend_features import TrendFeatures
+from tfsessionrec.layers.terms.relation import RelationFeatures
+from tfsessionrec.layers.terms.trend import TrendFeatures
+from tfsessionrec.layers.terms.trend_term import TrendTerm
 from tfsessionrec.losses.next_session import next_session
 from tfsessionrec.masking import item_mask, last_items, session_mask
 from tfsessionrec.models.backbone import SessionRecBackbone, session_features
-from tfsessionrec.scoring import score_given
+from tfsessionrec.scoring import Queries, score_given
 from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
 from tfsessionrec.types import Config, Features
 
@@ -115,7 +115,7 @@ class SessionRec(tfrs.Model):
 
     def candidate_terms(
         self, query_embeddings: tf.Tensor, features: Features | tf.Tensor
-    ) -> CandidateTerms | None:
+    ) -> TrendTerm | None:
         """What the candidates' scores have beside the embeddings: one request a query, by row.
 
         Args:
@@ -124,7 +124,7 @@ class SessionRec(tfrs.Model):
             features: The batch, with `request_times`.
 
         Returns:
-            `CandidateTerms` of B S (or B) requests; None without a trend.
+            `TrendTerm` of B S (or B) requests; None without a trend.
 
         Raises:
             ValueError: If `request_times` is missing.
@@ -150,7 +150,28 @@ class SessionRec(tfrs.Model):
             last = tf.reshape(last[:, :count], [-1, self.trend.follow_items])
             queries = tf.reshape(query_embeddings, [-1, *query_embeddings.shape[2:]])
         gates = self.trend.gates(queries)
-        return CandidateTerms(self.trend, gates, times, last, bool(self.jit_compile))
+        return TrendTerm(self.trend, gates, times, last, bool(self.jit_compile))
+
+    def queries(self, batch: Features | tf.Tensor, every: bool = False) -> Queries:
+        """The queries of a batch, with the trend as a term.
+
+        Args:
+            batch: A session batch; with a `trend` it needs `request_times`.
+            every: Whether to ask after each session instead of after the whole history. Defaults
+                to False.
+
+        Returns:
+            `Queries` of B requests, or with `every` of B S, row by row.
+
+        Raises:
+            ValueError: If `request_times` is missing.
+        """
+        features = session_features(batch)
+        embeddings = self(features, training=False) if every else self.encode(features)
+        term = self.candidate_terms(embeddings, features)
+        interests = 1 if self.backbone.head is None else embeddings.shape[-2]
+        embeddings = tf.reshape(embeddings, [-1, interests, embeddings.shape[-1]])
+        return Queries(embeddings, () if term is None else (term,))
 
     @property
     def has_terms(self) -> bool:
@@ -160,7 +181,7 @@ class SessionRec(tfrs.Model):
     def score_shown(
         self,
         features: Features | tf.Tensor,
-        terms: CandidateTerms | Callable[[tf.Tensor], tf.Tensor] | None = None,
+        terms: TrendTerm | Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> tf.Tensor:
         """Scores what each session showed, given the sessions before it.
 
@@ -186,7 +207,7 @@ class SessionRec(tfrs.Model):
         features: dict[str, Any],
         queries: tf.Tensor,
         items: Any,
-        terms: CandidateTerms | Callable[[tf.Tensor], tf.Tensor] | None,
+        terms: TrendTerm | Callable[[tf.Tensor], tf.Tensor] | None,
         training: bool,
     ) -> tf.Tensor:
         """`score_shown` with the queries [B, S - 1, D] of the sessions before."""

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfsessionrec.backend import keras
-from tfsessionrec.layers.candidate_terms import CandidateTerms
+from tfsessionrec.layers.terms.trend_term import TrendTerm
 from tfsessionrec.losses import (
     bpr_max_loss,
     catalogue_softmax_loss,
@@ -205,7 +205,7 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
         items: Candidates,
         static_shapes: bool = False,
         compute_metrics: bool = True,
-        terms: CandidateTerms | None = None,
+        terms: TrendTerm | None = None,
     ) -> tf.Tensor:
         loss = self.loss_sum(query_embeddings, target, items, static_shapes, compute_metrics, terms)
         mean = global_mean(loss)
@@ -220,7 +220,7 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
         items: Candidates,
         static_shapes: bool = False,
         compute_metrics: bool = False,
-        terms: CandidateTerms | None = None,
+        terms: TrendTerm | None = None,
     ) -> LossSum:
         """The loss before its reduction, as a `LossSum`."""
         interests, width = query_embeddings.shape.rank == 4, tf.shape(target.item_ids)[-1]
@@ -237,7 +237,7 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
             if terms is not None:
                 terms = terms.select(has_target)
         if terms is not None:
-            terms = terms._replace(gates=terms.gates / self.temperature)
+            terms = terms.scaled(self.temperature)
         ids = tf.where(positive, ids, -1)
 
         # (position, positive) pairs, by position

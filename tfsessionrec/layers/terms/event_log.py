@@ -1,4 +1,4 @@
-"""A log of interactions that answers questions about any moment."""
+"""A log of interactions with fast look-ups at any moment."""
 
 from collections.abc import Sequence
 
@@ -8,25 +8,25 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class EventLog:
-    """Events by key and time, with decayed sums, for questions of the kind "before t".
+    """Events by key and time with decayed sums, to look up the events before a time.
 
-    Per event the decayed sum of its key's events up to and with it is kept,
-    `s_e = 1 + 2^(-(t_e - t_(e-1)) / h) s_(e-1)`. A question is one binary search and one gather:
-    memory grows with the events alone, a question costs the same however many keys there are.
+    Each event stores the decayed sum of its key's events up to and including it,
+    `s_e = 1 + 2^(-(t_e - t_(e-1)) / h) s_(e-1)`. A look-up is one binary search and one gather:
+    memory grows with the events only, and the number of keys does not change the cost.
 
-    It holds variables, so that a new log reaches graphs that are traced already; they belong to no
-    layer, and are not saved.
+    The log holds variables, so that traced graphs read a new log. No layer owns them, and they are
+    not saved.
 
     Args:
-        half_lives: Seconds after which an event counts half.
+        half_lives: Seconds after which the weight of an event is one half.
     """
 
     def __init__(self, half_lives: Sequence[float]) -> None:
         self.half_lives = tuple(half_lives)
-        # Keras would take variables of its layers for weights.
+        # A dict of a plain object: Keras would treat variables of its layers as weights.
         self._variables = {
             "codes": _variable(np.zeros(0, np.int64)),  # key * span + seconds, ascending
-            "values": _variable(np.zeros(1, np.int32)),  # what each event brings along
+            "values": _variable(np.zeros(1, np.int32)),  # the value of each event
             "sums": _variable(np.zeros((1, len(self.half_lives)), np.float32)),
             "origin": _variable(np.int64(0)),
             "span": _variable(np.int64(1)),
@@ -35,11 +35,11 @@ class EventLog:
     def assign(
         self, keys: NDArray[np.int64], times: NDArray[np.int64], values: NDArray[np.int64]
     ) -> None:
-        """Replaces the events: key, time in seconds and a value of each, in any order."""
+        """Replaces the events: key, time in seconds and value of each, in any order."""
         order = np.lexsort((times, keys))
         keys, times, values = keys[order], times[order], values[order]
         origin = int(times.min()) if times.size else 0
-        # Two seconds beyond the last event: any later time finds all events of its key.
+        # Two seconds after the last event: a later time finds all events of its key.
         span = (int(times.max()) - origin if times.size else 0) + 2
         arrays = {
             "codes": keys * span + times - origin,
@@ -58,16 +58,16 @@ class EventLog:
     def before(
         self, keys: tf.Tensor, times: tf.Tensor, static_shapes: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Where each key's events before a time end.
+        """Finds where each key's events before a time end.
 
         Args:
             keys: [...] int64.
             times: [...] int64, same shape.
-            static_shapes: Whether to keep to operations that XLA compiles well.
+            static_shapes: Uses operations that XLA compiles well. Defaults to False.
 
         Returns:
-            `end` [...] int64, the number of the first event that is not before, and `begin` [...],
-            the code below which no event is of the key.
+            `end` [...] int64, the number of the first event that is not before, and `begin` [...]:
+            events of lower codes have other keys.
         """
         origin, span = self._variables["origin"], self._variables["span"]
         begin = keys * span
@@ -76,11 +76,11 @@ class EventLog:
         return search(codes, wanted, static_shapes), begin
 
     def event(self, places: tf.Tensor, begin: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """What events are: `found` bool, `time` int64, `value` int32 and `sums` [..., H].
+        """Reads events: `found` bool, `time` int64, `value` int32 and `sums` [..., H].
 
         Args:
-            places: [...] int64, numbers of events; outside the log nothing is found.
-            begin: [...] int64, of `before`: an event of a lower code is of another key.
+            places: [...] int64, numbers of events; outside the log `found` is False.
+            begin: [...] int64, of `before`: events of lower codes have other keys.
         """
         codes = tf.convert_to_tensor(self._variables["codes"])
         count = tf.size(codes, tf.int64)
@@ -102,11 +102,11 @@ class EventLog:
         return keys[times < time]
 
     def newest_before(self, time: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of each key the newest events before a time.
+        """Finds the newest events of each key before a time.
 
         Args:
             time: Seconds.
-            count: How many events of a key at the most.
+            count: Most events of a key.
 
         Returns:
             Key and value of each event, [n, 2], and the seconds since it, [n].
@@ -129,7 +129,7 @@ class EventLog:
 def decayed_sums(
     keys: NDArray[np.int64], times: NDArray[np.int64], half_lives: Sequence[float]
 ) -> NDArray[np.float32]:
-    """[E, H]: at each event the decayed count of its key's events so far, itself included.
+    """Decayed count of each key's events up to and including each event: [E, H].
 
     Args:
         keys: [E], ascending.
@@ -158,7 +158,7 @@ def decayed_sums(
 
 
 def _variable(value: ArrayLike) -> tf.Variable:
-    """A variable of any length, on the host: searches are in int64, and nothing is trained."""
+    """A variable of any length on the host, where int64 searches run."""
     value = np.asarray(value)
     shape = tf.TensorShape([None, *value.shape[1:]] if value.ndim else [])
     with tf.device("/cpu:0"):
@@ -166,13 +166,13 @@ def _variable(value: ArrayLike) -> tf.Variable:
 
 
 def search(ascending: tf.Tensor, values: tf.Tensor, static_shapes: bool) -> tf.Tensor:
-    """How many numbers of `ascending` [E] are less than each of `values` [...]: int64.
+    """Counts the numbers of `ascending` [E] that are less than each of `values` [...]: int64.
 
-    With `static_shapes` by steps that XLA compiles as they are: of `tf.searchsorted` it makes a
-    comparison of all with all.
+    With `static_shapes` it halves in explicit steps: XLA compiles `tf.searchsorted` to a comparison
+    of all with all.
     """
     if not static_shapes:
-        # What `tf.searchsorted` calls; that fails in a graph which knows of no value to look for.
+        # `tf.searchsorted` calls this op, but fails in a graph where `values` is statically empty.
         found = tf.raw_ops.LowerBound(
             sorted_inputs=ascending[tf.newaxis],
             values=tf.reshape(values, [1, tf.size(values)]),

@@ -1,0 +1,81 @@
+"""The numbers of an evaluation, and every choice that changes them."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from tfsessionrec.evaluation.query_results import QueryResults
+
+Metrics = Mapping[str, float]
+
+
+class SliceMeans(TypedDict):
+    """The number of queries of one slice, and the metrics of each system there."""
+
+    queries: int
+    metrics: Mapping[str, Metrics]
+
+
+Exposure = TypedDict(
+    "Exposure",
+    {"k": int, "most popular items": Sequence[int], "shares": Mapping[str, Sequence[float]]},
+    total=False,
+)
+"""Shares that the n most popular items have of clicks, targets and recommendations; or nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportData:
+    """The fields of a `Report`, which explains them: all that its tables and plots read."""
+
+    metrics: Metrics
+    baselines: Mapping[str, Metrics] = dataclasses.field(default_factory=dict)
+    num_queries: int = 0
+    num_candidates: float = 0
+    num_skipped: int = 0
+    options: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = dataclasses.field(
+        default_factory=dict
+    )
+    slices: Mapping[str, Mapping[str, SliceMeans]] = dataclasses.field(default_factory=dict)
+    exposure: Exposure = dataclasses.field(default_factory=lambda: Exposure())
+    queries: QueryResults | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    def __getitem__(self, metric: str) -> float:
+        return self.metrics[metric]
+
+    @property
+    def systems(self) -> dict[str, Metrics]:
+        """The metrics of the model, as `"model"`, and of the baselines."""
+        return {"model": self.metrics, **self.baselines}
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that slices show: NDCG at the shortest list, or else the first metric."""
+        return next((name for name in self.metrics if name.startswith("ndcg@")), "") or next(
+            iter(self.metrics), ""
+        )
+
+    def choices(self) -> list[str]:
+        """The options in words."""
+        return [f"{name}: {_words(value)}" for name, value in self.options.items()]
+
+    def to_dict(self) -> dict[str, object]:
+        """Everything but `queries`, as plain values that JSON can hold; None for NaN."""
+        names = (field.name for field in dataclasses.fields(self) if field.name != "queries")
+        return {name: _plain(getattr(self, name)) for name in names}
+
+
+def _plain(value: object) -> object:
+    """The same without NaN and tuples."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _words(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
