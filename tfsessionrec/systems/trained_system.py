@@ -7,11 +7,12 @@ import pathlib
 from collections.abc import Sequence
 from typing import ClassVar
 
+from tfsessionrec import evaluation
 from tfsessionrec.data import Sessions, Vocabulary, protocol_batches, split_by_rule
 from tfsessionrec.data.examples import PROTOCOLS
 from tfsessionrec.data.examples.objectives import Protocol
 from tfsessionrec.data.reading import EventSource
-from tfsessionrec.evaluation import Report, evaluate, evaluate_ranking, evaluate_streaming
+from tfsessionrec.evaluation import Report
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.scoring import QueryModel, SparseScorer
 from tfsessionrec.systems.settings import Settings
@@ -182,7 +183,7 @@ class TrainedSystem(abc.ABC):
             origins=any(choices.get(name) for name in wanted),
         )
         if protocol == "ranking":
-            return evaluate_ranking(
+            return evaluation.evaluate_ranking(
                 self.scorer,
                 batches,
                 vocabulary=self.vocabulary,
@@ -192,7 +193,7 @@ class TrainedSystem(abc.ABC):
         choices |= {"vocabulary": self.vocabulary, "progress": progress}
         if streaming is not None:
             events = sessions if streaming.events is None else streaming.events
-            return evaluate_streaming(
+            return evaluation.evaluate_streaming(
                 self.scorer,
                 batches,
                 self.sessions_since(events),
@@ -200,7 +201,7 @@ class TrainedSystem(abc.ABC):
                 tick=streaming.tick,
                 **choices,  # type: ignore[arg-type]
             )
-        return evaluate(self.scorer, batches, k, **choices)  # type: ignore[arg-type]
+        return evaluation.evaluate(self.scorer, batches, k, **choices)  # type: ignore[arg-type]
 
     def sessions_of(
         self, history: Sequence[Sequence[RawId]] | Sequence[RawId]
