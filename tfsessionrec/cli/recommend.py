@@ -6,6 +6,7 @@ tfsessionrec recommend --saved-model exported/shop/1 --items i00017,i00004 --ses
 import argparse
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfsessionrec.cli import output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
@@ -189,9 +190,9 @@ def _ids(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def _inputs(given: Sequence[str], dtypes: Mapping[str, str]) -> dict[str, list[str | int | float]]:
+def _inputs(given: Sequence[str], dtypes: Mapping[str, str]) -> dict[str, Any]:
     """The values of `--input`, numbers where the export takes numbers."""
-    inputs: dict[str, list[str | int | float]] = {}
+    inputs: dict[str, Any] = {}
     for text in given:
         name, equals, values = text.partition("=")
         if not equals:

@@ -14,7 +14,7 @@ import math
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfsessionrec.cli import log_arguments, output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
@@ -278,7 +278,7 @@ def _settings(arguments: argparse.Namespace, before: "Settings | None") -> "Sett
     if arguments.trend:
         options.setdefault("trend", TREND)
     log = log_arguments.log_format(arguments, before.log if before else None)
-    history: dict[str, object] = _given(arguments, LIMITS)
+    history = _given(arguments, LIMITS)
     if arguments.relation:
         if log.columns.impressions is None:
             raise ValueError("`--relation` ranks what was shown: it needs `--impressions`")
@@ -296,7 +296,7 @@ def _settings(arguments: argparse.Namespace, before: "Settings | None") -> "Sett
     )
 
 
-def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, object]:
+def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(arguments, name)) is not None}
 
 

@@ -14,6 +14,7 @@ from tfsessionrec.scoring import Queries, QueryModel, SparseScorer
 from tfsessionrec.session_batch import SessionBatch, last_session, request_batch
 from tfsessionrec.systems.registry import BASELINES
 from tfsessionrec.systems.trained_system import Ranked, RawId, TrainedSystem
+from tfsessionrec.types import Features
 
 
 class NextItemView:
@@ -32,13 +33,13 @@ class NextItemView:
         """[V, D] float32."""
         return self._model.candidate_embeddings()
 
-    def queries(self, batch: SessionBatch, every: bool = False) -> Queries:
+    def queries(self, batch: Features, every: bool = False) -> Queries:
         """The query of each row, after its whole history."""
         if every:
             raise ValueError("A next-item model in an ensemble is asked after whole histories only")
         return self._model.queries(self._by_item(batch))
 
-    def _by_item(self, batch: SessionBatch) -> SessionBatch:
+    def _by_item(self, batch: Features) -> SessionBatch:
         """The batch [B, S, I] as one of single items, [B, L, 1]."""
         items = tf.convert_to_tensor(batch["item_ids"])
         shape = tf.shape(items)

@@ -69,8 +69,8 @@ class NeuralSystem(TrainedSystem):
         )
 
     def export(self, path: str | os.PathLike[str], **options: object) -> pathlib.Path:
-        metadata = {"settings": self.settings.to_json(), "epochs": self.epochs}
-        metadata |= options.pop("metadata", {})  # type: ignore[operator]
+        metadata: dict[str, object] = {"settings": self.settings.to_json(), "epochs": self.epochs}
+        metadata |= options.pop("metadata", {})  # type: ignore[call-overload]
         return export_saved_model(
             self.model,
             path,

@@ -7,7 +7,7 @@ from tfsessionrec.data import Sessions, Vocabulary, session_dataset, training_ex
 from tfsessionrec.models import SessionRec
 from tfsessionrec.optimizers import Cooldown, LazyAdam
 from tfsessionrec.systems.interrupt import Interrupt
-from tfsessionrec.systems.model_directory import ModelDirectory
+from tfsessionrec.systems.model_directory import Epoch, ModelDirectory
 from tfsessionrec.systems.settings import Settings
 from tfsessionrec.systems.training_callback import TrainingCallback
 
@@ -61,7 +61,7 @@ def fit(
     directory: ModelDirectory | None = None,
     resume: bool = False,
     progress: bool = True,
-) -> list[dict[str, float]]:
+) -> list[Epoch]:
     """Trains a model and keeps its directory up to date.
 
     Args:
@@ -83,9 +83,9 @@ def fit(
     dataset = training_dataset(settings, sessions, vocabulary, settings.seed)
     steps = int(dataset.cardinality())
     compile_model(model, settings, steps)
-    epochs: list[dict[str, float]] = []
+    epochs: list[Epoch] = []
     if resume and directory is not None:
-        epochs = directory.restore(model)
+        epochs = list(directory.restore(model))
     if len(epochs) >= training.epochs:
         return epochs
     # Another order and other negatives than in the epochs already done.

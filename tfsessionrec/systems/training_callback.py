@@ -7,7 +7,7 @@ import tqdm
 
 from tfsessionrec.backend import keras
 from tfsessionrec.systems.interrupt import Interrupt
-from tfsessionrec.systems.model_directory import ModelDirectory
+from tfsessionrec.systems.model_directory import Epoch, ModelDirectory
 
 Logs = Mapping[str, float] | None
 
@@ -27,7 +27,7 @@ class TrainingCallback(keras.callbacks.Callback):
         self,
         directory: ModelDirectory | None,
         interrupt: Interrupt,
-        epochs: list[dict[str, float]],
+        epochs: list[Epoch],
         num_batches: int,
         progress: bool = True,
     ) -> None:
