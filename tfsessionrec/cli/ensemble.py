@@ -11,13 +11,14 @@ from tfsessionrec.cli.baselines import BASELINES
 if TYPE_CHECKING:
     from tfsessionrec.cli.model_directory import ModelDirectory
     from tfsessionrec.evaluation import Ensemble
+    from tfsessionrec.scoring import Queries
 
 
 class NextItemView:
     """A model that reads one item a session, as batches of sessions ask it.
 
     Args:
-        model: The model; everything but `encode` is asked of it.
+        model: The model; gives everything but `queries`.
         max_items: How many of the newest taken items it reads.
     """
 
@@ -28,13 +29,11 @@ class NextItemView:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def encode(self, features: Mapping[str, Any]) -> Any:
-        """The query after the whole history, [B, D]."""
-        return self._model.encode(self._flat(features))
-
-    def candidate_terms(self, queries: Any, features: Mapping[str, Any]) -> Any:
-        """The terms of the candidates' scores, as the model has them."""
-        return self._model.candidate_terms(queries, self._flat(features))
+    def queries(self, batch: Mapping[str, Any], every: bool = False) -> "Queries":
+        """The queries after the whole histories."""
+        if every:
+            raise ValueError("`every` should be False for a batch of sessions. Received: True")
+        return self._model.queries(self._flat(batch))
 
     def _flat(self, features: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """[B, L, 1] in place of [B, S, I], [B, L] of what is told of a session."""
