@@ -67,8 +67,8 @@ def _fit(n: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     """Scale, exponent and floor for each row of y, [rows, points]."""
     x = (n / n.min()) ** -EXPONENTS[:, None]  # [exponents, points]
     x_mean, y_mean = x.mean(axis=1), y.mean(axis=1)
-    centred = x - x_mean[:, None]
-    scale = ((y - y_mean[:, None]) @ centred.T) / (centred**2).sum(axis=1)  # [rows, exponents]
+    centered = x - x_mean[:, None]
+    scale = ((y - y_mean[:, None]) @ centered.T) / (centered**2).sum(axis=1)  # [rows, exponents]
     floor = y_mean[:, None] - scale * x_mean
     # A negative floor becomes 0; the scale is then that of a line through the origin.
     through = (y @ x.T) / (x**2).sum(axis=1)

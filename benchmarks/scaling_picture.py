@@ -72,17 +72,15 @@ def _quality(place: Axes, name: str, key: str, own: list[Point], law: PowerLaw |
 
 def _cost(place: Axes, epochs: list[Point]) -> None:
     length = [point["length"] for point in epochs]
-    for name, colour, mark in (("next item", GREY, "o"), ("next session", BLUE, "s")):
-        place.plot(
-            length, [point[name] for point in epochs], f"{mark}-", color=colour, markersize=4
-        )
+    for name, color, mark in (("next item", GREY, "o"), ("next session", BLUE, "s")):
+        place.plot(length, [point[name] for point in epochs], f"{mark}-", color=color, markersize=4)
         place.annotate(
             name,
             (length[-1], epochs[-1][name]),
             xytext=(-4, 6),
             textcoords="offset points",
             ha="right",
-            color=colour,
+            color=color,
         )
     place.set_xscale("log", base=2)
     place.set_yscale("log", base=2)

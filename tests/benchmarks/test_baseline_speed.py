@@ -1,4 +1,4 @@
-"""The lists that `benchmarks/baseline_speed.py` makes while it takes the time."""
+"""The timed lists of `benchmarks/baseline_speed.py`."""
 
 import importlib
 import pathlib
@@ -20,7 +20,7 @@ def baseline_speed(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     return importlib.import_module("baseline_speed")
 
 
-def test_lists_are_the_best_in_order(baseline_speed: types.ModuleType) -> None:
+def test_lists_contain_the_best_items_in_order(baseline_speed: types.ModuleType) -> None:
     class Fixed:
         def sparse_scores(self, features):
             scores = np.array([[0, 0, 3, 7, 1e-9, 5], [0] * 6, [0, 0, 0, 2, 0, 2]], np.float32)

@@ -1,4 +1,4 @@
-"""The speed and memory comparisons: what they feed and divide, and that our half still runs."""
+"""The speed and memory comparisons: their inputs and ratios, and a run of our half."""
 
 import importlib
 import json
@@ -13,7 +13,7 @@ BENCHMARKS = pathlib.Path(__file__).resolve().parents[2] / "benchmarks"
 
 @pytest.fixture
 def throughput(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))  # the scripts import their neighbours
+    monkeypatch.syspath_prepend(str(BENCHMARKS))  # scripts import each other
     return importlib.import_module("train_throughput")
 
 
@@ -28,7 +28,7 @@ def write_log(path: pathlib.Path, lines: list[str]) -> pathlib.Path:
     return path
 
 
-def test_sessions_come_in_time_order_and_ties_keep_the_files(
+def test_sessions_are_in_time_order_and_ties_keep_the_file_order(
     throughput: types.ModuleType, tmp_path: pathlib.Path
 ) -> None:
     log = write_log(tmp_path / "log.txt", ["7\tb\t2", "9\tx\t1", "7\tz\t2", "7\ta\t1.5"])
@@ -36,7 +36,7 @@ def test_sessions_come_in_time_order_and_ties_keep_the_files(
     assert sessions == [["a", "b", "z"], ["x"]]
 
 
-def test_a_missing_column_and_an_empty_log_are_named(
+def test_a_missing_column_and_an_empty_log_raise(
     throughput: types.ModuleType, tmp_path: pathlib.Path
 ) -> None:
     log = write_log(tmp_path / "log.txt", [])
@@ -49,7 +49,7 @@ def test_a_missing_column_and_an_empty_log_are_named(
 def test_packed_windows_are_full_and_in_order(throughput: types.ModuleType) -> None:
     sessions = [["a", "b"], ["c", "d", "e"], ["f", "g"]]
     windows = throughput.pack(sessions, length=2)
-    assert windows == [["a", "b", "c"], ["d", "e", "f"]]  # g is left over
+    assert windows == [["a", "b", "c"], ["d", "e", "f"]]  # g does not fill a window
     assert throughput.count_positions(windows, length=2) == 4
 
 
@@ -72,14 +72,16 @@ def test_ratios_pair_runs_of_one_round(throughput: types.ModuleType) -> None:
             ]
         )
 
-    # The machine was half as fast in the second round: the ratio of each round is 4, 4 and 10.
+    # The machine is half as fast in the second round: the ratios of the rounds are 4, 4 and 10.
     systems = {"full": {"ours": summary([400, 200, 1000]), "peer": summary([100, 50, 100])}}
     (row,) = throughput.compare(systems, ["full"])
     assert (row["ratio"], row["ratio_min"], row["ratio_max"]) == (4, 4, 10)
     assert (row["ours_per_second"], row["theirs_per_second"]) == (400, 100)
 
 
-def test_memory_growth_is_what_neither_size_explains_alone(step_memory: types.ModuleType) -> None:
+def test_memory_growth_excludes_the_effect_of_either_size_alone(
+    step_memory: types.ModuleType,
+) -> None:
     def cells(share: float) -> list[dict]:
         return [
             {
@@ -89,7 +91,7 @@ def test_memory_growth_is_what_neither_size_explains_alone(step_memory: types.Mo
                 "added_mb": 5
                 + 0.1 * positions
                 + 0.002 * catalogue
-                # what only a matrix of all scores needs
+                # memory of a matrix of all scores
                 + share * positions * catalogue * 4 / 1e6,
             }
             for catalogue in (10_000, 100_000)
@@ -103,7 +105,7 @@ def test_memory_growth_is_what_neither_size_explains_alone(step_memory: types.Mo
 def test_our_half_of_the_comparison_runs_and_learns(
     throughput: types.ModuleType, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A round of clicks, 0 to 1 to 2 ... to 0: what follows can be learned."""
+    """A cycle of clicks, 0 to 1 to 2 ... to 0, so that the next item is predictable."""
     generator = random.Random(0)
     lines = []
     for session in range(400):

@@ -1,4 +1,4 @@
-"""The frozen configurations, and the logs made for them."""
+"""The frozen configurations and their derived logs."""
 
 import importlib
 import pathlib
@@ -34,7 +34,7 @@ def script(name: str) -> types.ModuleType:
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: f"{trial.suite}/{trial.name}")
-def test_a_configuration_names_what_exists(trial: Trial) -> None:
+def test_the_commands_of_a_configuration_are_valid(trial: Trial) -> None:
     assert len(set(trial.seeds)) == len(trial.seeds)
     train, *evaluate = (
         make_parser().parse_args(shlex.split(command)) for command in trial.commands(trial.seeds[0])
@@ -53,7 +53,7 @@ def test_a_configuration_names_what_exists(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
-def test_a_suite_cites_configurations_that_it_has(suite: Suite) -> None:
+def test_a_suite_cites_its_own_configurations(suite: Suite) -> None:
     names = {trial.name for trial in suite.trials}
     for table in suite.tables.values():
         cited = {name for pair in table.compare for name in pair}
@@ -62,22 +62,22 @@ def test_a_suite_cites_configurations_that_it_has(suite: Suite) -> None:
         assert table.metric is None or table.metric in suite.metrics.values()
 
 
-def test_the_document_is_what_the_results_say(tmp_path: pathlib.Path) -> None:
+def test_the_document_matches_the_results(tmp_path: pathlib.Path) -> None:
     shutil.copytree(BENCHMARKS / "results", tmp_path / "results")
     document = render(SUITES, Folders(tmp_path))
     assert document == (BENCHMARKS / "RESULTS.md").read_text(encoding="utf-8")
 
 
-def test_globo_is_cut_by_hours_in_the_order_of_the_file() -> None:
+def test_globo_is_split_by_hours_in_the_order_of_the_file() -> None:
     clicks = [  # hour, session, article
         (0, 1, "a"),
         (71, 1, "b"),
-        (72, 9, "a"),  # the first session of the test: c is unseen, two clicks are left
+        (72, 9, "a"),  # the first test session: c is not in the training data, two clicks remain
         (72, 9, "c"),
         (73, 9, "b"),
-        (72, 5, "a"),  # the second: one click is left of two, so none
+        (72, 5, "a"),  # the second: one click remains, so the session is dropped
         (72, 5, "c"),
-        (80, 2, "b"),  # the third is not asked for any more
+        (80, 2, "b"),  # the third exceeds `num_sessions`
         (80, 2, "a"),
     ]
     events = pl.DataFrame(clicks, ["hour", "session_id", "click_article_id"], orient="row")
@@ -89,7 +89,7 @@ def test_globo_is_cut_by_hours_in_the_order_of_the_file() -> None:
     assert globo.counts(test) == (1, 1)
 
 
-def test_another_log_than_globo_is_refused(tmp_path: pathlib.Path) -> None:
+def test_another_log_than_globo_raises(tmp_path: pathlib.Path) -> None:
     events = {"hour": [0, 72, 72], "session_id": [1, 2, 2], "click_article_id": ["a", "a", "a"]}
     pl.DataFrame(events).write_parquet(tmp_path / "log.parquet")
     with pytest.raises(ValueError, match=r"should give \(19291, 36573\).*Received: \(1, 1\)"):
@@ -97,7 +97,7 @@ def test_another_log_than_globo_is_refused(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_logs_with_and_without_what_was_shown_have_the_same_candidates() -> None:
+def test_logs_of_shown_and_clicked_items_have_the_same_candidates() -> None:
     events = pl.DataFrame(
         {
             "user_id": ["u", "u", "u"],
@@ -107,10 +107,10 @@ def test_logs_with_and_without_what_was_shown_have_the_same_candidates() -> None
             "impressions": ["a|b", None, "c|b|d"],
         }
     )
-    shown, taken = script("prepare_trivago").split(events)
+    shown, clicked = script("prepare_trivago").split(events)
     rows = shown.filter(pl.col("user_id") == "u").select("item_id", "label", "timestamp").rows()
     assert rows == [("a", 0, 10), ("b", 1, 10), ("c", 1, 20), ("b", 0, 20), ("d", 0, 20)]
-    assert taken.filter(pl.col("user_id") == "u")["item_id"].to_list() == ["b", "c"]
+    assert clicked.filter(pl.col("user_id") == "u")["item_id"].to_list() == ["b", "c"]
 
     def train(log: pl.DataFrame) -> sr.data.Sessions:
         sessions = sr.data.sessionize(log, user="user_id", session="session_id", label="label")
@@ -118,14 +118,14 @@ def test_logs_with_and_without_what_was_shown_have_the_same_candidates() -> None
 
     ids = [
         set(sr.data.Vocabulary.from_sessions(train(log)).raw([2, 3, 4, 5]).tolist())
-        for log in (shown, taken)
+        for log in (shown, clicked)
     ]
     assert ids == [{"a", "b", "c", "d"}] * 2
 
 
-def test_logs_with_and_without_what_was_shown_ask_for_the_same_sessions() -> None:
+def test_logs_of_shown_and_clicked_items_have_the_same_target_sessions() -> None:
     rows = pl.DataFrame(
-        [  # u: the last session took nothing; v: took something once; w: has one session
+        [  # u: no click in the last session; v: clicks in one session of two; w: one session
             ("u", "1", "a", 1, 0),
             ("u", "2", "a", 2, 1),
             ("u", "3", "b", 3, 1),
@@ -137,15 +137,15 @@ def test_logs_with_and_without_what_was_shown_ask_for_the_same_sessions() -> Non
         ["user_id", "session_id", "item_id", "timestamp", "label"],
         orient="row",
     )
-    shown, taken = script("prepare_trivago").with_and_without(
+    shown, clicked = script("prepare_trivago").with_and_without(
         rows.cast({"label": pl.Int8}),
     )
     users = pl.col("user_id") != "everything"
     assert shown.filter(users)["session_id"].to_list() == ["1", "2", "3", "7"]
-    assert taken.filter(users)["session_id"].to_list() == ["2", "3", "7"]
+    assert clicked.filter(users)["session_id"].to_list() == ["2", "3", "7"]
 
 
-def test_recent_counts_know_the_window_and_nothing_later() -> None:
+def test_recent_counts_cover_the_window_and_nothing_later() -> None:
     times = np.array([0.0, 10, 10, 20, 30])
     items = np.array([0, 1, -1, 1, 2])
     counts = [
@@ -154,7 +154,7 @@ def test_recent_counts_know_the_window_and_nothing_later() -> None:
             times, items, 3, at=np.array([0.0, 10, 20, 30, 31]), window=20
         )
     ]
-    # [t - 20, t): the click at t itself is no more known than later ones, that at t - 20 is.
+    # [t - 20, t) includes a click at t - 20 and excludes one at t.
     assert counts == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 2, 0], [0, 1, 1]]
 
 
@@ -162,12 +162,12 @@ def test_ranks_of_several_targets_have_ties_against_them() -> None:
     rank = script("recent_popularity").target_ranks
     scores = np.array([5, 3, 3, 0, 4])
     assert rank(scores, np.array([1])).tolist() == [4]  # after 5, 4 and the other 3
-    assert rank(scores, np.array([1, 2])).tolist() == [3, 4]  # targets do not hide each other
+    assert rank(scores, np.array([1, 2])).tolist() == [3, 4]  # targets do not lower each other
     assert rank(scores, np.array([3, 0])).tolist() == [1, 5]
 
 
 def test_recent_popularity_of_a_log_by_hand() -> None:
-    """Two users with two sessions: for each, what was clicked in the hour before the last one."""
+    """Two users with two sessions: the clicks in the hour before the last session of each."""
     hour = 3600
     log = pl.DataFrame(
         [  # user, session, item, time
@@ -175,8 +175,8 @@ def test_recent_popularity_of_a_log_by_hand() -> None:
             ("u", 1, "b", 1),
             ("v", 2, "b", 2),
             ("x", 3, "c", hour),
-            ("u", 4, "c", hour + 10),  # asked for: c was clicked within the hour, a and b before
-            ("v", 5, "a", 2 * hour + 20),  # asked for: nothing was clicked within the hour
+            ("u", 4, "c", hour + 10),  # target: c was clicked within the hour, a and b before
+            ("v", 5, "a", 2 * hour + 20),  # target: no click within the hour
         ],
         ["u", "s", "item_id", "timestamp"],
         orient="row",
@@ -184,7 +184,7 @@ def test_recent_popularity_of_a_log_by_hand() -> None:
     sessions = sr.data.sessionize(log, user="u", session="s")
     result = script("recent_popularity").measure(sessions, hours=[1, 3], stale_hours=[1])
     assert (result["queries"], result["candidates"]) == (2, 3)
-    # One hour: c on rank 1; a among three ties, the last. Three hours before v's session the counts
+    # One hour: c has rank 1; a is the last of three ties. Three hours before v's session the counts
     # are a 1, b 2, c 2: a is the last again.
     assert result["hours"]["1"]["mrr@20"] == pytest.approx((1 + 1 / 3) / 2)
     # Three hours before u's session: a 1, b 2, c 1: c is the last.

@@ -25,7 +25,7 @@ N = np.array([1000, 2000, 4000, 8000, 16000] * 2)
 
 @pytest.mark.parametrize("exponent", [0.1, 0.4, 1.0])
 @pytest.mark.parametrize("floor", [0.0, 3.0])
-def test_a_power_law_is_found_again(exponent: float, floor: float) -> None:
+def test_a_fit_recovers_the_power_law(exponent: float, floor: float) -> None:
     law = script("power_law").fit(N, 5 * (N / 1000) ** -exponent + floor)
     assert law.exponent == pytest.approx(exponent, rel=0.01)
     assert law.floor == pytest.approx(floor, abs=0.1)
@@ -35,7 +35,7 @@ def test_a_power_law_is_found_again(exponent: float, floor: float) -> None:
     assert law.determined
 
 
-def test_the_range_of_the_exponent_mostly_holds_the_truth_and_grows_with_the_noise() -> None:
+def test_the_range_of_the_exponent_covers_the_truth_and_grows_with_the_noise() -> None:
     generator = np.random.default_rng(0)
     found, width = [], []
     for _ in range(20):
@@ -45,11 +45,11 @@ def test_the_range_of_the_exponent_mostly_holds_the_truth_and_grows_with_the_noi
             law = script("power_law").fit(N, exact + size * noise, resamples=100)
             found.append(law.low < 0.5 < law.high)
             width.append(law.high - law.low)
-    assert sum(found) >= 30  # of 40; 36 are expected of what says 90 %
+    assert sum(found) >= 30  # of 40; a range of 90 % covers 36 on average
     assert np.median(width[1::2]) > 3 * np.median(width[::2])
 
 
-def test_what_does_not_fall_has_no_exponent() -> None:
+def test_rising_losses_have_no_exponent() -> None:
     law = script("power_law").fit(N, np.linspace(1, 2, len(N)))
     assert law.scale == 0
     assert law.low < 0.05
@@ -77,7 +77,7 @@ def test_the_grid_crosses_in_the_middle() -> None:
 def test_a_point_is_trained_on_its_share_and_tested_on_other_users(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Users who read one of two halves of the articles: what the next session holds is learned."""
+    """Each user reads one of two halves of the articles, so the next session is predictable."""
     generator = np.random.default_rng(0)
     rows = [
         (user, session, 10 * (user % 2) + int(article), 1000 * (4 * session + place))
@@ -93,7 +93,7 @@ def test_a_point_is_trained_on_its_share_and_tested_on_other_users(
     point = scaling.train(log, {"share": 0.5, "width": 8, "depth": 1, "seed": 0})
     assert point["sessions"] == 105 * 2  # half of seven tenths of 300, two sessions each
     assert point["queries"] == 60 * 2
-    assert point["loss"] < np.log(20)  # that of knowing nothing
+    assert point["loss"] < np.log(20)  # the loss of a uniform prediction
     assert point["parameters"] > 20 * 8
 
 

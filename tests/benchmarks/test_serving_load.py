@@ -1,4 +1,4 @@
-"""The section that `benchmarks/serving_load.py` writes of a load test."""
+"""The section that `benchmarks/serving_load.py` writes."""
 
 import importlib
 import json
@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def test_the_section_holds_the_command_and_the_rows(
+def test_the_section_contains_the_command_and_the_rows(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     for folder in ("serving", "benchmarks"):

@@ -81,7 +81,7 @@ def test_an_invalid_suite_is_an_error(
     write(tmp_path, "one", table="other")
     assert main(["benchmark", "--configs", str(tmp_path)]) == 2
     assert "`table` should be one of systems. Received: 'other'" in capsys.readouterr().err
-    write_suite(tmp_path, colour="red")
+    write_suite(tmp_path, color="red")
     assert main(["benchmark", "--configs", str(tmp_path)]) == 2
     assert "is not a valid suite" in capsys.readouterr().err
     write_suite(tmp_path)
@@ -93,7 +93,7 @@ def test_an_invalid_suite_is_an_error(
     assert "Configurations: ['one']. Received: ['two']" in capsys.readouterr().err
 
 
-def test_the_document_has_means_spreads_and_the_best_first(tmp_path: pathlib.Path) -> None:
+def test_the_document_shows_means_and_deviations_best_first(tmp_path: pathlib.Path) -> None:
     configs, folders = tmp_path / "configs", Folders(tmp_path / "out")
     tables = {
         "systems": {
@@ -127,7 +127,7 @@ def test_the_document_has_means_spreads_and_the_best_first(tmp_path: pathlib.Pat
     assert (folders.results / "shop.png").stat().st_size > 5000
 
 
-def test_an_ensemble_costs_what_its_members_cost(tmp_path: pathlib.Path) -> None:
+def test_an_ensemble_includes_the_costs_of_its_members(tmp_path: pathlib.Path) -> None:
     configs, folders = tmp_path / "configs", Folders(tmp_path / "out")
     write_suite(configs)
     write(configs, "sasrec").keep(0, measured(0.7), folders)
