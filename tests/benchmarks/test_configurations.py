@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 
 import tfsessionrec as sr
-from tfsessionrec.cli.baselines import BASELINES, build
 from tfsessionrec.cli.benchmark.document import render
 from tfsessionrec.cli.benchmark.suite import Suite, load_suites
 from tfsessionrec.cli.benchmark.trial import Folders, Trial
 from tfsessionrec.cli.main import make_parser
 from tfsessionrec.cli.train import _options
+from tfsessionrec.systems.registry import BASELINES, build_baseline
 
 BENCHMARKS = pathlib.Path(__file__).resolve().parents[2] / "benchmarks"
 CONFIGS = BENCHMARKS / "configs"
@@ -43,7 +43,7 @@ def test_the_commands_of_a_configuration_are_valid(trial: Trial) -> None:
     assert {asked.model for asked in evaluate} == {train.output}
     options = _options(train.set or ())
     if train.model in BASELINES:
-        build(train.model, options)
+        build_baseline(train.model, options)
         return
     if train.embedding_dim:
         options["embedding_dim"] = train.embedding_dim

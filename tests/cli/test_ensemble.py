@@ -6,12 +6,10 @@ import pathlib
 import numpy as np
 import pytest
 
-from tfsessionrec import evaluation
-from tfsessionrec.cli.ensemble import ensemble
-from tfsessionrec.cli.log import split
+from tfsessionrec import evaluation, systems
 from tfsessionrec.cli.main import main
-from tfsessionrec.cli.model_directory import ModelDirectory
-from tfsessionrec.cli.protocols import queries
+from tfsessionrec.data import protocol_batches, split_by_rule
+from tfsessionrec.systems.ensemble import EnsembleSystem
 
 LOG = ["--user", "user_id", "--session", "session_id", "--label", "label"]
 
@@ -29,18 +27,19 @@ def test_a_model_in_an_ensemble_is_asked_as_alone(
     protocol: str, trained: pathlib.Path, neighbours: pathlib.Path, log: pathlib.Path
 ) -> None:
     """Ranks of a session model and of a next-item model, from batches of either layout."""
-    directory = ModelDirectory(trained)
-    both, recipe = ensemble(directory, ModelDirectory(neighbours), "rrf", 1.0)
-    settings, vocabulary = directory.settings(), directory.vocabulary()
-    sessions = settings.log.read(log)
-    _, held_out = split(sessions, "last-session")
+    system = systems.load(trained)
+    both = EnsembleSystem(system, systems.load(neighbours))
+    _, held_out = split_by_rule(system.read(log), "last-session")
     reports = [
         evaluation.evaluate(
-            model, queries(protocol, held_out, vocabulary, training), 5, vocabulary=vocabulary
+            model,
+            protocol_batches(protocol, held_out, system.vocabulary, history),
+            5,
+            vocabulary=system.vocabulary,
         )
-        for model, training in (
-            (directory.load_model(), settings.training),
-            (both.systems[0], recipe),
+        for model, history in (
+            (system.model, system.history),
+            (both.scorer.systems[0], both.history),
         )
     ]
     assert reports[0].num_queries == reports[1].num_queries

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
+from tfsessionrec import systems
 from tfsessionrec.cli.main import main
-from tfsessionrec.cli.model_directory import ModelDirectory
 
 
 def run(trained: pathlib.Path, log: pathlib.Path, tmp_path: pathlib.Path, *more: str) -> dict:
@@ -31,11 +31,11 @@ def test_next_session_against_numpy(
     assert "sessions asked for: last-session" in out
     assert report["sessions"] == "last-session"
 
-    directory = ModelDirectory(trained)
-    model, vocabulary = directory.load_model(), directory.vocabulary()
+    system = systems.load(trained)
+    model, vocabulary = system.model, system.vocabulary
     table = model.candidate_embeddings().numpy()
-    next_item = directory.settings().training["next_item"]
-    events = directory.settings().log.read(log).events
+    next_item = system.history.session == "item"
+    events = system.read(log).events
     recalls = []
     for (_user,), rows in events.group_by("user_id", maintain_order=True):
         visits = [visit for _, visit in rows.group_by("session_index", maintain_order=True)]
@@ -93,7 +93,7 @@ def test_cut_histories_are_asked_too(
     whole = run(trained, log, tmp_path, "--protocol", "next_item")
     shutil.copytree(trained, tmp_path / "m")
     config = json.loads((trained / "config.json").read_text())
-    config["training"]["max_sessions"] = 3
+    config["history"]["max_sessions"] = 3
     (tmp_path / "m" / "config.json").write_text(json.dumps(config))
     cut = run(tmp_path / "m", log, tmp_path, "--protocol", "next_item")
     assert cut["num_queries"] == whole["num_queries"]
@@ -107,8 +107,8 @@ def test_slices_intervals_and_lists(
     folder = tmp_path / "report"
     more = ["--slices", "--bootstrap", "20", "--beyond-accuracy", "--report", str(folder)]
     report = run(trained, log, tmp_path, "--protocol", "next_item", "--k", "5", *more)
-    vocabulary = ModelDirectory(trained).vocabulary()
-    events = ModelDirectory(trained).settings().log.read(log).events
+    system = systems.load(trained)
+    vocabulary, events = system.vocabulary, system.read(log).events
     lengths, sessions, users = [], [], set()
     for (user,), rows in events.group_by("user_id", maintain_order=True):
         visits = [visit for _, visit in rows.group_by("session_index", maintain_order=True)]

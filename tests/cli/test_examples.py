@@ -2,8 +2,8 @@
 
 import polars as pl
 import pytest
-
 from tfsessionrec.cli.examples import training_examples
+
 from tfsessionrec.data import Sessions, sessionize
 
 READ = {

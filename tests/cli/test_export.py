@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tfsessionrec.cli.model_directory import ModelDirectory
 
 from tfsessionrec.cli.main import main
-from tfsessionrec.cli.model_directory import ModelDirectory
 from tfsessionrec.export import check, replay
 
 

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
-
 from tfsessionrec.cli.protocols import queries
+
 from tfsessionrec.data import Sessions, Vocabulary, sessionize
 
 SESSIONS = {

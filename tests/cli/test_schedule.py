@@ -37,8 +37,8 @@ def test_newer_sessions_are_learned_from_more_often(
     train: Callable[..., int], log: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     """With a tiny half-life every draw is the newest of its length."""
-    from tfsessionrec.cli.model_directory import ModelDirectory
-    from tfsessionrec.cli.train import training_dataset
+    from tfsessionrec.systems.model_directory import ModelDirectory
+    from tfsessionrec.systems.training import training_dataset
 
     assert train(tmp_path / "m", "--epochs", "1", "--recency-half-life", "0.01") == 0
     directory = ModelDirectory(tmp_path / "m")

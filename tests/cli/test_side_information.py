@@ -7,8 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tfsessionrec import systems
 from tfsessionrec.cli.main import main
-from tfsessionrec.cli.model_directory import ModelDirectory
+from tfsessionrec.systems.model_directory import ModelDirectory
 
 COLUMNS = ["--user", "user", "--session", "session", "--interaction-type", "kind"]
 
@@ -52,13 +53,13 @@ def test_the_whole_path(
     assert main([*train, "--multi-hot", "tags", "--dense", "price"]) == 0
 
     directory = ModelDirectory(tmp_path / "model")
-    training = directory.settings().training
-    assert training["interaction_types"] == ["cart", "click"]
-    assert training["session_context"] == {"device": ["desk", "phone"], "country": [1, 2, 3]}
+    history = directory.settings().history
+    assert history.interaction_types == ("cart", "click")
+    assert history.session_context == {"device": ("desk", "phone"), "country": (1, 2, 3)}
     vocabulary = directory.vocabulary()
     assert vocabulary.num_items == 25
     assert sorted(vocabulary.ids[20:]) == ["i20", "i21", "i22", "i23", "i24"]
-    loaded = directory.load_model()
+    loaded = systems.load(directory.path).model
     items = loaded.backbone.items
     assert (items.id_dropout, items.num_new_items) == (0.2, 5)
     assert loaded.backbone.interactions.num_interaction_types == 2
@@ -86,7 +87,7 @@ def test_the_whole_path(
     recommended = {
         row["item"]: row["score"] for row in json.loads(result.read_text())["recommended"]
     }
-    model_now = directory.load_model()
+    model_now = systems.load(directory.path).model
     query = model_now.encode(
         {
             "item_ids": vocabulary.lookup([[["i3", "i8"]]]),
@@ -103,7 +104,7 @@ def test_the_whole_path(
 
     capsys.readouterr()
     assert main(recommend) == 2
-    assert "takes of each item: --input country=A,B,..." in capsys.readouterr().err
+    assert "item inputs of the export: --input country=A,B,..." in capsys.readouterr().err
     assert main([*recommend, "--input", "country=x,y"]) == 2
     assert "should give numbers for country" in capsys.readouterr().err
 

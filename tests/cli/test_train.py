@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -9,16 +10,20 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tfsessionrec import systems
 from tfsessionrec.cli.main import main
-from tfsessionrec.cli.model_directory import ModelDirectory, build_model
-from tfsessionrec.cli.train import training_dataset
+from tfsessionrec.data import LogColumns, LogFormat, split_by_rule
 from tfsessionrec.optimizers import Cooldown, LazyAdam
+from tfsessionrec.systems.model_directory import ModelDirectory
+from tfsessionrec.systems.neural_model import build_model
+from tfsessionrec.systems.train import default_settings
+from tfsessionrec.systems.training import training_dataset
 
 Train = Callable[..., int]
 
 
 def weights(path: pathlib.Path) -> list[np.ndarray]:
-    return [weight.numpy() for weight in ModelDirectory(path).load_model().trainable_variables]
+    return [weight.numpy() for weight in systems.load(path).model.trainable_variables]
 
 
 def last_error(capsys: pytest.CaptureFixture[str]) -> str:
@@ -69,7 +74,7 @@ def test_a_directory_is_not_overwritten_unasked(
 def test_resume_takes_up_weights_and_optimizer(trained: pathlib.Path) -> None:
     directory = ModelDirectory(trained)
     model = build_model(directory.settings(), directory.vocabulary())
-    cooldown = directory.settings().training["cooldown"]
+    cooldown = directory.settings().training.cooldown
     rate = Cooldown(0.5, 10, cooldown) if cooldown else 0.5
     model.compile(optimizer=LazyAdam(rate, beta_2=0.98))
     assert len(directory.restore(model)) == 3
@@ -165,18 +170,16 @@ def test_a_truncated_piece_is_named(
 
 
 def test_next_item_models_see_one_item_a_session(log: pathlib.Path) -> None:
-    from tfsessionrec.cli.log import LogFormat
-    from tfsessionrec.cli.settings import Settings
     from tfsessionrec.data import Vocabulary
-    from tfsessionrec.models import recipe
 
-    log_format = LogFormat(user="user_id", session="session_id", label="label")
+    log_format = LogFormat(LogColumns("user_id", "session_id", label="label"))
     sessions = log_format.read(log)
     vocabulary = Vocabulary.from_sessions(sessions)
     shapes = {}
     for model in ("sasrec", "sessionrec-sasrec"):
-        training = {**recipe(model)._asdict(), "max_sessions": 4}
-        settings = Settings(model, {}, log_format, "none", 1, training, 0, "")
+        settings = default_settings(model)
+        history = dataclasses.replace(settings.history, max_sessions=4)
+        settings = dataclasses.replace(settings, history=history)
         batches = list(training_dataset(settings, sessions, vocabulary, seed=0))
         shapes[model] = {batch["item_ids"].shape[1] for batch in batches}
         items = {batch["item_ids"].shape[2] for batch in batches}
@@ -197,11 +200,11 @@ def test_interaction_types_reach_the_model(
     assert main([*command, "--epochs", "1", "--output", str(tmp_path / "m")]) == 0
     directory = ModelDirectory(tmp_path / "m")
     settings = directory.settings()
-    assert settings.training["interaction_types"] == ["buy", "view"]
+    assert settings.history.interaction_types == ("buy", "view")
     sessions = settings.log.read(tmp_path / "log.csv")
     batch = next(iter(training_dataset(settings, sessions, directory.vocabulary(), seed=0)))
     assert set(np.unique(batch["interaction_types"])) == {0, 1, 2}
-    model = directory.load_model()
+    model = systems.load(tmp_path / "m").model
     query = model.encode(batch)
     other = model.encode({**batch, "interaction_types": 0 * batch["interaction_types"]})
     assert np.abs(query - other).max() > 1e-4
@@ -210,30 +213,26 @@ def test_interaction_types_reach_the_model(
 
 
 def test_filter_and_gap(log: pathlib.Path) -> None:
-    from tfsessionrec.cli.log import LogFormat
-
-    everything = LogFormat(user="user_id", session="session_id", label="label").read(log)
-    taken = LogFormat(user="user_id", gap="1h", filter=("label=1",)).read(log)
+    user = LogColumns("user_id")
+    everything = LogFormat(LogColumns("user_id", "session_id", label="label")).read(log)
+    taken = LogFormat(user, gap="1h", filter=("label=1",)).read(log)
     assert taken.num_events == (everything.events["label"] == 1).sum()
     assert not taken.has_negatives
-    two = LogFormat(
-        user="user_id", gap="1h", filter=("user_id=u00000", "user_id=u00001", "label=1")
-    )
+    two = LogFormat(user, gap="1h", filter=("user_id=u00000", "user_id=u00001", "label=1"))
     assert two.read(log).num_users == 2
     for wrong in ("label", "colour=red"):
         with pytest.raises(ValueError, match="should be COLUMN=VALUE"):
-            LogFormat(user="user_id", gap="1h", filter=(wrong,)).read(log)
+            LogFormat(user, gap="1h", filter=(wrong,)).read(log)
     with pytest.raises(ValueError, match="should match at least one row"):
-        LogFormat(user="user_id", gap="1h", filter=("label=7",)).read(log)
+        LogFormat(user, gap="1h", filter=("label=7",)).read(log)
     with pytest.raises(ValueError, match="Exactly one of"):
-        LogFormat(user="user_id").read(log)
+        LogFormat(user).read(log)
 
 
 def test_split_rules(log: pathlib.Path) -> None:
     from tfsessionrec import data
-    from tfsessionrec.cli.log import LogFormat, split
 
-    sessions = LogFormat(user="user_id", session="session_id", label="label").read(log)
+    sessions = LogFormat(LogColumns("user_id", "session_id", label="label")).read(log)
     start = sessions.events.group_by("session_id").agg(pl.col("timestamp").min())["timestamp"]
     for rule, expected in (
         ("none", sessions.num_sessions),
@@ -241,23 +240,23 @@ def test_split_rules(log: pathlib.Path) -> None:
         (f"after={start.median()}", int((start < start.median()).sum())),
         ("last-days=3", int((start < sessions.events["timestamp"].max() - 3 * 86400).sum())),
     ):
-        train, test = split(sessions, rule)
+        train, test = split_by_rule(sessions, rule)
         assert train.num_sessions == expected, rule
         if rule != "none":
             # targets are exactly what training did not see
             targets = test.events.filter("is_target")["session_id"].unique()
             assert len(targets) == sessions.num_sessions - expected
     windows = data.sliding_windows(sessions, 3, 4, 2, 3)
-    train, test = split(sessions, "window=1/3,4,2,3")
+    train, test = split_by_rule(sessions, "window=1/3,4,2,3")
     assert train.events.equals(windows[1][0].events)
     assert test.events.filter("is_target").height == windows[1][1].num_events
-    train, test = split(sessions, "window=1/2,4,2")
+    train, test = split_by_rule(sessions, "window=1/2,4,2")
     assert train.events.equals(data.sliding_windows(sessions, 2, 4, 2)[1][0].events)
     with pytest.raises(ValueError, match="should have I from 0 to 2"):
-        split(sessions, "window=3/3,4,2")
+        split_by_rule(sessions, "window=3/3,4,2")
     for wrong in ("some", "after", "after=", "last-days=x", "window=1,4,2", "window=1/3,4"):
         with pytest.raises(ValueError, match="should be none, last-session"):
-            split(sessions, wrong)
+            split_by_rule(sessions, wrong)
 
 
 def test_bad_arguments(

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
+from tfsessionrec.cli.examples import training_examples
 
 from tfsessionrec import data, evaluation, export, layers, models, tasks
-from tfsessionrec.cli.examples import training_examples
 from tfsessionrec.tasks.next_session_retrieval import LOSSES, NEGATIVES
 
 SSES = {

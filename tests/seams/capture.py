@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tfsessionrec.cli.model_directory import ModelDirectory
 
 from tfsessionrec import evaluation, models
-from tfsessionrec.cli.model_directory import ModelDirectory
 
 Batch = dict[str, np.ndarray]
 
