@@ -73,12 +73,12 @@ def evaluations() -> Iterator[list[dict[str, Any]]]:
 
 def load_model(directory: pathlib.Path) -> Any:
     """The trained model of a model directory."""
-    return ModelDirectory(directory).load_model()
+    return systems.load(directory).model
 
 
 def load_vocabulary(directory: pathlib.Path) -> Any:
     """Its vocabulary."""
-    return ModelDirectory(directory).vocabulary()
+    return systems.load(directory).vocabulary
 
 
 class _Noting:
@@ -88,9 +88,12 @@ class _Noting:
         self._model = model
         self.seen: list[Batch] = []
 
-    def encode(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        self.seen.append(arrays(features))
-        return self._model.encode(features)
+    def queries(self, batch: Mapping[str, tf.Tensor], every: bool = False) -> Any:
+        self.seen.append(arrays(batch))
+        return self._model.queries(batch, every)
+
+    def candidate_embeddings(self) -> tf.Tensor:
+        return self._model.candidate_embeddings()
 
     def score_shown(self, features: Mapping[str, tf.Tensor], **more: Any) -> tf.Tensor:
         self.seen.append(arrays(features))
