@@ -1,5 +1,7 @@
 """A model whose candidates know the time: training, evaluation, and what each must equal."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -139,7 +141,7 @@ def test_sampled_losses_see_the_terms(negatives, loss, monkeypatch):
     queries = model(same)[:, :-1]
     target = next_session(features["item_ids"], first_item_index=2)
     terms = model.candidate_terms(queries, same)
-    terms = terms._replace(last_item_ids=tf.fill(tf.shape(terms.last_item_ids), 4))
+    terms = dataclasses.replace(terms, last_item_ids=tf.fill(tf.shape(terms.last_item_ids), 4))
     tf.keras.utils.set_random_seed(1)
     found = model.retrieval_task(queries, target, model.backbone.items, terms=terms)
     tf.keras.utils.set_random_seed(1)
@@ -162,7 +164,7 @@ def test_static_shapes_agree():
             target,
             model.backbone.items,
             static_shapes=static,
-            terms=terms._replace(static_shapes=static),
+            terms=dataclasses.replace(terms, static_shapes=static),
         )
         for static in (False, True)
     ]
@@ -244,3 +246,30 @@ def test_request_times_are_needed():
     features.pop("request_times")
     with pytest.raises(ValueError, match="should have `request_times`"):
         model.compute_loss(features)
+
+
+@pytest.mark.parametrize("head", [None, 2])
+def test_queries_hold_embeddings_and_the_trend(head):
+    """Eager and as a graph: one a session, and one a row after its whole history."""
+    model = make(head=None if head is None else sr.layers.MultiInterestHead(head))
+    features = batch()
+    ids = tf.range(VOCABULARY)
+    table = model.candidate_embeddings()
+    every = model.queries(features, every=True)
+    assert every.embeddings.shape == (30, head or 1, DIM)
+    assert every.num_features == model.trend.num_features
+    if head is None:
+        real = tf.reshape(features["item_ids"], [-1]) > 0
+        wanted = tf.reshape(scores(model, features), [30, VOCABULARY])[real]
+        np.testing.assert_allclose(
+            every.select(real).score(table, ids), wanted, rtol=1e-5, atol=1e-5
+        )
+    graph = tf.function(model.queries)
+    traced = graph(features, every=True)
+    np.testing.assert_allclose(
+        traced.score(table, ids), every.score(table, ids), rtol=1e-5, atol=1e-5
+    )
+    lengths = (features["item_ids"].numpy()[..., 0] > 0).sum(axis=1)
+    last = every.gather(np.arange(6) * 5 + lengths - 1).score(table, ids)
+    for found in (model.queries(features), graph(features)):
+        np.testing.assert_allclose(found.score(table, ids), last, rtol=1e-5, atol=1e-5)

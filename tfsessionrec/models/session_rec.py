@@ -13,7 +13,7 @@ from tfsessionrec.layers.trend_features import TrendFeatures
 from tfsessionrec.losses.next_session import next_session
 from tfsessionrec.masking import item_mask, last_items, session_mask
 from tfsessionrec.models.backbone import SessionRecBackbone, session_features
-from tfsessionrec.scoring import score_given
+from tfsessionrec.scoring import Queries, score_given
 from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
 from tfsessionrec.types import Config, Features
 
@@ -151,6 +151,27 @@ class SessionRec(tfrs.Model):
             queries = tf.reshape(query_embeddings, [-1, *query_embeddings.shape[2:]])
         gates = self.trend.gates(queries)
         return CandidateTerms(self.trend, gates, times, last, bool(self.jit_compile))
+
+    def queries(self, batch: Features | tf.Tensor, every: bool = False) -> Queries:
+        """The queries of a batch, with the trend as a term.
+
+        Args:
+            batch: A session batch; with a `trend` it needs `request_times`.
+            every: Whether to ask after each session instead of after the whole history. Defaults
+                to False.
+
+        Returns:
+            `Queries` of B requests, or with `every` of B S, row by row.
+
+        Raises:
+            ValueError: If `request_times` is missing.
+        """
+        features = session_features(batch)
+        embeddings = self(features, training=False) if every else self.encode(features)
+        term = self.candidate_terms(embeddings, features)
+        interests = 1 if self.backbone.head is None else embeddings.shape[-2]
+        embeddings = tf.reshape(embeddings, [-1, interests, embeddings.shape[-1]])
+        return Queries(embeddings, () if term is None else (term,))
 
     @property
     def has_terms(self) -> bool:

@@ -237,7 +237,7 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
             if terms is not None:
                 terms = terms.select(has_target)
         if terms is not None:
-            terms = terms._replace(gates=terms.gates / self.temperature)
+            terms = terms.scaled(self.temperature)
         ids = tf.where(positive, ids, -1)
 
         # (position, positive) pairs, by position

@@ -1,0 +1,1 @@
+"""Terms of the candidates' scores: the trend and the relation."""
