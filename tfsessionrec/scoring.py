@@ -236,50 +236,52 @@ class SparseScorer(Protocol):
 
 
 @runtime_checkable
-class _Encoder(Protocol):
-    """A model that gives embeddings of queries without terms, as a plain Keras model does."""
+class _Candidates(Protocol):
+    def candidate_embeddings(self) -> tf.Tensor:
+        """[V, D]."""
 
+
+@runtime_checkable
+class _EncodesSessions(Protocol):
     def __call__(self, features: Features, training: bool = False) -> tf.Tensor:
         """[B, S, D], or [B, S, N, D]."""
 
+
+@runtime_checkable
+class _EncodesHistories(Protocol):
     def encode(self, features: Features) -> tf.Tensor:
         """[B, D], or [B, N, D]."""
-
-    def candidate_embeddings(self) -> tf.Tensor:
-        """[V, D]."""
 
 
 def as_query_model(model: object) -> QueryModel:
     """The model itself if it is a `QueryModel`, or an adapter to one.
 
     Args:
-        model: A `QueryModel`, or an object with `model(features, training=False)` [B, S, D],
-            `model.encode(features)` [B, D] and `model.candidate_embeddings()` [V, D]; with N
-            vectors a query [B, S, N, D] and [B, N, D].
+        model: A `QueryModel`, or an object with `model.candidate_embeddings()` [V, D] and one or
+            both of `model(features, training=False)` [B, S, D] and `model.encode(features)`
+            [B, D]; with N vectors a query [B, S, N, D] and [B, N, D].
 
     Raises:
         TypeError: If `model` is neither.
     """
     if isinstance(model, QueryModel):
         return model
-    if isinstance(model, _Encoder):
+    if isinstance(model, _Candidates) and isinstance(model, _EncodesSessions | _EncodesHistories):
         return _EncoderQueries(model)
     raise TypeError(
-        "`model` should offer `queries` and `candidate_embeddings`, or `__call__`, `encode` and "
-        f"`candidate_embeddings`. Received: {type(model).__name__}"
+        "`model` should offer `queries` and `candidate_embeddings`, or `candidate_embeddings` and "
+        f"`__call__` or `encode`. Received: {type(model).__name__}"
     )
 
 
 class _EncoderQueries:
     """A `QueryModel` of the embeddings that a model gives."""
 
-    def __init__(self, model: _Encoder) -> None:
+    def __init__(self, model: _Candidates) -> None:
         self._model = model
 
     def queries(self, batch: Features, every: bool = False) -> Queries:
-        model = self._model
-        output = model(batch, training=False) if every else model.encode(batch)
-        output = tf.convert_to_tensor(output)
+        output = tf.convert_to_tensor(self._encode(batch, every))
         axes = tf.TensorShape(batch["item_ids"].shape[: 2 if every else 1])
         shape = output.shape
         if shape.rank not in (axes.rank + 1, axes.rank + 2) or not axes.is_compatible_with(
@@ -296,6 +298,16 @@ class _EncoderQueries:
 
     def candidate_embeddings(self) -> tf.Tensor:
         return tf.cast(tf.convert_to_tensor(self._model.candidate_embeddings()), tf.float32)
+
+    def _encode(self, batch: Features, every: bool) -> tf.Tensor:
+        if every and isinstance(self._model, _EncodesSessions):
+            return self._model(batch, training=False)
+        if not every and isinstance(self._model, _EncodesHistories):
+            return self._model.encode(batch)
+        raise TypeError(
+            f"`model` should offer `{'__call__' if every else 'encode'}`, which these queries "
+            f"need. Received: {type(self._model).__name__}"
+        )
 
 
 def score(
