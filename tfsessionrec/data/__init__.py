@@ -9,8 +9,13 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from tfsessionrec.data.expand_prefixes import expand_prefixes
-from tfsessionrec.data.expand_targets import expand_targets
+from tfsessionrec.data.examples import (
+    Examples,
+    expand_prefixes,
+    expand_targets,
+    protocol_examples,
+    training_examples,
+)
 from tfsessionrec.data.flatten_sessions import flatten_sessions
 from tfsessionrec.data.interaction_log import interaction_log
 from tfsessionrec.data.item_features import item_features
@@ -28,10 +33,11 @@ from tfsessionrec.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from tfsessionrec.data.from_tfds import sessions_from_tfds
-    from tfsessionrec.data.session_dataset import session_dataset
+    from tfsessionrec.data.session_dataset import protocol_batches, session_dataset
     from tfsessionrec.data.simulate import simulate
 
 __all__ = [
+    "Examples",
     "Sessions",
     "Vocabulary",
     "expand_prefixes",
@@ -42,6 +48,8 @@ __all__ = [
     "last_days",
     "leave_last_session_out",
     "merge_sessions",
+    "protocol_batches",
+    "protocol_examples",
     "read_events",
     "session_dataset",
     "sessionize",
@@ -49,9 +57,11 @@ __all__ = [
     "simulate",
     "sliding_windows",
     "split_by_time",
+    "training_examples",
 ]
 
 _LAZY = {
+    "protocol_batches": "session_dataset",
     "session_dataset": "session_dataset",
     "sessions_from_tfds": "from_tfds",
     "simulate": "simulate",

@@ -1,0 +1,159 @@
+"""The columns of a log as the arrays that a batch gathers from."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tfsessionrec.data.vocabulary import Vocabulary
+from tfsessionrec.history_spec import Category, HistorySpec, distinct
+
+Column = NDArray[np.generic]
+
+_OWN_KEYS = (
+    "item_ids",
+    "labels",
+    "is_target",
+    "session_times",
+    "request_times",
+    "interaction_types",
+    "item_times",
+    "match_ids",
+    "target_ids",
+)
+ORIGINS = ("origin", "running_length", "earlier_sessions")
+"""Keys of a batch that say where its items come from: the user, and the place in the sessions."""
+
+
+def item_columns(
+    log: pl.DataFrame,
+    vocabulary: Vocabulary,
+    spec: HistorySpec,
+    context: Sequence[str] = (),
+    match_ids: bool = False,
+) -> dict[str, Column]:
+    """The keys of a batch with one value an item, each [rows of the log].
+
+    Args:
+        log: Rows of a `Sessions`.
+        vocabulary: Gives each item its index.
+        spec: What the model reads of a history.
+        context: Further numeric columns. Defaults to none.
+        match_ids: Whether to add `match_ids` though the specification has no relation. Defaults to
+            False.
+    """
+    columns: dict[str, Column] = {
+        "item_ids": vocabulary.lookup(log["item_id"].to_numpy()).astype(np.int32),
+        "labels": log["label"].to_numpy().astype(np.float32),
+    }
+    if spec.interaction_types:
+        if "interaction_type" not in log.columns:
+            raise ValueError(
+                "`interaction_types` needs sessions with interaction types: give "
+                "`sessionize(interaction_type=...)`. "
+                f"Received: `interaction_types`={spec.interaction_types!r}"
+            )
+        columns["interaction_types"] = category_indices(
+            log["interaction_type"], spec.interaction_types
+        )
+    if spec.item_times:
+        columns["item_times"] = seconds(log)
+    if match_ids or spec.relation is not None:
+        columns["match_ids"] = log["item_id"].rank("dense").cast(pl.Int64).to_numpy()
+    if spec.relation is not None:
+        context = tuple(dict.fromkeys(("position", *spec.relation, *context)))
+    for name in context:
+        columns[name] = context_column(log, name, "context")
+    return columns
+
+
+def session_columns(log: pl.DataFrame, spec: HistorySpec) -> dict[str, Column]:
+    """The context features of sessions, each [rows of the log]."""
+    return {
+        name: context_column(log, name, "session_context", categories)
+        for name, categories in spec.session_context.items()
+    }
+
+
+def origin_columns(log: pl.DataFrame) -> dict[str, Column]:
+    """`ORIGINS`: the number of the user, of positive items in the session so far, of the session."""
+    positives = (pl.col("label") == 1).cum_sum().over("user_id", "session_index")
+    found = log.select(
+        origin=pl.col("user_id").rank("dense").cast(pl.Int64),
+        running_length=positives.cast(pl.Int64),
+        earlier_sessions=pl.col("session_index").cast(pl.Int64),
+    )
+    return {name: found[name].to_numpy() for name in ORIGINS}
+
+
+def seconds(log: pl.DataFrame) -> NDArray[np.int64]:
+    """The time of each row, unix seconds, rounded down."""
+    return np.floor(log["timestamp"].to_numpy()).astype(np.int64)
+
+
+def category_indices(values: pl.Series, categories: Sequence[Category]) -> NDArray[np.int32]:
+    """1..n for the categories in order, 0 for null or another value."""
+    indices = values.replace_strict(
+        list(categories),
+        list(range(1, len(categories) + 1)),
+        default=0,
+        return_dtype=pl.Int32,
+    )
+    return indices.fill_null(0).to_numpy()
+
+
+def context_column(
+    log: pl.DataFrame,
+    name: str,
+    argument: str,
+    categories: Sequence[Category] | None = None,
+) -> Column:
+    """A context feature as numbers: null is 0, and so is a category that is not in the list."""
+    if name in _OWN_KEYS:
+        raise ValueError(
+            f"`{argument}` should not use the name of a key of the batch. Received: {name!r}"
+        )
+    if name not in log.columns:
+        raise ValueError(
+            f"`{argument}` should name columns of the sessions (keep them with "
+            f"`sessionize(keep=...)`). Received: {name!r}; columns: {log.columns}"
+        )
+    column = log[name]
+    if categories is not None:
+        return category_indices(column, distinct(f"{argument}[{name!r}]", categories))
+    if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+        raise ValueError(
+            f"`{argument}` columns should be numeric. Received: {name!r} of type {column.dtype}"
+        )
+    return column.fill_null(False if column.dtype == pl.Boolean else 0).to_numpy()
+
+
+def target_sets(
+    log: pl.DataFrame,
+    item_ids: NDArray[np.int32],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The distinct positive items of each range of rows.
+
+    Returns:
+        Their indices [N], in order, and the offsets [E + 1] of each range's items.
+    """
+    lengths = end - begin
+    ends = np.cumsum(lengths)
+    rows = np.arange(ends[-1] if len(ends) else 0) + np.repeat(begin - ends + lengths, lengths)
+    positives = (
+        pl.DataFrame(
+            {
+                "example": np.repeat(np.arange(len(begin)), lengths),
+                "raw": log["item_id"][rows],
+                "id": item_ids[rows],
+                "label": log["label"].to_numpy()[rows],
+            }
+        )
+        .filter((pl.col("label") > 0) & (pl.col("id") > 0))
+        .unique(["example", "raw"], keep="first", maintain_order=True)
+    )
+    counts = np.bincount(positives["example"].to_numpy(), minlength=len(begin))
+    return positives["id"].to_numpy(), np.concatenate([[0], np.cumsum(counts)])

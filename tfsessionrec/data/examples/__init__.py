@@ -1,0 +1,20 @@
+"""Examples: histories, their targets, when each is asked, and where each came from."""
+
+from tfsessionrec.data.examples.examples import Examples
+from tfsessionrec.data.examples.expand import expand_prefixes, expand_targets
+from tfsessionrec.data.examples.objectives import (
+    OBJECTIVES,
+    PROTOCOLS,
+    protocol_examples,
+    training_examples,
+)
+
+__all__ = [
+    "OBJECTIVES",
+    "PROTOCOLS",
+    "Examples",
+    "expand_prefixes",
+    "expand_targets",
+    "protocol_examples",
+    "training_examples",
+]

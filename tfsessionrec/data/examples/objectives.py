@@ -1,0 +1,133 @@
+"""The examples of each training objective and of each evaluation protocol."""
+
+from typing import Literal, get_args
+
+import numpy as np
+import polars as pl
+
+from tfsessionrec.data.examples.examples import Examples, starting_rows, user_bounds
+from tfsessionrec.data.examples.expand import expand_prefixes, expand_targets
+from tfsessionrec.data.sessions import Sessions
+from tfsessionrec.history_spec import HistorySpec
+
+Objective = Literal["next_session", "next_item", "rest_of_session"]
+Protocol = Literal["next_item", "rest_of_session", "next_session", "ranking"]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+
+
+def training_examples(sessions: Sessions, objective: Objective, spec: HistorySpec) -> Examples:
+    """The examples that a model trains on.
+
+    One sequence a user trains all its positions at once, where the model reads the history of every
+    position from the same layout. Otherwise each target has an example of its own.
+
+    Args:
+        sessions: The training sessions; those with `is_target` are predicted.
+        objective: `"next_session"`, the set of items of the next session; `"next_item"`, the next
+            positive item; `"rest_of_session"`, the set of items that remain of the running session.
+        spec: What the model reads of a history.
+
+    Raises:
+        ValueError: If the objective is unknown, or there is no target.
+    """
+    _check("objective", objective, OBJECTIVES)
+    if objective == "next_session":
+        if spec.session == "real" and spec.max_sessions > 1:
+            return Examples.sequences(sessions)
+        return expand_targets(sessions)
+    if objective == "next_item" and spec.session == "item":
+        return Examples.sequences(sessions, asked="last_interaction")
+    if objective == "next_item" and spec.session == "whole":
+        return _every_item(sessions)
+    return expand_prefixes(sessions, "next" if objective == "next_item" else "rest")
+
+
+def protocol_examples(
+    protocol: Protocol, sessions: Sessions, spec: HistorySpec, empty_history: bool = False
+) -> list[Examples]:
+    """The examples that an evaluation asks: the same questions whatever the model reads.
+
+    Args:
+        protocol: `"next_item"`: each positive item of a target session after the session's first
+            interaction, given everything before it, if that holds a positive item.
+            `"rest_of_session"`: at the same positions, the set of positive items up to the end of
+            the session. `"next_session"`: the set of positive items of a target session, given the
+            user's sessions before it, of which there is at least one. `"ranking"`: the items shown
+            in a target session, given the sessions before it.
+        sessions: The sessions; those with `is_target` are asked for.
+        spec: What the model reads of a history.
+        empty_history: Whether `"ranking"` asks for the first sessions of users too. Defaults to
+            False.
+
+    Returns:
+        One or two `Examples`; with several, a model answers all positions of the first at once.
+
+    Raises:
+        ValueError: If the protocol is unknown, or there is no target.
+    """
+    _check("protocol", protocol, PROTOCOLS)
+    if protocol == "ranking" and spec.relation is not None:
+        # Sessions that showed a list are asked for, not the interactions between them.
+        shown = (pl.col("position") > 0).any().over("user_id", "session_index")
+        sessions = Sessions(sessions.events.with_columns(is_target=pl.col("is_target") & shown))
+    if protocol == "next_item" and spec.session == "item":
+        return _item_positions(sessions, spec.max_sessions)
+    if protocol in ("next_item", "rest_of_session"):
+        examples = expand_prefixes(sessions, "next" if protocol == "next_item" else "rest")
+        positives = np.append(0, np.cumsum(examples.log["label"].to_numpy() > 0))
+        return [examples.filter(positives[examples.target] > positives[examples.begin])]
+    return [expand_targets(sessions, empty_history=empty_history and protocol == "ranking")]
+
+
+def _check(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"`{name}` should be one of {', '.join(known)}. Received: {value!r}")
+
+
+def _positives(sessions: Sessions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of positive items, the first row of the user of each, and its number for that user."""
+    begin, _ = user_bounds(sessions.events)
+    rows = np.flatnonzero(sessions.events["label"].to_numpy() > 0)
+    user = np.searchsorted(begin, rows, side="right") - 1
+    first = np.searchsorted(rows, begin)
+    return rows, begin[user], np.arange(len(rows)) - first[user]
+
+
+def _every_item(sessions: Sessions) -> Examples:
+    """An example of every positive item that follows another one of its user."""
+    rows, begin, number = _positives(sessions)
+    asked = sessions.events["is_target"].to_numpy()[rows] & (number > 0)
+    if not asked.any():
+        raise ValueError(
+            "`sessions` should hold a target session with a positive item that follows another of "
+            "the same user. Received: none"
+        )
+    rows, begin = rows[asked], begin[asked]
+    return Examples(sessions.events, begin, rows, rows + 1, asked="last_interaction")
+
+
+def _item_positions(sessions: Sessions, longest: int) -> list[Examples]:
+    """All positions of a causal model at once; an example each where the history has to be cut."""
+    log = sessions.events
+    rows, first, number = _positives(sessions)
+    is_target = log["is_target"].to_numpy() & ~starting_rows(log)
+    asked = is_target[rows]
+    examples = []
+    if (asked & (number >= 1) & (number <= longest)).any():
+        begin, end = user_bounds(log)
+        (last,) = (number == longest).nonzero()
+        end = end.copy()
+        end[np.searchsorted(begin, first[last])] = rows[last] + 1
+        examples.append(Examples(log, begin, end, end, is_target, asked="last_interaction"))
+    late = asked & (number > longest)
+    if late.any() or not examples:
+        if not late.any():
+            raise ValueError(
+                "`sessions` should hold a target session with a positive item after its first. "
+                "Received: none"
+            )
+        examples.append(
+            Examples(log, first[late], rows[late], rows[late] + 1, asked="last_interaction")
+        )
+    return examples
