@@ -117,7 +117,7 @@ def make_tables(folder: pathlib.Path, arguments: argparse.Namespace) -> None:
 
     def top_k_of(kind: str) -> tf.types.experimental.ConcreteFunction:
         def top_k(queries: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-            scores, rows = module.tables[kind].top_k(queries, k[0])
+            scores, rows = module.tables[kind].top_k(queries[:, tf.newaxis], k[0])
             return {"scores": scores, "rows": rows}
 
         specs = tf.TensorSpec([None, DIM], name="queries"), tf.TensorSpec([1], tf.int32, "k")

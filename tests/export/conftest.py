@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tfsessionrec.data import Vocabulary
+from tfsessionrec.history_spec import HistorySpec
 
 MAX_SESSIONS, MAX_ITEMS = 4, 3
 LOWEST = np.finfo(np.float32).min
@@ -33,9 +34,9 @@ class ToyModel(tf.Module):
     def encode(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
         ids = features["item_ids"]
         real = tf.cast(ids > 0, tf.float32)
-        taken = features.get("labels", real)
+        positive = features.get("labels", real)
         items = tf.gather(self.table / (1 + tf.abs(self.table)), ids)
-        weights = real * (0.2 + taken) * 0.6 ** tf.cumsum(real, axis=2)
+        weights = real * (0.2 + positive) * 0.6 ** tf.cumsum(real, axis=2)
         sessions = tf.tanh(tf.reduce_sum(weights[..., tf.newaxis] * items, axis=2) @ self.kernel)
         is_session = tf.reduce_max(real, axis=2)
         age = tf.reduce_sum(is_session, axis=1, keepdims=True) - tf.cumsum(is_session, axis=1)
@@ -43,6 +44,14 @@ class ToyModel(tf.Module):
 
     def candidate_embeddings(self) -> tf.Tensor:
         return tf.identity(self.table)
+
+
+def spec_of(vocabulary: Vocabulary, **fields: Any) -> HistorySpec:
+    """The specification of the toy model."""
+    return HistorySpec(
+        **{"max_sessions": MAX_SESSIONS, "max_items": MAX_ITEMS, **fields},
+        padding_id="" if vocabulary.dtype == "string" else -1,
+    )
 
 
 def sessions_of(ids: Sequence[Any], session_index: Sequence[int]) -> list[list[Any]]:
@@ -53,7 +62,7 @@ def sessions_of(ids: Sequence[Any], session_index: Sequence[int]) -> list[list[A
 
 
 def query(model: Any, vocabulary: Vocabulary, history: History) -> np.ndarray:
-    """What the live model makes of one history, padded to the full size."""
+    """The query of the live model for one history, padded to the full size."""
     item_ids = np.zeros((1, MAX_SESSIONS, MAX_ITEMS), np.int32)
     for s, session in enumerate(sessions_of(*history)):
         item_ids[0, s, : len(session)] = vocabulary.lookup(session)
@@ -115,6 +124,7 @@ def toy() -> types.SimpleNamespace:
         MAX_SESSIONS=MAX_SESSIONS,
         MAX_ITEMS=MAX_ITEMS,
         LOWEST=LOWEST,
+        spec=spec_of,
         sessions_of=sessions_of,
         query=query,
         scores=scores,

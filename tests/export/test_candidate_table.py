@@ -53,12 +53,12 @@ def small_integers(shape, seed, low=-3, high=4):
     # One block of 128 rows, part of one, several with a last one that is not full; one chunk, many.
     [(1, None), (7, 999), (128, None), (1003, None), (1003, 128), (1025, 256)],
 )
-@pytest.mark.parametrize("interests", [None, 3])
+@pytest.mark.parametrize("interests", [1, 3])
 def test_top_k_is_that_of_a_stable_sort(dtype, num_items, chunk_size, interests):
     embeddings = small_integers((num_items, 4), seed=num_items)
     table = CandidateTable(embeddings, dtype=dtype, chunk_size=chunk_size)
-    queries = small_integers((5, 4) if interests is None else (5, interests, 4), seed=0)
-    top_k = traced(table.top_k, queries, interests=interests)
+    queries = small_integers((5, interests, 4), seed=0)
+    top_k = traced(table.top_k, queries)
     for batch, k in itertools.product((1, 5), (-1, 0, 1, 10, 2000)):
         scores, rows = top_k(queries[:batch], k)
         expected_scores, expected_rows = oracle(embeddings, queries[:batch], max(k, 0))
@@ -72,7 +72,7 @@ def test_weights_bonus_and_allowed_rows(dtype, of_rows):
     num_items, batch, k = 403, 3, 20
     embeddings = small_integers((num_items, 4), seed=0)
     table = CandidateTable(embeddings, dtype=dtype, chunk_size=256)
-    queries = small_integers((batch, 4), seed=1)
+    queries = small_integers((batch, 1, 4), seed=1)
     shape = (batch, num_items) if of_rows else (num_items,)
     weights = small_integers(shape, seed=4, low=0)
     bonus = small_integers(shape, seed=2, low=-20, high=20)
@@ -95,7 +95,9 @@ def test_weights_bonus_and_allowed_rows(dtype, of_rows):
 def test_rows_that_fill_the_last_block_up_are_not_found(dtype):
     # Every score is negative, so that the zeros after the last row would be the best of all.
     embeddings = -np.arange(1, 300, dtype=np.float32)[:, np.newaxis]
-    scores, rows = CandidateTable(embeddings, dtype=dtype).top_k(tf.ones([1, 1]), tf.constant(200))
+    scores, rows = CandidateTable(embeddings, dtype=dtype).top_k(
+        tf.ones([1, 1, 1]), tf.constant(200)
+    )
     np.testing.assert_array_equal(rows, np.arange(200)[np.newaxis])
     np.testing.assert_array_equal(scores, -np.arange(1, 201)[np.newaxis])
 
@@ -108,7 +110,7 @@ def test_short_lists_lose_nothing(dtype, skew):
         embeddings *= rng.lognormal(0, 1, (20_000, 1)).astype(np.float32)
     if skew == "common direction":
         embeddings += 3
-    queries = rng.standard_normal((20, 64), np.float32) + (skew == "common direction")
+    queries = rng.standard_normal((20, 1, 64), np.float32) + (skew == "common direction")
     held = embeddings
     if dtype == "bfloat16":
         held = embeddings.astype(tf.bfloat16.as_numpy_dtype).astype(np.float32)
@@ -137,7 +139,7 @@ def test_gather(dtype):
 def test_a_large_batch_is_scored_chunk_by_chunk(monkeypatch):
     monkeypatch.setattr(candidate_table, "SCORES_AT_ONCE", 4 * 256)
     embeddings = small_integers((1003, 4), seed=0)
-    queries = small_integers((5, 4), seed=1)  # 5 x 256 scores are too many: chunks of 128
+    queries = small_integers((5, 1, 4), seed=1)  # 5 x 256 scores are too many: chunks of 128
     seen = []
     table = CandidateTable(embeddings)
     one_pass = table._pass
@@ -155,7 +157,7 @@ def test_a_large_batch_is_scored_chunk_by_chunk(monkeypatch):
 def test_a_product_of_bytes_takes_some_requests_of_a_large_batch_at_a_time(monkeypatch):
     monkeypatch.setattr(candidate_table, "SCORES_AT_ONCE", 3 * 1024)
     embeddings = small_integers((1003, 4), seed=0)
-    queries = small_integers((7, 4), seed=1)
+    queries = small_integers((7, 1, 4), seed=1)
     bonus = small_integers((7, 1003), seed=2)
     seen = []
     table = CandidateTable(embeddings, dtype="int8")
@@ -172,10 +174,10 @@ def test_a_product_of_bytes_takes_some_requests_of_a_large_batch_at_a_time(monke
 
 
 def test_all_that_ask_in_a_signature_share_one_product_of_bytes():
-    # Each product of its own would keep the table once more.
+    # Each further product would keep the table once more.
     table = CandidateTable(small_integers((300, 4), seed=0), dtype="int8")
 
-    @tf.function(input_signature=[tf.TensorSpec([None, 4]), tf.TensorSpec([], tf.bool)])
+    @tf.function(input_signature=[tf.TensorSpec([None, 1, 4]), tf.TensorSpec([], tf.bool)])
     def ask(queries, twice):
         once = table.top_k(queries, tf.constant(3))
         return tf.cond(twice, lambda: table.top_k(2 * queries, tf.constant(3)), lambda: once)
@@ -187,15 +189,15 @@ def test_all_that_ask_in_a_signature_share_one_product_of_bytes():
         f for f in graph.library.function if "_QuantizedMatMul" in {n.op for n in f.node_def}
     ]
     assert function.attr["_noinline"].b
-    queries = small_integers((2, 4), seed=1)
+    queries = small_integers((2, 1, 4), seed=1)
     np.testing.assert_array_equal(*(ask(tf.constant(queries), twice)[1] for twice in (True, False)))
 
 
 def test_requests_at_the_same_time_get_their_own_answers(dtype):
     rng = np.random.default_rng(0)
     embeddings = rng.standard_normal((2000, 16), np.float32)
-    top_k = traced(CandidateTable(embeddings, dtype=dtype).top_k, embeddings)
-    batches = [rng.standard_normal((1 + number % 3, 16), np.float32) for number in range(60)]
+    top_k = traced(CandidateTable(embeddings, dtype=dtype).top_k, embeddings[:, np.newaxis])
+    batches = [rng.standard_normal((1 + number % 3, 1, 16), np.float32) for number in range(60)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda queries: top_k(queries, 20), batches))
     for queries, (scores, rows) in zip(batches, together, strict=True):
@@ -218,7 +220,7 @@ def test_saved_and_run_by_a_session(dtype, tmp_path):
         ]
     )
     def top_k(queries, k, allowed):
-        scores, rows = table.top_k(queries, k, interests=2, allowed=allowed)
+        scores, rows = table.top_k(queries, k, allowed=allowed)
         return {"scores": scores, "rows": rows}
 
     tf.saved_model.save(table, str(tmp_path), signatures=top_k)

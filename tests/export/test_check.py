@@ -24,8 +24,9 @@ from tfsessionrec.export import (
 from tfsessionrec.export.answer_difference import answer_difference
 from tfsessionrec.export.checksum import write_checksums
 from tfsessionrec.export.replay import replay
+from tfsessionrec.history_spec import HistorySpec
 
-CANDIDATES = "_candidates/_embeddings"
+CANDIDATES = "_ranking/_candidates/_embeddings"
 LOWEST = np.finfo(np.float32).min
 Check = Callable[..., CheckReport]
 Change = Callable[[pathlib.Path], None]
@@ -38,7 +39,7 @@ def names() -> Vocabulary:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory, toy: Any, names: Vocabulary) -> pathlib.Path:
-    """An export with all that may be replaced or known of items."""
+    """An export with a replaceable file and attributes of items."""
     return export_saved_model(
         toy.Model(names),
         tmp_path_factory.mktemp("good") / "shop" / "1",
@@ -91,7 +92,7 @@ def test_a_good_export_in_a_fresh_process(good: pathlib.Path, toy: Any, names: V
         "recorded answers",
         "live model",
     ]
-    # 5 + 2 of each signature; rules that need categories are not the model's.
+    # 5 + 2 of each signature; the model does not know categories.
     assert "42 requests to 6 signatures, in a fresh process" in str(report)
     assert "recorded answers  ok  42 the same" in str(report)
     assert "live model        ok  35 the same" in str(report)
@@ -139,7 +140,7 @@ def test_no_checksums(copy: pathlib.Path, quick: Check) -> None:
     assert quick(copy).problems == ["files: `checksums.json` is missing: not a whole export"]
 
 
-def test_nothing_there(tmp_path: pathlib.Path) -> None:
+def test_no_export(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError, match="`path` should be an export"):
         check_saved_model(tmp_path / "1")
 
@@ -153,7 +154,7 @@ def test_a_model_without_a_vocabulary(good: pathlib.Path) -> None:
 
 
 def change_variable(path: pathlib.Path, called: str, change: Callable[..., Any]) -> None:
-    """Writes a variable anew into the files of an export."""
+    """Rewrites a variable in the files of an export."""
     prefix = str(path / "variables" / "variables")
     reader = tf.train.load_checkpoint(prefix)
     tensors = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
@@ -328,7 +329,7 @@ def test_a_replaced_file_is_no_damage(
 
 
 def test_all_that_a_model_reads(tmp_path: pathlib.Path, quick: Check, names: Vocabulary) -> None:
-    context: dict[str, Any] = {"device": ["phone", "desk"], "basket": None}
+    context: dict[str, Any] = {"device": ("phone", "desk"), "basket": None}
     model = tfsessionrec.models.build(
         "hstu",
         vocabulary_size=len(names),
@@ -344,11 +345,15 @@ def test_all_that_a_model_reads(tmp_path: pathlib.Path, quick: Check, names: Voc
         model,
         tmp_path / "1",
         names,
-        next_item=True,
-        max_sessions=3,
-        interaction_types=[3, 5],
-        session_context=context,
-        include_labels=True,
+        spec=HistorySpec(
+            session="item",
+            max_sessions=3,
+            interaction_types=(3, 5),
+            session_context=context,
+            labels=True,
+            session_times=True,
+            request_times=True,
+        ),
         similarity="dot",
         warm_up_batch_sizes=[3],
     )
@@ -375,7 +380,7 @@ def ranked(ids: list[Any], scores: list[float]) -> dict[str, np.ndarray]:
         (ranked([7, 6, 9, -1], [4, 2, 1, LOWEST]), "row 0: 6 is not among the expected items"),
         # As good as the last one, which was cut off.
         (ranked([7, 8, 6, -1], [4, 2, 1, LOWEST]), None),
-        (ranked([7, 8, 8, -1], [4, 2, 1, LOWEST]), "row 0: an item is there twice"),
+        (ranked([7, 8, 8, -1], [4, 2, 1, LOWEST]), "row 0: an item occurs twice"),
         (ranked([7, 8, 9, 5], [4, 2, 1, LOWEST]), "row 0: the padding differs"),
         (ranked([7, 8, 9], [4, 2, 1]), r"`item_ids` has the shape \[1, 3\] instead of \[1, 4\]"),
     ],

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 import tfsessionrec as sr
 from tfsessionrec.data import Vocabulary
-from tfsessionrec.export import export_saved_model, serving_signatures, write_availability_file
+from tfsessionrec.export import export_saved_model, ranking, write_availability_file
+from tfsessionrec.history_spec import HistorySpec
 
 NUM_ITEMS, NOW, HALF_LIFE = 40, 100_000, 500.0
 LONGEST = 18  # of the short lists here, so that some are cut
@@ -43,8 +44,8 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     tags = random.choice(TAGS, NUM_ITEMS)
     categories = random.choice(["book", "toy", "tool", None], NUM_ITEMS, p=[0.6, 0.2, 0.1, 0.1])
     times = [None if n % 9 == 0 else NOW - int(n) for n in random.integers(-500, 3000, NUM_ITEMS)]
-    before = serving_signatures.LONGEST_SHORT_LIST
-    serving_signatures.LONGEST_SHORT_LIST = LONGEST
+    before = ranking.LONGEST_SHORT_LIST
+    ranking.LONGEST_SHORT_LIST = LONGEST
     try:
         path = export_saved_model(
             model,
@@ -60,7 +61,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             **QUICK,
         )
     finally:
-        serving_signatures.LONGEST_SHORT_LIST = before
+        ranking.LONGEST_SHORT_LIST = before
     return types.SimpleNamespace(
         path=path,
         vocabulary=vocabulary,
@@ -252,7 +253,7 @@ def test_every_rule_alone_and_together(shop: Any, toy: Any) -> None:
         np.testing.assert_allclose(alone["scores"][0], together["scores"][row, :width], rtol=1e-4)
 
 
-def test_rules_have_their_say(shop: Any, toy: Any) -> None:
+def test_rules_change_the_answers(shop: Any, toy: Any) -> None:
     """The oracle above would be no test if the rules changed little."""
     requests = some_requests(shop, toy)[:27]
     free = expected(shop, toy, {**requests[0], "k": 40})[0]
@@ -272,7 +273,7 @@ def test_unused_rules_change_no_bit(shop: Any, toy: Any) -> None:
         assert one[name].size
 
 
-def test_no_rows_and_nobody_who_asks(shop: Any, toy: Any) -> None:
+def test_no_rows_and_no_k(shop: Any, toy: Any) -> None:
     request = {"history": ([shop.vocabulary.ids[0]], [0]), "k": 0, "diversity": 0.5}
     given = batch(shop, toy, [request])
     assert shop.ask("recommend_filtered", **given)["scores"].shape == (1, 0)
@@ -316,7 +317,7 @@ def test_rules_over_candidates_of_int8_in_chunks(tmp_path: pathlib.Path, toy: An
 
 
 def test_masks_remove_whatever_the_score(tmp_path: pathlib.Path, toy: Any) -> None:
-    """Whoever subtracts a constant is beaten by a larger score."""
+    """A larger score would beat a constant that is subtracted."""
     vocabulary = Vocabulary([f"item {n}" for n in range(5)], [5, 4, 3, 2, 1])
     model = toy.Model(vocabulary)
     model.candidate_embeddings = lambda: 1e20 * tf.reshape(tf.range(7.0), [7, 1]) * tf.ones([1, 6])
@@ -433,7 +434,7 @@ def test_availability_takes_several_ids(tmp_path: pathlib.Path) -> None:
         write_availability_file(tmp_path / "availability.pb", "tea")
 
 
-# What it says of itself.
+# Its description.
 
 
 def test_inputs_of_the_rules_are_pinned(shop: Any) -> None:
@@ -498,7 +499,7 @@ def test_rules_and_a_trend(tmp_path: pathlib.Path) -> None:
         model,
         tmp_path / "1",
         vocabulary,
-        next_item=True,
+        spec=HistorySpec(session="item", request_times=True),
         trend_time=1000,
         item_tags=[n % 2 for n in range(9)],
         **QUICK,
@@ -529,7 +530,7 @@ def test_rules_and_a_trend(tmp_path: pathlib.Path) -> None:
     assert answer["item_ids"][0].tolist() == left + [""] * 8
     scores = dict(zip(free["item_ids"][0], free["scores"][0], strict=True))
     assert answer["scores"][0, 0] == pytest.approx(scores["item 7"], rel=1e-5)
-    # A stranger is told what is clicked now, with and without others' rules.
+    # A history without a known item gets what is clicked now, whatever the rules of others.
     assert answer["item_ids"][1].tolist() == free["item_ids"][1].tolist()
     np.testing.assert_allclose(answer["scores"][1], free["scores"][1], rtol=1e-5)
     (path / "assets" / "trend.pb").unlink()

@@ -54,20 +54,22 @@ def test_labels(
     tmp_path: pathlib.Path, recommender: Recommender, toy: Any, model: Any, vocabulary: Vocabulary
 ) -> None:
     ids = vocabulary.ids[:2].tolist()
-    with pytest.raises(ValueError, match="made without `include_labels`"):
+    with pytest.raises(ValueError, match="reads no labels"):
         recommender.recommend(ids, labels=[1, 0])
     labelled = load_saved_model(
-        export_saved_model(model, tmp_path / "1", vocabulary, include_labels=True)
+        export_saved_model(
+            model, tmp_path / "1", vocabulary, spec=toy.spec(vocabulary, labels=True)
+        )
     )
-    all_taken = labelled.recommend(ids)
+    all_positive = labelled.recommend(ids)
     np.testing.assert_allclose(
-        [score for _, score in all_taken],
+        [score for _, score in all_positive],
         [score for _, score in recommender.recommend(ids, k=9)],
         rtol=1e-5,
         atol=1e-6,
     )
-    assert labelled.recommend(ids, labels=[1, 1]) == all_taken
-    assert labelled.recommend(ids, labels=[1, 0]) != all_taken
+    assert labelled.recommend(ids, labels=[1, 1]) == all_positive
+    assert labelled.recommend(ids, labels=[1, 0]) != all_positive
     with pytest.raises(ValueError, match="`labels` should have one number an item"):
         labelled.recommend(ids, labels=[1])
 

@@ -27,6 +27,7 @@ from tfsessionrec.export import (
     write_availability_file,
     write_trend_file,
 )
+from tfsessionrec.history_spec import HistorySpec
 
 # Route 1: the TensorFlow C API, in a process without Python.
 
@@ -144,11 +145,11 @@ def test_c_api(
 
 
 @pytest.mark.parametrize(
-    ("name", "limits", "num_interests"),
+    ("name", "spec", "num_interests"),
     [
-        ("sessionrec-sasrec", {"max_sessions": 4, "max_items": 3}, 1),
-        ("sessionrec-sasrec", {"max_sessions": 4, "max_items": 3}, 4),
-        ("sasrec", {"max_sessions": 4, "next_item": True}, 1),
+        ("sessionrec-sasrec", HistorySpec(max_sessions=4, max_items=3), 1),
+        ("sessionrec-sasrec", HistorySpec(max_sessions=4, max_items=3), 4),
+        ("sasrec", HistorySpec(session="item", max_sessions=4), 1),
     ],
 )
 def test_c_api_with_models_of_this_package(
@@ -156,7 +157,7 @@ def test_c_api_with_models_of_this_package(
     capi_runner: pathlib.Path,
     toy: Any,
     name: str,
-    limits: dict[str, Any],
+    spec: HistorySpec,
     num_interests: int,
 ) -> None:
     vocabulary = Vocabulary([f"item {n}" for n in range(30)], range(30, 0, -1))
@@ -170,7 +171,7 @@ def test_c_api_with_models_of_this_package(
     model.compile(optimizer="adam")
     batch = {"item_ids": np.random.default_rng(0).integers(2, 32, [8, 3, 1], np.int32)}
     model.fit(tf.data.Dataset.from_tensors(batch).repeat(3), verbose=0)
-    export = export_saved_model(model, tmp_path / "1", vocabulary, **limits)
+    export = export_saved_model(model, tmp_path / "1", vocabulary, spec=spec)
 
     histories = toy.mixed_histories(vocabulary.ids.tolist(), "never seen")
     request = {**toy.pad(histories), "k": np.full(8, 100)}
@@ -178,7 +179,7 @@ def test_c_api_with_models_of_this_package(
     queries = ask_capi(capi_runner, export, tmp_path, "encode", **toy.pad(histories))
     assert queries["query_embeddings"].shape == ((8, 8) if num_interests == 1 else (8, 4, 8))
     for row, (ids, session_index) in enumerate(histories):
-        if "next_item" in limits:
+        if spec.session == "item":
             session_index = list(range(len(ids)))
         history = (ids, session_index)
         # Nearly equal scores may change places.
@@ -287,7 +288,7 @@ def test_c_api_with_rules(
     np.testing.assert_allclose(similar["scores"][0], cosines[order], rtol=1e-4)
 
 
-def test_c_api_reads_the_trend_anew(tmp_path: pathlib.Path, capi_runner: pathlib.Path) -> None:
+def test_c_api_reads_the_trend_again(tmp_path: pathlib.Path, capi_runner: pathlib.Path) -> None:
     vocabulary = Vocabulary([f"item {n}" for n in range(9)], range(9, 0, -1))
     trend = {"half_lives": [50], "follow_half_lives": [80], "refresh": 10}
     model = tfsessionrec.models.build(
@@ -295,7 +296,9 @@ def test_c_api_reads_the_trend_anew(tmp_path: pathlib.Path, capi_runner: pathlib
     )
     model.build()
     model.trend.gate.bias.assign([1.0, 2.0, 3.0])
-    export = export_saved_model(model, tmp_path / "1", vocabulary, next_item=True)
+    export = export_saved_model(
+        model, tmp_path / "1", vocabulary, spec=HistorySpec(session="item", request_times=True)
+    )
     indices = np.array([[[5], [3]]])
     features = {"item_ids": indices, "request_times": np.full((1, 2), 1000)}
     seen = []
@@ -340,8 +343,12 @@ def test_c_api_with_all_that_a_model_reads(
         model,
         tmp_path / "1",
         vocabulary,
-        interaction_types=["cart", "click"],
-        session_context={"device": ["phone", "desk", "watch"], "basket": None},
+        spec=HistorySpec(
+            interaction_types=("cart", "click"),
+            session_times=True,
+            item_times=True,
+            session_context={"device": ("phone", "desk", "watch"), "basket": None},
+        ),
     )
     request = {
         "item_ids": np.array([["item 3", "item 8", "item 1", ""]], object),

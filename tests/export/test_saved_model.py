@@ -206,7 +206,7 @@ def test_each_row_has_its_own_k(
 
 
 @pytest.mark.parametrize("k", [0, -1, np.iinfo(np.int32).min])
-def test_nobody_asks_for_any(toy: Any, ask: Ask, histories: Any, k: int) -> None:
+def test_no_row_asks_for_an_item(toy: Any, ask: Ask, histories: Any, k: int) -> None:
     answer = ask("recommend", **toy.pad(histories), k=[k] * len(histories))
     assert answer["item_ids"].shape == answer["scores"].shape == (len(histories), 0)
 
@@ -342,7 +342,9 @@ def test_ties_go_to_the_first_of_the_vocabulary(
 
 
 def test_labels(tmp_path: pathlib.Path, toy: Any, vocabulary: Vocabulary, model: Any) -> None:
-    path = export_saved_model(model, tmp_path / "1", vocabulary, include_labels=True)
+    path = export_saved_model(
+        model, tmp_path / "1", vocabulary, spec=toy.spec(vocabulary, labels=True)
+    )
     signatures = meta_graph(path).signature_def
     for name in ("recommend", "rank", "encode"):
         labels = signatures[name].inputs["labels"]
@@ -359,10 +361,10 @@ def test_labels(tmp_path: pathlib.Path, toy: Any, vocabulary: Vocabulary, model:
             session_index=tf.constant([[0, 0, 1]]),
             labels=tf.constant([labels], tf.float32),
         )
-        taken = [float(label > 0) for label in labels]
+        positive = [float(label > 0) for label in labels]
         features = {
             "item_ids": tf.constant([[[2, 3], [4, 0]]]),
-            "labels": tf.constant([[taken[:2], [taken[2], 0.0]]]),
+            "labels": tf.constant([[positive[:2], [positive[2], 0.0]]]),
         }
         np.testing.assert_allclose(
             answer["query_embeddings"], model.encode(features), rtol=1e-5, atol=1e-6
@@ -373,7 +375,7 @@ def test_next_item_model_takes_each_item_as_a_session(
     tmp_path: pathlib.Path, toy: Any, vocabulary: Vocabulary, model: Any
 ) -> None:
     path = export_saved_model(
-        model, tmp_path / "1", vocabulary, max_sessions=toy.MAX_SESSIONS, next_item=True
+        model, tmp_path / "1", vocabulary, spec=toy.spec(vocabulary, session="item")
     )
     assert json.loads((path / "signature.json").read_text())["limits"]["max_items"] == 1
     recommender = load_saved_model(path)
@@ -517,7 +519,7 @@ def test_catalogue_of_one_item(tmp_path: pathlib.Path, toy: Any, one_item: Vocab
 
 
 @pytest.mark.parametrize("argument", ["k", "max_sessions", "max_items"])
-@pytest.mark.parametrize("value", [0, -3, 2.5, True, "7", None])
+@pytest.mark.parametrize("value", [0, -3, 2.5, True, "7"])
 def test_sizes_are_positive_integers(
     tmp_path: pathlib.Path, toy: Any, one_item: Vocabulary, argument: str, value: Any
 ) -> None:
@@ -537,7 +539,7 @@ def test_ids_that_are_no_line(tmp_path: pathlib.Path, toy: Any, item: str) -> No
 
 
 def test_model_that_is_none(tmp_path: pathlib.Path, one_item: Vocabulary) -> None:
-    with pytest.raises(ValueError, match=r"`model` should offer .* without `encode`"):
+    with pytest.raises(TypeError, match=r"`model` should offer .*`encode`. Received: object"):
         export_saved_model(object(), tmp_path / "1", one_item)
 
 
@@ -553,7 +555,7 @@ def test_remote_path(toy: Any, one_item: Vocabulary) -> None:
         (np.zeros([3]), r"shape \[vocabulary_size, D\].*\(3,\)"),
         (
             np.array([[0.0] * 6, [0.0] * 6, [np.nan] + [0.0] * 5]),
-            "should return finite numbers. Received: 1 that",
+            "candidate embeddings of `model` should be finite numbers. Received: 1 that",
         ),
     ],
 )
@@ -570,10 +572,10 @@ def test_candidates_that_do_not_fit(
 @pytest.mark.parametrize(
     ("encode", "message"),
     [
-        (lambda features: tf.zeros([1, 2, 2, 6]), r"with D=6. Received: shape=\(1, 2, 2, 6\)"),
-        (lambda features: tf.zeros([1, 2, 7]), r"a row, \[B, M, D\], with D=6.*shape=\(1, 2, 7\)"),
-        (lambda features: tf.zeros([1, 7]), r"with D=6. Received: shape=\(1, 7\)"),
-        (lambda features: tf.fill([1, 6], np.inf), "`model.encode` should return finite numbers"),
+        (lambda features: tf.zeros([1, 2, 2, 6]), r"of interests. Received: \(1, 2, 2, 6\)"),
+        (lambda features: tf.zeros([1, 2, 7]), r"\[B, N, D\] of N .*D=6.*shape=\(1, 2, 7\)"),
+        (lambda features: tf.zeros([1, 7]), r"with D=6. Received: shape=\(1, 1, 7\)"),
+        (lambda features: tf.fill([1, 6], np.inf), "query embeddings of `model` should be finite"),
     ],
 )
 def test_encoder_that_does_not_fit(
@@ -654,7 +656,7 @@ def test_overwrite_replaces_nothing_but_an_export(
 
 
 def test_another_user_can_read_it(tmp_path: pathlib.Path, toy: Any, one_item: Vocabulary) -> None:
-    """A server often runs as somebody else; what it may read is the umask's choice, not ours."""
+    """A server often runs as another user; the umask decides what it may read."""
     umask = os.umask(0o022)
     try:
         path = export_saved_model(toy.Model(one_item), tmp_path / "1", one_item)

@@ -1,4 +1,4 @@
-"""What a model reads beside items goes into the signatures, and nothing else does."""
+"""The signatures take what a model reads in addition to items, and nothing else."""
 
 import json
 import pathlib
@@ -11,13 +11,14 @@ import tensorflow as tf
 import tfsessionrec
 from tfsessionrec.data import Vocabulary
 from tfsessionrec.export import export_saved_model, load_saved_model
-from tfsessionrec.export.session_features import session_features
+from tfsessionrec.history_spec import HistorySpec
 
 VOCABULARY = Vocabulary([f"item {n}" for n in range(30)], range(30, 0, -1))
-TYPES = ["cart", "click"]
-DEVICES = [7, 3, 11]
+TYPES = ("cart", "click")
+DEVICES = (7, 3, 11)
 LIMITS = {"max_sessions": 3, "max_items": 2}
 CONTEXT = {"device": DEVICES, "basket": None}
+QUICK: dict[str, Any] = {"warm_up_batch_sizes": ()}
 
 
 def make(name: str = "sessionrec-hstu", **options: Any) -> Any:
@@ -50,7 +51,8 @@ REQUEST: dict[str, Any] = {
     "device": [[3, 7, 7, 11, 3], [99, 0, 0, 0, 0]],
     "basket": [[1.5, 0.0, 0.0, -2.0, 0.0], [0.5, 0.0, 0.0, 0.0, 0.0]],
 }
-# The same by hand: max_items cuts off the first item, whose time and context are the session's.
+# The same by hand: `max_items` leaves out the first item, whose time and context are the
+# session's.
 FEATURES = {
     "item_ids": [[[*VOCABULARY.lookup(["item 9", "item 2"])], [1, VOCABULARY.lookup("item 2")]],
                  [[VOCABULARY.lookup("item 7"), 0], [0, 0]]],
@@ -67,41 +69,19 @@ def live() -> dict[str, tf.Tensor]:
     return {name: tf.constant(value) for name, value in FEATURES.items()}
 
 
-def test_session_features_by_hand() -> None:
-    got = session_features(
-        tf.constant([[4, 5, 6, 7, 8]]),
-        tf.constant([[-1, 0, 0, 0, 5]]),
-        of_items={"type": tf.constant([[9, 1, 2, 3, 4]])},
-        of_sessions={"time": tf.constant([[90, 10, 20, 30, 40]], tf.int64)},
-        max_items=2,
-    )
-    assert got["item_ids"].numpy().tolist() == [[[6, 7], [8, 0]]]
-    assert got["type"].numpy().tolist() == [[[2, 3], [4, 0]]]
-    assert got["time"].numpy().tolist() == [[10, 40]]
-    cut = session_features(
-        tf.constant([[4, 5, 6]]),
-        tf.constant([[0, 1, 2]]),
-        of_sessions={"time": tf.constant([[10, 20, 30]])},
-        max_sessions=2,
-    )
-    assert cut["time"].numpy().tolist() == [[20, 30]]
-    empty = session_features(
-        tf.zeros([2, 3], tf.int32),
-        tf.fill([2, 3], -1),
-        of_sessions={"time": tf.ones([2, 3])},
-    )
-    assert empty["time"].numpy().tolist() == [[0], [0]]
-
-
 def test_everything_equals_the_live_model(tmp_path: pathlib.Path) -> None:
     model = everything()
     path = export_saved_model(
         model,
         tmp_path / "1",
         VOCABULARY,
-        interaction_types=TYPES,
-        session_context=CONTEXT,
-        **LIMITS,
+        spec=HistorySpec(
+            interaction_types=TYPES,
+            session_times=True,
+            item_times=True,
+            session_context=CONTEXT,
+            **LIMITS,
+        ),
     )
     signatures = tf.saved_model.load(str(path)).signatures
     specs = signatures["encode"].structured_input_signature[1]
@@ -121,7 +101,7 @@ def test_everything_equals_the_live_model(tmp_path: pathlib.Path) -> None:
 
     expected = model.encode(live()).numpy()
     np.testing.assert_allclose(encode(), expected, rtol=1e-4, atol=1e-5)
-    # each input has its say
+    # each input changes the answer
     for name, value in REQUEST.items():
         if name not in ("item_ids", "session_index"):
             other = [[v[0]] * 5 for v in value]
@@ -134,7 +114,10 @@ def test_everything_equals_the_live_model(tmp_path: pathlib.Path) -> None:
     }
     rules = {"exclude_ids", "allow_ids", "exclude_seen", "diversity"}
     assert set(description["inputs"]) == {*specs, "k", "candidate_ids", *rules}
-    assert description["categories"] == {"interaction_types": TYPES, "device": DEVICES}
+    assert description["categories"] == {
+        "interaction_types": list(TYPES),
+        "device": list(DEVICES),
+    }
 
     recommender = load_saved_model(path)
     further = {name: REQUEST[name][0] for name in recommender.item_inputs}
@@ -144,7 +127,7 @@ def test_everything_equals_the_live_model(tmp_path: pathlib.Path) -> None:
     scores = model.candidate_embeddings().numpy()[2:] @ expected[0]
     by_item = dict(answer)
     np.testing.assert_allclose([by_item[item] for item in VOCABULARY.ids], scores, rtol=1e-3)
-    with pytest.raises(ValueError, match=r"should come with what the export takes .*'basket'"):
+    with pytest.raises(ValueError, match=r"should come with the inputs that .*'basket'"):
         recommender.recommend(ids, index)
     with pytest.raises(ValueError, match=r"`timestamps` should hold values of type int64"):
         recommender.recommend(ids, index, **{**further, "timestamps": ["now"] * 5})
@@ -167,7 +150,13 @@ def test_times_where_the_model_reads_them(
 ) -> None:
     model = make(name, **options)
     next_item = tfsessionrec.models.recipe(name).next_item
-    path = export_saved_model(model, tmp_path / "1", VOCABULARY, next_item=next_item, **LIMITS)
+    spec = HistorySpec(
+        session="item" if next_item else "real",
+        session_times=reads and name != "gru4rec",
+        item_times="num_item_time_buckets" in options,
+        **LIMITS,
+    )
+    path = export_saved_model(model, tmp_path / "1", VOCABULARY, spec=spec)
     recommender = load_saved_model(path)
     assert recommender.item_inputs == ({"timestamps": "int64"} if reads else {})
     ids, times = ["item 3", "item 1", "item 8"], [0, 50, 700_000]
@@ -189,24 +178,98 @@ def test_times_where_the_model_reads_them(
         assert np.abs([other[i] - answer[i] for i in VOCABULARY.ids]).max() > 1e-4
 
 
-def test_times_can_be_left_out(tmp_path: pathlib.Path) -> None:
-    path = export_saved_model(make(), tmp_path / "1", VOCABULARY, include_times=False, **LIMITS)
-    assert load_saved_model(path).item_inputs == {}
+class Reader:
+    """A model that names the keys that it reads."""
+
+    def __init__(self, model: Any, *reads: str) -> None:
+        self.encode, self.candidate_embeddings = model.encode, model.candidate_embeddings
+        self.reads = frozenset(reads)
+
+
+@pytest.mark.parametrize("reads", [(), ("session_times",), ("item_times", "labels")])
+def test_without_a_spec_the_model_says_which_times_it_reads(
+    tmp_path: pathlib.Path, reads: tuple[str, ...]
+) -> None:
+    path = export_saved_model(Reader(make(), *reads), tmp_path / "1", VOCABULARY, **LIMITS, **QUICK)
+    history = json.loads((path / "signature.json").read_text())["history"]
+    assert HistorySpec.from_json(history) == HistorySpec(
+        session_times="session_times" in reads, item_times="item_times" in reads, **LIMITS
+    )
+    assert load_saved_model(path).item_inputs == ({"timestamps": "int64"} if reads else {})
+
+
+# Keywords of before there was a specification.
+
+
+@pytest.mark.parametrize(
+    ("keywords", "fields"),
+    [
+        ({"next_item": True}, {"session": "item"}),
+        ({"whole_history": True}, {"session": "whole"}),
+        ({"next_item": False, "include_labels": True}, {"labels": True}),
+        ({"include_times": True}, {"session_times": True, "item_times": True}),
+        ({"include_times": False}, {}),
+        ({"include_times": None, "interaction_types": None, "session_context": None}, {}),
+        ({"interaction_types": ["a", "b"]}, {"interaction_types": ("a", "b")}),
+        (
+            {"session_context": {"device": [1, 2, 3]}},
+            {"session_context": {"device": (1, 2, 3)}},
+        ),
+    ],
+)
+def test_deprecated_keywords(
+    tmp_path: pathlib.Path, keywords: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    message = f"`{', '.join(keywords)}` of `export_saved_model` will be removed"
+    model = Reader(make("sessionrec-sasrec"))
+    with pytest.warns(FutureWarning, match=message) as warned:
+        path = export_saved_model(model, tmp_path / "1", VOCABULARY, **LIMITS, **QUICK, **keywords)
+    assert warned[0].filename == __file__
+    history = json.loads((path / "signature.json").read_text())["history"]
+    assert HistorySpec.from_json(history) == HistorySpec(**fields, **LIMITS)
+
+
+def test_keywords_that_a_spec_replaces(tmp_path: pathlib.Path) -> None:
+    for more in ({"max_items": 3}, {"next_item": True}):
+        message = f"`spec` should come without .* Received: {next(iter(more))}"
+        with pytest.raises(ValueError, match=message):
+            export_saved_model(
+                make(), tmp_path / "1", VOCABULARY, spec=HistorySpec(session_times=True), **more
+            )
+    with pytest.raises(TypeError, match="unexpected keyword argument 'max_sesions'"):
+        export_saved_model(make(), tmp_path / "1", VOCABULARY, max_sesions=3)
+    assert not (tmp_path / "1").exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (HistorySpec(padding_id=-1), r'`spec.padding_id` should be "", for raw ids of type string'),
+        (HistorySpec(first_item_index=3), "`spec.first_item_index` should be 2 .* Received: 3"),
+        (HistorySpec(request_times=True), "`spec.request_times` should be False .* Received: True"),
+        (
+            HistorySpec(relation=("price",)),
+            "`spec.relation` should be None.* Received: .*'price'",
+        ),
+    ],
+)
+def test_a_spec_of_another_model(tmp_path: pathlib.Path, spec: HistorySpec, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        export_saved_model(make("sessionrec-sasrec"), tmp_path / "1", VOCABULARY, spec=spec)
+    assert not (tmp_path / "1").exists()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"interaction_types": ["a", "a"]}, "`interaction_types` should be distinct categories"),
-        ({"interaction_types": ["a", 1]}, "all strings or all integers"),
-        ({"interaction_types": []}, "`interaction_types` should be distinct categories"),
-        ({"session_context": {"device": []}}, "`device` should be distinct categories"),
-        ({"session_context": {"labels": None}}, "may not be called as another input. .*'labels'"),
+        ({"interaction_types": ("a", 1)}, "all strings or all integers"),
+        ({"session_context": {"device": ()}}, "`device` should be distinct categories"),
+        ({"session_context": {"labels": None}}, "not use the name of another input. .*'labels'"),
         ({}, "should have the context feature 'device'"),
     ],
 )
 def test_bad_arguments(tmp_path: pathlib.Path, options: dict[str, Any], message: str) -> None:
     model = make("stamp", session_context={"device": 3})
     with pytest.raises(ValueError, match=message):
-        export_saved_model(model, tmp_path / "1", VOCABULARY, **LIMITS, **options)
+        export_saved_model(model, tmp_path / "1", VOCABULARY, spec=HistorySpec(**options))
     assert not (tmp_path / "1").exists()

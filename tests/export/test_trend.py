@@ -1,4 +1,4 @@
-"""A served model is told what is clicked now, without a new export."""
+"""A served model is updated with what is clicked now, without a new export."""
 
 import pathlib
 
@@ -9,10 +9,12 @@ import tensorflow as tf
 import tfsessionrec as sr
 from tfsessionrec.data import Vocabulary
 from tfsessionrec.export import export_saved_model, write_trend_file
+from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.layers import TrendFeatures
 
 IDS = [f"item {number}" for number in range(9)]
 NOW = 1000
+SPEC = HistorySpec(session="item", max_sessions=5, request_times=True)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def vocabulary() -> Vocabulary:
 
 @pytest.fixture(scope="module")
 def model(vocabulary: Vocabulary) -> sr.models.SessionRec:
-    """A model with a trend that has something to say."""
+    """A model whose trend changes its scores."""
     tf.keras.utils.set_random_seed(0)
     trend = {
         "half_lives": [50, 300],
@@ -37,11 +39,11 @@ def model(vocabulary: Vocabulary) -> sr.models.SessionRec:
     model.build()
     random = np.random.default_rng(1)
     model.trend.gate.set_weights([random.normal(size=(4, 5)), random.normal(size=5)])
-    tell(model, seed=1)
+    set_events(model, seed=1)
     return model
 
 
-def tell(model: sr.models.SessionRec, seed: int) -> None:
+def set_events(model: sr.models.SessionRec, seed: int) -> None:
     random = np.random.default_rng(seed)
     times = np.sort(random.integers(0, 1200, 80))
     # The last items of the vocabulary have no events.
@@ -49,7 +51,7 @@ def tell(model: sr.models.SessionRec, seed: int) -> None:
 
 
 class Served:
-    """The signatures of an export, of which nothing but the files is known."""
+    """The signatures of an export, read from its files."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self.loaded = tf.saved_model.load(path)
@@ -107,9 +109,7 @@ def test_only_the_newest_followers_are_in_the_table() -> None:
 def test_served_scores_are_the_live_ones_and_change_with_the_file(
     model: sr.models.SessionRec, vocabulary: Vocabulary, tmp_path: pathlib.Path
 ) -> None:
-    path = export_saved_model(
-        model, tmp_path / "1", vocabulary, next_item=True, trend_time=NOW, max_sessions=5
-    )
+    path = export_saved_model(model, tmp_path / "1", vocabulary, spec=SPEC, trend_time=NOW)
     served = Served(path)
     histories = [["item 3", "item 1"], ["item 5"], ["item 0", "item 8", "item 2"]]
 
@@ -121,39 +121,39 @@ def test_served_scores_are_the_live_ones_and_change_with_the_file(
             np.testing.assert_allclose(scores, np.sort(wanted)[::-1], atol=5e-3)
             np.testing.assert_allclose(scores, wanted[[IDS.index(item) for item in ids]], atol=5e-3)
 
-    tell(model, seed=1)
+    set_events(model, seed=1)
     check()
     before = served.rank(histories[0], IDS)
-    # Somebody replaces the table; nothing is loaded anew.
-    tell(model, seed=2)
+    # The table is replaced; nothing is loaded again.
+    set_events(model, seed=2)
     file = path / "assets" / "trend.pb"
     write_trend_file(file, model.trend.table(NOW))
     check()
     assert np.abs(served.rank(histories[0], IDS) - before).max() > 0.1
-    # Without the file nothing is known of the time.
+    # Without the file the terms are 0.
     file.unlink()
     model.trend.set_events([], [], [])
     check()
-    tell(model, seed=1)
+    set_events(model, seed=1)
 
 
-def test_strangers_get_what_is_clicked_now(
+def test_without_a_known_item_the_terms_decide(
     model: sr.models.SessionRec, vocabulary: Vocabulary, tmp_path: pathlib.Path
 ) -> None:
-    """Without a known item the terms decide, and without a table popularity."""
+    """And without a table popularity decides."""
     model.trend.gate.set_weights([np.zeros((4, 5)), np.ones(5)])
     model.trend.set_events([9, 9, 8], [990, 991, 992], [0, 1, 2])
-    path = export_saved_model(model, tmp_path / "1", vocabulary, next_item=True, trend_time=NOW)
+    path = export_saved_model(model, tmp_path / "1", vocabulary, spec=SPEC, trend_time=NOW)
     served = Served(path)
     assert served.recommend(["never seen"], 2)[0] == [IDS[7], IDS[6]]
     (path / "assets" / "trend.pb").unlink()
     assert served.recommend(["never seen"], 2)[0] == [IDS[0], IDS[1]]
 
 
-def test_an_export_without_a_moment_begins_neutral(
+def test_an_export_without_a_time_begins_neutral(
     model: sr.models.SessionRec, vocabulary: Vocabulary, tmp_path: pathlib.Path
 ) -> None:
-    path = export_saved_model(model, tmp_path / "1", vocabulary, next_item=True)
+    path = export_saved_model(model, tmp_path / "1", vocabulary, spec=SPEC)
     model.trend.set_events([], [], [])
     wanted = expected(model, ["item 3"], vocabulary)
     np.testing.assert_allclose(Served(path).rank(["item 3"], IDS), wanted, rtol=1e-4, atol=1e-5)
@@ -173,7 +173,7 @@ def test_a_trend_and_a_relation(vocabulary: Vocabulary, tmp_path: pathlib.Path) 
     model.build()
     random = np.random.default_rng(4)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
-    tell(model, seed=1)
+    set_events(model, seed=1)
     path = export_saved_model(model, tmp_path / "1", vocabulary, trend_time=NOW)
     rank = tf.saved_model.load(path).signatures["rank"]
 

@@ -14,7 +14,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 import tfsessionrec
 from tfsessionrec.data import Vocabulary
 from tfsessionrec.export import export_saved_model, saved_model
-from tfsessionrec.export.warm_up import FILE, read_warm_up_file
+from tfsessionrec.export.contract import WARM_UP
+from tfsessionrec.export.warm_up import read_warm_up_file
+from tfsessionrec.history_spec import HistorySpec
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZES = (1, 4, 16, 32)
@@ -58,7 +60,7 @@ def test_every_signature_and_batch_size(export: pathlib.Path) -> None:
     assert sizes == {signature: set(SIZES) for signature in SIGNATURES}
     assert set(signature_def(export)) - {"__saved_model_init_op"} == SIGNATURES
     described = json.loads((export / "signature.json").read_text())["warm_up"]
-    assert described == {"file": FILE, "records": len(logs)}
+    assert described == {"file": WARM_UP, "records": len(logs)}
     assert len(logs) <= 1000
     assert all((log.inputs["k"] == 5).all() for log in logs if "k" in log.inputs)
 
@@ -138,7 +140,7 @@ def names() -> Vocabulary:
 
 
 def test_all_that_a_model_reads(tmp_path: pathlib.Path, names: Vocabulary) -> None:
-    context: dict[str, Any] = {"device": ["phone", "desk", "watch"], "basket": None, "shop": [7, 9]}
+    context: dict[str, Any] = {"device": ("phone", "desk", "watch"), "basket": None, "shop": (7, 9)}
     model = tfsessionrec.models.build(
         "sessionrec-hstu",
         vocabulary_size=len(names),
@@ -153,11 +155,14 @@ def test_all_that_a_model_reads(tmp_path: pathlib.Path, names: Vocabulary) -> No
         model,
         tmp_path / "1",
         names,
-        max_sessions=3,
-        max_items=2,
-        interaction_types=["cart", "click"],
-        session_context=context,
-        include_labels=True,
+        spec=HistorySpec(
+            max_sessions=3,
+            max_items=2,
+            interaction_types=("cart", "click"),
+            session_context=context,
+            session_times=True,
+            labels=True,
+        ),
         item_tags=[1] * 30,
         item_categories=["a", "b"] * 15,
         item_times=[1] * 30,
@@ -233,7 +238,7 @@ def test_an_answer_that_is_not_finite(tmp_path: pathlib.Path, toy: Any, names: V
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("step", ["write_warm_up_file", "_describe", "write_checksums"])
+@pytest.mark.parametrize("step", ["write_warm_up_file", "describe", "write_checksums"])
 def test_a_step_that_fails_leaves_nothing_behind(
     tmp_path: pathlib.Path,
     toy: Any,

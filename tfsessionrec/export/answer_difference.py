@@ -4,22 +4,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfsessionrec.export.serving_signatures import NO_SCORE
+from tfsessionrec.export.contract import NO_SCORE
 
 Answer = Mapping[str, np.ndarray]
 
 
 def answer_difference(expected: Answer, got: Answer, tolerance: float) -> str | None:
-    """What is different first, or None.
+    """The first difference, or None.
 
-    Numbers may differ by `tolerance` times the largest number of the expected output, lowest
-    scores set aside. In a list of items and their scores, places are compared by score, and items
+    Numbers may differ by `tolerance` times the largest number of the expected output, without the
+    scores of padding. In a list of items and their scores, places are compared by score, and items
     that close may change places; nothing else may differ.
 
     Args:
         expected: Arrays by name, texts as bytes.
         got: Arrays of the same names, shapes and kinds.
-        tolerance: As a part.
+        tolerance: The part by which numbers may differ.
 
     Example:
 
@@ -63,10 +63,10 @@ def _list_difference(expected: Answer, got: Answer, slack: float) -> str | None:
         by_item = dict(zip(items[real].tolist(), scores[real]))
         found = [item for item, is_item in zip(given, real) if is_item]
         if len(set(found)) != len(found):
-            return f"`item_ids`, row {row}: an item is there twice"
+            return f"`item_ids`, row {row}: an item occurs twice"
         last = scores[real].min(initial=np.inf)
         for item, score, is_item in zip(given, given_scores, real):
-            # An item that was cut off may stand where another was, if it is as good as the last.
+            # An item that was cut off may replace another, if it is as good as the last.
             if is_item and abs(by_item.get(item, last) - score) > slack:
                 if item not in by_item:
                     return f"`item_ids`, row {row}: {_shown(item)} is not among the expected items"

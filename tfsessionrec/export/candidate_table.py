@@ -11,7 +11,7 @@ from tfsessionrec.export.quantized_product import (
     place_of,
     query_step,
 )
-from tfsessionrec.scoring import score, score_given
+from tfsessionrec.scoring import Queries
 
 DTYPES = ("float32", "bfloat16", "int8")
 NOT_ALLOWED = float(tf.float32.min)  # finite, so that JSON can carry it
@@ -24,7 +24,7 @@ SPARE = 64
 class CandidateTable(tf.Module):
     """Candidate embeddings, held once, and the k candidates that score highest.
 
-    `score(q, c) = <q, candidate[c]>` (with interests the best one's) `* weights[c] + bonus[c]`.
+    `score(q, c) = max_n <q[n], candidate[c]> * weights[c] + bonus[c]`.
 
     A block of neighbouring rows can only hold one of the k best if fewer than k blocks have a
     better best row. So the best of each block is taken, then the k best blocks, and their rows are
@@ -60,7 +60,7 @@ class CandidateTable(tf.Module):
     Example:
 
     >>> table = CandidateTable(np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]], np.float32))
-    >>> scores, rows = table.top_k(tf.constant([[1.0, 0.0]]), tf.constant(2))
+    >>> scores, rows = table.top_k(tf.constant([[[1.0, 0.0]]]), tf.constant(2))
     >>> scores.numpy(), rows.numpy()
     (array([[2., 1.]], dtype=float32), array([[2, 0]], dtype=int32))
     """
@@ -94,22 +94,21 @@ class CandidateTable(tf.Module):
             with tf.device("CPU:0"):
                 if self._joined:
                     codes = join_rows(codes)
-                    self._bias = _constant(bias_of(codes), "candidate_bias")
-                self._codes = _constant(codes, "candidate_codes")
+                    self._bias = untrained(bias_of(codes), "candidate_bias")
+                self._codes = untrained(codes, "candidate_codes")
                 if self._joined:
                     self._product = joined_product(self._codes, self._bias, self.dim)
-                self._rests = _constant(rests, "candidate_rests")
-                self._scales = _constant(scales, "candidate_scales")
+                self._rests = untrained(rests, "candidate_rests")
+                self._scales = untrained(scales, "candidate_scales")
         else:
             values = embeddings.astype(tf.as_dtype(dtype).as_numpy_dtype)
-            self._embeddings = _constant(values, "candidate_embeddings")
+            self._embeddings = untrained(values, "candidate_embeddings")
 
     def top_k(
         self,
         queries: tf.Tensor,
         k: tf.Tensor,
         *,
-        interests: int | None = None,
         weights: tf.Tensor | None = None,
         bonus: tf.Tensor | None = None,
         allowed: tf.Tensor | None = None,
@@ -117,9 +116,8 @@ class CandidateTable(tf.Module):
         """The K = min(k, C) candidates of highest score; of equal scores, the lower row first.
 
         Args:
-            queries: float32 [B, D]; [B, M, D] with interests.
+            queries: float32 [B, N, D], N static; N = 1 is one vector a query.
             k: Scalar int32; below 0 counts as 0.
-            interests: M, or None for one vector a query. Defaults to None.
             weights: float32 [C] or [B, C], factors of the scores. Defaults to None: 1.
             bonus: float32 [C] or [B, C], added after that. Defaults to None: nothing.
             allowed: bool [C] or [B, C], the rows that may be returned; the others come last, with
@@ -128,19 +126,19 @@ class CandidateTable(tf.Module):
         Returns:
             Scores float32 [B, K], highest first, and rows int32 [B, K].
         """
-        queries = self._checked(queries, interests)
+        queries = tf.ensure_shape(queries, [None, None, self.dim])
         k = tf.clip_by_value(k, 0, self.num_items)
         if self.dtype != "int8":
-            return self._best(queries, k, interests, weights, bonus, allowed)
+            return self._best(queries, k, weights, bonus, allowed)
         with tf.device("CPU:0"):
             some = tf.minimum(k + k // 2 + SPARE, self.num_items)
             if self._joined:
-                rows = self._best_of_joined(queries, some, interests, weights, bonus, allowed)
+                rows = self._best_of_joined(queries, some, weights, bonus, allowed)
             else:
-                rows = self._best(queries, some, interests, weights, bonus, allowed)[1]
+                rows = self._best(queries, some, weights, bonus, allowed)[1]
             # In their order, so that of equal scores the lower row comes first.
             rows = tf.sort(rows)
-            scores = score_given(queries, self.gather(rows), interests=interests is not None)
+            scores = Queries(queries).score_own(self.gather(rows), rows)
             terms = (_of_rows(values, rows) for values in (weights, bonus, allowed))
             return _top_k(_with(scores, *terms), rows, k)
 
@@ -156,15 +154,10 @@ class CandidateTable(tf.Module):
             rests, scales = rows_of(self._rests, rows), rows_of(self._scales, rows)
             return _from_fixed_point(self._codes_of(rows), rests, scales)
 
-    def _checked(self, queries: tf.Tensor, interests: int | None) -> tf.Tensor:
-        shape = [None, self.dim] if interests is None else [None, interests, self.dim]
-        return tf.ensure_shape(queries, shape)
-
     def _best(
         self,
         queries: tf.Tensor,
         k: tf.Tensor,
-        interests: int | None,
         weights: tf.Tensor | None,
         bonus: tf.Tensor | None,
         allowed: tf.Tensor | None,
@@ -177,7 +170,7 @@ class CandidateTable(tf.Module):
 
         def step(start: tf.Tensor, scores: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
             stop = tf.minimum(start + size, self._num_rows)
-            new = self._pass(queries, start, stop, interests)
+            new = self._pass(queries, start, stop)
             columns = tf.minimum(stop, self.num_items)
             padding = stop - columns
             terms = (_columns(v, start, columns, padding) for v in (weights, bonus, allowed))
@@ -205,18 +198,17 @@ class CandidateTable(tf.Module):
         self,
         queries: tf.Tensor,
         k: tf.Tensor,
-        interests: int | None,
         weights: tf.Tensor | None,
         bonus: tf.Tensor | None,
         allowed: tf.Tensor | None,
     ) -> tf.Tensor:
         """The rows of `_best`, from the product of bytes, which takes the whole table at once."""
-        size = max(SCORES_AT_ONCE // (self._num_rows * (interests or 1)), 1)
+        size = max(SCORES_AT_ONCE // (self._num_rows * queries.shape[1]), 1)
         padding = self._num_rows - self.num_items
 
         def step(start: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
             some = slice(start, start + size)
-            new = self._joined_scores(queries[some], interests, only_order=bonus is None)
+            new = self._joined_scores(queries[some], only_order=bonus is None)
             terms = (
                 v if v is None or v.shape.rank == 1 else v[some] for v in (weights, bonus, allowed)
             )
@@ -232,41 +224,31 @@ class CandidateTable(tf.Module):
             parallel_iterations=1,
         )[1]
 
-    def _pass(
-        self, queries: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, interests: int | None
-    ) -> tf.Tensor:
+    def _pass(self, queries: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
         """Scores of rows [start, stop), of "int8" rough ones: float32 [B, stop - start]."""
         if self.dtype == "float32":
-            return score(queries, self._embeddings[start:stop], interests=interests is not None)
-        return self._scores_by_parts(queries, start, stop, interests)
+            return Queries(queries).score(self._embeddings[start:stop], tf.range(start, stop))
+        return self._scores_by_parts(queries, start, stop)
 
-    def _joined_scores(
-        self, queries: tf.Tensor, interests: int | None, only_order: bool
-    ) -> tf.Tensor:
+    def _joined_scores(self, queries: tf.Tensor, only_order: bool) -> tf.Tensor:
         """Rough scores of all rows: float32 [B, R]; with `only_order` in a unit of each query's."""
         flat = tf.reshape(queries, [-1, self.dim])
         scores = self._product(flat) * self._scales
-        if interests is not None:
+        if queries.shape[1] > 1:
             # One step for all interests of a query would round the shorter ones more.
             scores = scores * query_step(flat)[:, tf.newaxis]
-            scores = tf.reshape(scores, [-1, interests, self._num_rows])
+            scores = tf.reshape(scores, [-1, queries.shape[1], self._num_rows])
             return tf.reduce_max(scores, axis=1)
         # A factor of a query does not change which rows are best: one pass less, at batch 1.
         return scores if only_order else scores * query_step(flat)[:, tf.newaxis]
 
-    def _scores_by_parts(
-        self,
-        queries: tf.Tensor,
-        start: tf.Tensor,
-        stop: tf.Tensor,
-        interests: int | None,
-    ) -> tf.Tensor:
+    def _scores_by_parts(self, queries: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
         """Scores of rows that become float32 first, a part that fits the cache at a time."""
 
         def step(first: tf.Tensor, parts: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             last = tf.minimum(first + ROWS_AT_ONCE, stop)
-            some = score(
-                queries, self._rough_embeddings(first, last), interests=interests is not None
+            some = Queries(queries).score(
+                self._rough_embeddings(first, last), tf.range(first, last)
             )
             return last, parts.write((first - start) // ROWS_AT_ONCE, tf.transpose(some))
 
@@ -383,6 +365,6 @@ def _whole_blocks(num_rows: int) -> int:
     return -(-num_rows // BLOCK) * BLOCK
 
 
-def _constant(value: np.ndarray, name: str) -> tf.Variable:
-    """A variable nobody trains: kept beside the graph, which a protocol buffer limits to 2 GB."""
+def untrained(value: np.ndarray, name: str) -> tf.Variable:
+    """A variable that is not trained, stored outside the graph, which has a limit of 2 GB."""
     return tf.Variable(value, trainable=False, name=name)

@@ -8,64 +8,67 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
 from tfsessionrec.export.answer_difference import answer_difference
-from tfsessionrec.export.atomic_directory import MARKER
-from tfsessionrec.export.availability_file import VOCABULARY
 from tfsessionrec.export.check_report import CheckReport, CheckStep
 from tfsessionrec.export.checksum import damaged_files, replaced_files
+from tfsessionrec.export.contract import DESCRIPTION, VOCABULARY, WARM_UP, Json
 from tfsessionrec.export.prediction_log import PredictionLog
-from tfsessionrec.export.saved_model import DESCRIPTION, vocabulary_lines
-from tfsessionrec.export.serving_signatures import ServingSignatures
-from tfsessionrec.export.warm_up import FILE as WARM_UP_FILE
+from tfsessionrec.export.ranking import CandidateOptions
+from tfsessionrec.export.request import vocabulary_lines
+from tfsessionrec.export.signatures import ServingSignatures
+from tfsessionrec.export.version_directory import MARKER
 from tfsessionrec.export.warm_up import read_warm_up_file
+from tfsessionrec.history_spec import HistorySpec
 
 if TYPE_CHECKING:
     from tfsessionrec.data import Vocabulary
 
-Arrays = Mapping[str, np.ndarray]
+Arrays: TypeAlias = Mapping[str, np.ndarray]
+Answered: TypeAlias = tuple[PredictionLog, Arrays | str]  # a request and an answer or an error
+Found: TypeAlias = Mapping[str, Mapping[str, Mapping[str, tuple[str, int]]]]
 _REPLAY = pathlib.Path(__file__).with_name("replay.py")
 _REPLAY_SECONDS = 600
+_LIVE = "live model"
 
 
 def check_saved_model(
     path: str | os.PathLike[str],
-    model: Any = None,
+    model: object = None,
     vocabulary: "Vocabulary | None" = None,
     *,
     tolerance: float = 1e-3,
 ) -> CheckReport:
-    """Checks an export as it lies there, before a server loads it.
+    """Checks the files of an export before a server loads it.
 
     In this order, and no further than the first damaged file:
 
     1. files: each has the size and SHA-256 it was written with;
-    2. vocabulary: as many items as `signature.json` says, those of `vocabulary` in its order;
-    3. signatures: what `saved_model.pb` takes and answers is what `signature.json` says;
-    4. warm-up: a fresh process, which knows nothing of this package, loads the export as TensorFlow
+    2. vocabulary: as many items as in `signature.json`, those of `vocabulary` in its order;
+    3. signatures: inputs and outputs of `saved_model.pb` are those of `signature.json`;
+    4. warm-up: a fresh process, which does not import this package, loads the export as TensorFlow
        1 did and a server does, on the CPU, and replays all warm-up requests; names, dtypes and
        shapes of the answers are those of `signature.json`, and numbers are finite;
-    5. recorded answers: they are those that the export began with;
-    6. live model: they are those of `model`.
+    5. recorded answers: the answers are those that the export recorded;
+    6. live model: the answers are those of `model`.
 
-    Files that may be replaced while the export is served (the trend, availability) may have been;
-    all but embeddings is then left out of step 5.
+    If a file that may be replaced while the export is served (trend, availability) was replaced,
+    step 5 compares embeddings only.
 
     Args:
         path: The export.
-        model: The model it should be of, as `export_saved_model` took it. Defaults to None: step 6
-            is left out.
-        vocabulary: Its vocabulary; with a model it must be given. Defaults to None.
-        tolerance: By how much numbers may differ, as a part of the largest of an answer. Defaults
-            to 0.001, which lets one kind of device check what another wrote.
+        model: The exported model, as `export_saved_model` took it. Defaults to None: no step 6.
+        vocabulary: Its vocabulary; required with a model. Defaults to None.
+        tolerance: How much numbers may differ, as a part of the largest of an answer. Defaults
+            to 0.001, so that one kind of device can check what another wrote.
 
     Returns:
-        A `CheckReport`; `report.ok` says whether nothing is wrong.
+        A `CheckReport`; `report.ok` is True if there is no problem.
 
     Raises:
         FileNotFoundError: If there is no export at `path`.
@@ -93,7 +96,7 @@ def check_saved_model(
         description = json.loads((directory / DESCRIPTION).read_text())
         logs = read_warm_up_file(directory)
     except ValueError as error:
-        problem = CheckStep("warm-up", "requests that can be read", (str(error),))
+        problem = CheckStep("warm-up", "readable requests", (str(error),))
         return CheckReport((*steps, problem))
     steps.append(_check_vocabulary(directory, description, vocabulary))
     with tempfile.TemporaryDirectory() as scratch:
@@ -103,12 +106,14 @@ def check_saved_model(
             steps.append(CheckStep("warm-up", "in a fresh process", (str(error),)))
             return CheckReport(tuple(steps))
     steps.append(_check_signatures(description["signatures"], found))
-    steps.append(_check_answers(description, logs, answers))
-    replaced = replaced_files(directory)
-    steps.append(_check_recorded(logs, answers, replaced, tolerance))
+    answered = list(zip(logs, answers, strict=True))
+    steps.append(_check_answers(description, answered))
+    steps.append(_check_recorded(answered, replaced_files(directory), tolerance))
     if model is not None and vocabulary is not None:
-        live = _check_live(directory, description, model, vocabulary, logs, answers, tolerance)
-        steps.append(live)
+        live = _live_signatures(directory, description, model, vocabulary)
+        steps.append(
+            live if isinstance(live, CheckStep) else _check_live(live, answered, tolerance)
+        )
     return CheckReport(tuple(steps))
 
 
@@ -126,21 +131,22 @@ def _check_files(directory: pathlib.Path) -> CheckStep:
 
 
 def _check_vocabulary(
-    directory: pathlib.Path, description: Mapping[str, Any], vocabulary: "Vocabulary | None"
+    directory: pathlib.Path, description: Json, vocabulary: "Vocabulary | None"
 ) -> CheckStep:
-    content = (directory / "assets" / VOCABULARY).read_bytes()
+    content = (directory / VOCABULARY).read_bytes()
+    name = pathlib.PurePath(VOCABULARY).name
     lines = content.removesuffix(b"\n").split(b"\n")
     problems = []
     if len(lines) != description["vocabulary"]["num_items"]:
         wanted = description["vocabulary"]["num_items"]
-        problems.append(f"`{VOCABULARY}` has {len(lines)} lines instead of {wanted}")
+        problems.append(f"`{name}` has {len(lines)} lines instead of {wanted}")
     if vocabulary is not None and content != vocabulary_lines(vocabulary):
         live = vocabulary_lines(vocabulary).removesuffix(b"\n").split(b"\n")
         both = zip(lines, live)
         row = next((n for n, (a, b) in enumerate(both) if a != b), min(len(lines), len(live)))
         ends = [texts[row].decode() if row < len(texts) else None for texts in (lines, live)]
         problems.append(
-            f"`{VOCABULARY}` is not that of the given vocabulary: line {row + 1} is {ends[0]!r} "
+            f"`{name}` is not that of the given vocabulary: line {row + 1} is {ends[0]!r} "
             f"instead of {ends[1]!r}"
         )
     given = ", those of the given vocabulary" if vocabulary is not None else ""
@@ -149,8 +155,8 @@ def _check_vocabulary(
 
 def _replay(
     directory: pathlib.Path, logs: Sequence[PredictionLog], scratch: pathlib.Path
-) -> tuple[dict[str, Any], list[Arrays | str]]:
-    """What the graph has, and an answer or an error to each request."""
+) -> tuple[Found, list[Arrays | str]]:
+    """The signatures of the graph, and an answer or an error to each request."""
     requests, answers = scratch / "requests", scratch / "answers"
     with requests.open("w") as file:
         for log in logs:
@@ -163,7 +169,7 @@ def _replay(
 
 
 def _run_replay(directory: pathlib.Path, requests: pathlib.Path, answers: pathlib.Path) -> None:
-    """Runs replay.py; -P, so that files beside it do not stand in for other modules."""
+    """Runs replay.py; -P, so that files of its directory do not shadow other modules."""
     # This process may hold all memory of a GPU.
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
     try:
@@ -202,54 +208,47 @@ def _decoded_answer(line: str) -> Arrays | str:
     }
 
 
-def _check_signatures(described: Mapping[str, Any], found: Mapping[str, Any]) -> CheckStep:
+def _check_signatures(described: Mapping[str, Json], found: Found) -> CheckStep:
     problems = []
     for name in sorted(set(described) | set(found)):
         if name not in found or name not in described:
-            there = f"{DESCRIPTION} but not in {MARKER}"
-            where = there if name in described else f"{MARKER} but not in {DESCRIPTION}"
-            problems.append(f"`{name}` is in {where}")
+            places = (DESCRIPTION, MARKER) if name in described else (MARKER, DESCRIPTION)
+            problems.append(f"`{name}` is in {places[0]} but not in {places[1]}")
             continue
         for side in ("inputs", "outputs"):
-            wanted = {n: [t["dtype"], len(t["shape"])] for n, t in described[name][side].items()}
-            if wanted != found[name][side]:
+            wanted = {n: (t["dtype"], len(t["shape"])) for n, t in described[name][side].items()}
+            there = {n: (dtype, rank) for n, (dtype, rank) in found[name][side].items()}
+            if wanted != there:
                 problems.append(
-                    f"`{name}` has the {side} {_listed(found[name][side])} instead of "
-                    f"{_listed(wanted)}"
+                    f"`{name}` has the {side} {_listed(there)} instead of {_listed(wanted)}"
                 )
     return CheckStep("signatures", f"{len(described)} as described", tuple(problems))
 
 
-def _listed(tensors: Mapping[str, Sequence[Any]]) -> str:
+def _listed(tensors: Mapping[str, tuple[str, int]]) -> str:
     entries = sorted(tensors.items())
     return ", ".join(f"{name} ({dtype}, rank {rank})" for name, (dtype, rank) in entries)
 
 
-def _check_answers(
-    description: Mapping[str, Any],
-    logs: Sequence[PredictionLog],
-    answers: Sequence[Arrays | str],
-) -> CheckStep:
+def _check_answers(description: Json, answered: Sequence[Answered]) -> CheckStep:
     problems = []
-    for log, answer in zip(logs, answers, strict=True):
+    for log, answer in answered:
         if isinstance(answer, str):
             problems.append(f"{_called(log)} fails: {answer}")
         else:
             problems += [f"{_called(log)}: {p}" for p in _shape_problems(description, log, answer)]
-    asked = {log.signature for log in logs}
-    if description.get("warm_up", {}).get("records", 0) != len(logs):
-        problems.append(f"`{WARM_UP_FILE}` has {len(logs)} records, not as many as {DESCRIPTION}")
-    elif logs:
+    asked, count = {log.signature for log, _ in answered}, len(answered)
+    if description.get("warm_up", {}).get("records", 0) != count:
+        problems.append(f"`{WARM_UP}` has {count} records, not as many as {DESCRIPTION}")
+    elif count:
         missing = sorted(set(description["signatures"]) - asked)
         problems += [f"`{name}` is never asked" for name in missing]
-    detail = f"{len(logs)} requests to {len(asked)} signatures, in a fresh process"
-    return CheckStep("warm-up", detail if logs else "no requests in this export", tuple(problems))
+    detail = f"{count} requests to {len(asked)} signatures, in a fresh process"
+    return CheckStep("warm-up", detail if count else "no requests in this export", tuple(problems))
 
 
-def _shape_problems(
-    description: Mapping[str, Any], log: PredictionLog, answer: Arrays
-) -> Iterator[str]:
-    """Dtypes, shapes and values that `signature.json` does not allow."""
+def _shape_problems(description: Json, log: PredictionLog, answer: Arrays) -> Iterator[str]:
+    """Dtypes, shapes and values that differ from `signature.json`."""
     signature = description["signatures"].get(log.signature)
     if signature is None:
         return
@@ -274,53 +273,71 @@ def _shape_problems(
 
 
 def _check_recorded(
-    logs: Sequence[PredictionLog],
-    answers: Sequence[Arrays | str],
-    replaced: Sequence[str],
-    tolerance: float,
+    answered: Sequence[Answered], replaced: Sequence[str], tolerance: float
 ) -> CheckStep:
-    # What items are to be had, or clicked now, changes no embedding.
+    # Availability and the trend change no embedding.
     both = [
         (log, log.outputs, answer)
-        for log, answer in zip(logs, answers, strict=True)
+        for log, answer in answered
         if not replaced or log.signature == "encode"
     ]
     note = f" ({', '.join(replaced)} replaced since)" if replaced else ""
     return _compared("recorded answers", both, tolerance, note)
 
 
-def _check_live(
-    directory: pathlib.Path,
-    description: Mapping[str, Any],
-    model: Any,
-    vocabulary: "Vocabulary",
-    logs: Sequence[PredictionLog],
-    answers: Sequence[Arrays | str],
-    tolerance: float,
-) -> CheckStep:
-    """Compares with signatures made anew from the model, with the export's replaceable files."""
+def _live_signatures(
+    directory: pathlib.Path, description: Json, model: object, vocabulary: "Vocabulary"
+) -> ServingSignatures | CheckStep:
+    """Signatures made from the model, with the export's replaceable files."""
+    if "history" not in description:
+        problem = f"`{DESCRIPTION}` has no `history`: an earlier version of this package wrote it"
+        return CheckStep(_LIVE, "", (problem,))
+    files = {
+        f"{kind}_file": directory / description[kind]["file"]
+        for kind in ("trend", "availability")
+        if kind in description
+    }
+    options = CandidateOptions(
+        dtype=description["candidate_dtype"], similarity=description["similarity"]
+    )
+    spec = HistorySpec.from_json(description["history"])
     try:
-        live = _live_signatures(directory, description, model, vocabulary)
+        return ServingSignatures(
+            model, vocabulary, directory / VOCABULARY, spec, candidates=options, **files
+        )
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        return _refused(error)
+
+
+def _check_live(
+    live: ServingSignatures, answered: Sequence[Answered], tolerance: float
+) -> CheckStep:
+    """Compares with the signatures of the live model."""
+    both: list[tuple[PredictionLog, Arrays, Arrays | str]] = []
+    left_out = set()
+    try:
         functions = live.concrete_functions()
-        both: list[tuple[PredictionLog, Arrays, Arrays | str]] = []
-        left_out = set()
-        for log, answer in zip(logs, answers, strict=True):
+        for log, answer in answered:
             name = "recommend" if log.signature == "serving_default" else log.signature
             wanted = set(live.input_specs(name))
             if name == "recommend_filtered" and wanted < set(log.inputs):
-                left_out.add(name)  # Tags, categories and times of items are not the model's.
+                left_out.add(name)  # The model does not know tags, categories and times of items.
                 continue
             if wanted != set(log.inputs):
                 problem = f"the model reads {sorted(wanted)} instead of {sorted(log.inputs)}"
-                return CheckStep("live model", "", (problem,))
+                return CheckStep(_LIVE, "", (problem,))
             tensors = {name: tf.constant(value) for name, value in log.inputs.items()}
             outputs = {n: value.numpy() for n, value in functions[name](**tensors).items()}
             both.append((log, outputs, answer))
     except (ValueError, tf.errors.OpError) as error:
-        problem = f"the model does not take the requests: {' '.join(str(error).split())}"
-        return CheckStep("live model", "", (problem,))
+        return _refused(error)
     note = f" (not of {', '.join(sorted(left_out))}, whose rules need more than the model)"
-    return _compared("live model", both, tolerance, note if left_out else "")
+    return _compared(_LIVE, both, tolerance, note if left_out else "")
+
+
+def _refused(error: Exception) -> CheckStep:
+    problem = f"the model does not take the requests: {' '.join(str(error).split())}"
+    return CheckStep(_LIVE, "", (problem,))
 
 
 def _compared(
@@ -329,11 +346,11 @@ def _compared(
     tolerance: float,
     note: str,
 ) -> CheckStep:
-    """A step that compares expected answers with those that were given."""
+    """A step that compares expected answers with given ones."""
     problems, count = [], 0
     for log, expected, answer in both:
         if isinstance(answer, str):
-            continue  # told already
+            continue  # step 4 reports it
         count += 1
         if set(answer) != set(expected):
             difference: str | None = f"{sorted(answer)} instead of {sorted(expected)}"
@@ -348,34 +365,3 @@ def _compared(
 def _called(log: PredictionLog) -> str:
     sizes = {len(value) for value in log.inputs.values() if value.ndim}
     return f"`{log.signature}`, batch of {min(sizes, default=0)}"
-
-
-def _live_signatures(
-    directory: pathlib.Path,
-    description: Mapping[str, Any],
-    model: Any,
-    vocabulary: "Vocabulary",
-) -> ServingSignatures:
-    categories = dict(description["categories"])
-    types = categories.pop("interaction_types", None)
-    context = {name: categories.get(name) for name in description["session_context"]}
-    file = {
-        kind: directory / description[kind]["file"] if kind in description else None
-        for kind in ("trend", "availability")
-    }
-    return ServingSignatures(
-        model,
-        vocabulary,
-        directory / "assets" / VOCABULARY,
-        **description["limits"],
-        next_item=description["next_item"],
-        whole_history=description["whole_history"],
-        include_labels=description["include_labels"],
-        include_times=description["include_times"],
-        interaction_types=types,
-        session_context=context,
-        trend_file=file["trend"],
-        availability_file=file["availability"],
-        similarity=description["similarity"],
-        candidate_dtype=description["candidate_dtype"],
-    )

@@ -1,4 +1,4 @@
-"""What a check of an export found."""
+"""The result of a check of an export."""
 
 import dataclasses
 from typing import NamedTuple
@@ -7,12 +7,12 @@ _SHOWN = 10  # problems of a step
 
 
 class CheckStep(NamedTuple):
-    """One thing that was looked at.
+    """One step of a check.
 
     Attributes:
-        name: What.
-        detail: How much of it, or why not.
-        problems: What is wrong, one line each.
+        name: What was checked.
+        detail: How much of it, or why it was not checked.
+        problems: The problems found, one line each.
     """
 
     name: str
@@ -22,7 +22,7 @@ class CheckStep(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class CheckReport:
-    """The steps of `check_saved_model`; as text, a table of them and what is wrong.
+    """The steps of `check_saved_model`; as text, a table of them and their problems.
 
     Args:
         steps: In the order they were taken.
@@ -37,12 +37,12 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no problem."""
         return not self.problems
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong, one line each."""
+        """All problems, one line each."""
         return [f"{step.name}: {problem}" for step in self.steps for problem in step.problems]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What tells a whole export from a damaged one."""
+"""Checksums, by which a whole export differs from a damaged one."""
 
 import hashlib
 import json
@@ -17,8 +17,8 @@ def write_checksums(directory: str | os.PathLike[str], replaceable: Iterable[str
 
     Args:
         directory: The export.
-        replaceable: Files that may be replaced while the export is served; those are of no
-            concern to a check.
+        replaceable: Files that may be replaced while the export is served; a check ignores them.
+            Defaults to none.
     """
     directory = pathlib.Path(directory)
     may_change = set(replaceable)
@@ -34,12 +34,12 @@ def write_checksums(directory: str | os.PathLike[str], replaceable: Iterable[str
 
 
 def damaged_files(directory: str | os.PathLike[str], *, hashes: bool = True) -> list[str]:
-    """What is wrong with the files of an export, one line each; empty if nothing is.
+    """The problems of the files of an export, one line each; empty if there is none.
 
     Args:
         directory: The export.
-        hashes: Whether to read all files and compare their SHA-256; otherwise only sizes are
-            looked at, which takes no time. Defaults to True.
+        hashes: Whether to read all files and compare their SHA-256 (default); otherwise only sizes
+            are compared, which takes no time.
 
     Raises:
         FileNotFoundError: If there is no `checksums.json`.

@@ -4,26 +4,25 @@ import contextlib
 import json
 import logging
 import os
-import pathlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import tensorflow as tf
 
-from tfsessionrec.export.atomic_directory import MARKER
 from tfsessionrec.export.checksum import CHECKSUMS, damaged_files
-from tfsessionrec.export.saved_model import DESCRIPTION
-from tfsessionrec.export.serving_signatures import NO_SCORE
+from tfsessionrec.export.contract import DESCRIPTION, NO_SCORE
+from tfsessionrec.export.version_directory import version_directory
 
-# Which option of `export_saved_model` lets a request bring a rule.
+RawId = str | int
+
+# The option of `export_saved_model` that a rule of a request needs.
 OPTIONS = {
     "tag_mask": "item_tags",
     "max_per_category": "item_categories",
     "freshness": "item_times",
 }
 
-# Nobody asks an export for gradients.
+# An export is not asked for gradients.
 GRADIENT_WARNING = "with ops with unsaved custom gradients"
 
 
@@ -32,9 +31,9 @@ class Recommender:
 
     Args:
         path: What `export_saved_model` wrote, or the directory above it that holds numbered
-            versions, the newest of which is taken.
+            versions, of which it loads the newest.
         verify: Whether to read all files first and compare their SHA-256. Defaults to False: only
-            their sizes are looked at, which takes no time.
+            their sizes are compared, which takes no time.
 
     Raises:
         FileNotFoundError: If there is no export at `path`.
@@ -49,7 +48,7 @@ class Recommender:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, verify: bool = False) -> None:
-        self.path = _version_directory(pathlib.Path(path))
+        self.path = version_directory(path)
         try:
             # Exports of earlier versions of this package have no checksums.
             if verify or (self.path / CHECKSUMS).exists():
@@ -58,7 +57,6 @@ class Recommender:
                     raise ValueError("; ".join(damage))
             description = json.loads((self.path / DESCRIPTION).read_text())
             self.k = int(description["k"])
-            self.include_labels = bool(description["include_labels"])
             self.id_dtype = str(description["vocabulary"]["dtype"])
             with _silence(GRADIENT_WARNING):
                 self._saved_model = tf.saved_model.load(os.fspath(self.path))
@@ -67,6 +65,7 @@ class Recommender:
             self._rules = set(described.get("recommend_filtered", {}).get("inputs", {}))
             given = {"item_ids", "session_index", "k", "labels"}
             inputs = described["recommend"]["inputs"]
+            self.include_labels = "labels" in inputs
             self.item_inputs = {n: str(i["dtype"]) for n, i in inputs.items() if n not in given}
         except Exception as error:  # TensorFlow raises many kinds for a truncated file.
             raise ValueError(
@@ -76,29 +75,29 @@ class Recommender:
 
     def recommend(
         self,
-        item_ids: Sequence[Any],
+        item_ids: Sequence[RawId],
         session_index: Sequence[int] | None = None,
         *,
         k: int | None = None,
         labels: Sequence[float] | None = None,
-        exclude_ids: Sequence[Any] = (),
-        allow_ids: Sequence[Any] = (),
+        exclude_ids: Sequence[RawId] = (),
+        allow_ids: Sequence[RawId] = (),
         exclude_seen: bool = False,
         diversity: float = 0.0,
         tag_mask: int = 0,
         max_per_category: int = 0,
         freshness: float = 0.0,
         request_time: int | None = None,
-        **item_inputs: Sequence[Any],
-    ) -> list[tuple[Any, float]]:
+        **item_inputs: Sequence[float | str],
+    ) -> list[tuple[RawId, float]]:
         """Recommends items to follow a history.
 
         Args:
             item_ids: Raw ids, oldest first. Where ids are integers, their decimal strings do too.
             session_index: Which session each item belongs to. Defaults to None: all to one.
             k: How many items to recommend. Defaults to None: the k of the export.
-            labels: 1 taken, 0 shown but not taken, for an export made with `include_labels`.
-                Defaults to None: all taken.
+            labels: 1 positive, 0 shown but not clicked, for an export whose model reads labels.
+                Defaults to None: all positive.
             exclude_ids: Items that must not be recommended. Defaults to none.
             allow_ids: The only items that may be recommended. Defaults to none: all may.
             exclude_seen: Whether no item of the history may be. Defaults to False.
@@ -112,8 +111,8 @@ class Recommender:
                 export made with `item_times`. Defaults to 0.
             request_time: Unix seconds at which `freshness` takes the age of items. Defaults to
                 None: now.
-            **item_inputs: What else the export takes of each item (`recommender.item_inputs`):
-                `timestamps`, `interaction_types` or a context feature, one value an item.
+            **item_inputs: Further inputs for each item (`recommender.item_inputs`): `timestamps`,
+                `interaction_types` or a context feature, one value an item.
 
         Returns:
             Pairs (raw id, score), highest score first, or in the order of `diversity`; fewer than k
@@ -123,7 +122,7 @@ class Recommender:
             ValueError: If an argument is not what it should be.
         """
         k = self._checked_k(k)
-        rules: dict[str, Any] = {
+        rules: dict[str, object] = {
             "exclude_ids": self._ids(exclude_ids, "exclude_ids"),
             "allow_ids": self._ids(allow_ids, "allow_ids"),
             "exclude_seen": bool(exclude_seen),
@@ -132,48 +131,14 @@ class Recommender:
             "max_per_category": max_per_category,
             "freshness": freshness,
         }
-        if session_index is None:
-            session_index = [0] * len(item_ids)
-        if labels is not None and not self.include_labels:
-            raise ValueError(
-                "`labels` should be None: the export was made without `include_labels`. "
-                f"Received: `labels`={labels!r}"
-            )
-        if labels is None:
-            labels = [1.0] * len(item_ids)
-        if set(item_inputs) != set(self.item_inputs):
-            raise ValueError(
-                "A history should come with what the export takes of its items: "
-                f"{sorted(self.item_inputs) or 'nothing more'}. Received: {sorted(item_inputs)}"
-            )
-        per_item = {"session_index": session_index, "labels": labels, **item_inputs}
-        for name, value in per_item.items():
-            if len(value) != len(item_ids):
-                raise ValueError(
-                    f"`{name}` should have one number an item of `item_ids` ({len(item_ids)}). "
-                    f"Received: `{name}`={value!r}"
-                )
-        inputs = {
-            "item_ids": tf.constant([self._ids(item_ids)], self.id_dtype),
-            "session_index": tf.constant([list(session_index)], tf.int32),
-            "k": tf.constant([k], tf.int32),
-        }
-        if self.include_labels:
-            inputs["labels"] = tf.constant([list(labels)], tf.float32)
-        for name, value in item_inputs.items():
-            try:
-                inputs[name] = tf.constant([list(value)], self.item_inputs[name])
-            except (TypeError, ValueError) as error:
-                raise ValueError(
-                    f"`{name}` should hold values of type {self.item_inputs[name]}. "
-                    f"Received: `{name}`={value!r}"
-                ) from error
+        inputs = self._history_inputs(item_ids, session_index, labels, item_inputs)
+        inputs["k"] = tf.constant([k], tf.int32)
         if not any(rules.values()):
             return self._pairs(self._signatures["recommend"](**inputs))
         inputs |= self._rule_inputs(rules, request_time)
         return self._pairs(self._signatures["recommend_filtered"](**inputs))
 
-    def similar_items(self, item_id: Any, *, k: int | None = None) -> list[tuple[Any, float]]:
+    def similar_items(self, item_id: RawId, *, k: int | None = None) -> list[tuple[RawId, float]]:
         """The items most similar to one item.
 
         Args:
@@ -204,10 +169,55 @@ class Recommender:
             raise ValueError(f"`k` should be a positive integer. Received: `k`={k!r}")
         return min(k, tf.int32.max)
 
-    def _rule_inputs(
-        self, rules: Mapping[str, Any], request_time: int | None
+    def _history_inputs(
+        self,
+        item_ids: Sequence[RawId],
+        session_index: Sequence[int] | None,
+        labels: Sequence[float] | None,
+        item_inputs: Mapping[str, Sequence[float | str]],
     ) -> dict[str, tf.Tensor]:
-        """The inputs of `recommend_filtered` beside the history and k."""
+        """A batch of one history."""
+        if session_index is None:
+            session_index = [0] * len(item_ids)
+        if labels is not None and not self.include_labels:
+            raise ValueError(
+                "`labels` should be None: the model of this export reads no labels. "
+                f"Received: `labels`={labels!r}"
+            )
+        if labels is None:
+            labels = [1.0] * len(item_ids)
+        if set(item_inputs) != set(self.item_inputs):
+            raise ValueError(
+                "A history should come with the inputs that the export takes for its items: "
+                f"{sorted(self.item_inputs) or 'nothing more'}. Received: {sorted(item_inputs)}"
+            )
+        per_item = {"session_index": session_index, "labels": labels, **item_inputs}
+        for name, value in per_item.items():
+            if len(value) != len(item_ids):
+                raise ValueError(
+                    f"`{name}` should have one number an item of `item_ids` ({len(item_ids)}). "
+                    f"Received: `{name}`={value!r}"
+                )
+        inputs = {
+            "item_ids": tf.constant([self._ids(item_ids)], self.id_dtype),
+            "session_index": tf.constant([list(session_index)], tf.int32),
+        }
+        if self.include_labels:
+            inputs["labels"] = tf.constant([list(labels)], tf.float32)
+        for name, value in item_inputs.items():
+            try:
+                inputs[name] = tf.constant([list(value)], self.item_inputs[name])
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"`{name}` should hold values of type {self.item_inputs[name]}. "
+                    f"Received: `{name}`={value!r}"
+                ) from error
+        return inputs
+
+    def _rule_inputs(
+        self, rules: Mapping[str, object], request_time: int | None
+    ) -> dict[str, tf.Tensor]:
+        """The inputs of `recommend_filtered` in addition to the history and k."""
         given = dict(rules)
         for name, option in OPTIONS.items():
             if name not in self._rules and given.pop(name):
@@ -229,7 +239,7 @@ class Recommender:
                 ) from error
         return inputs
 
-    def _pairs(self, answer: Mapping[str, tf.Tensor]) -> list[tuple[Any, float]]:
+    def _pairs(self, answer: Mapping[str, tf.Tensor]) -> list[tuple[RawId, float]]:
         """Raw ids and scores of the one row of an answer."""
         ids, scores = (answer[name][0].numpy().tolist() for name in ("item_ids", "scores"))
         if self.id_dtype == "string":
@@ -237,7 +247,7 @@ class Recommender:
         pairs = zip(ids, scores, strict=True)
         return [(item, score) for item, score in pairs if score > NO_SCORE]
 
-    def _ids(self, item_ids: Sequence[Any], name: str = "item_ids") -> list[Any]:
+    def _ids(self, item_ids: Sequence[RawId], name: str = "item_ids") -> list[RawId]:
         kind = str if self.id_dtype == "string" else int
         try:
             return [kind(item) for item in item_ids]
@@ -267,7 +277,7 @@ def load_saved_model(path: str | os.PathLike[str], *, verify: bool = False) -> R
 
 @contextlib.contextmanager
 def _silence(message: str) -> Iterator[None]:
-    """TensorFlow's log without lines that hold a message."""
+    """Removes lines with a message from TensorFlow's log."""
 
     def other(record: logging.LogRecord) -> bool:
         return message not in record.getMessage()
@@ -278,16 +288,3 @@ def _silence(message: str) -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(other)
-
-
-def _version_directory(path: pathlib.Path) -> pathlib.Path:
-    """`path` itself, or the newest numbered version in it, as TensorFlow Serving takes it."""
-    if path.is_dir() and not (path / MARKER).exists():
-        versions = [p for p in path.iterdir() if p.name.isdecimal() and (p / MARKER).exists()]
-        path = max(versions, key=lambda version: int(version.name), default=path)
-    if not (path / MARKER).is_file():
-        raise FileNotFoundError(
-            f"`path` should be an export (a directory with {MARKER}) or hold numbered versions "
-            f"of one. Received: `path`={str(path)!r}"
-        )
-    return path

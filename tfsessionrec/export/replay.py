@@ -1,9 +1,9 @@
-"""Replays requests in a process that knows nothing of this package: a script.
+"""Replays requests in a process that does not import this package: a script.
 
     python -P replay.py EXPORT REQUESTS ANSWERS
 
 REQUESTS: JSON lines `{"signature": text, "inputs": {name: TensorProto in base 64}}`. ANSWERS: first
-a line `{signature: {"inputs": {name: [dtype, rank]}, "outputs": …}}`, what the graph has; then for
+a line `{signature: {"inputs": {name: [dtype, rank]}, "outputs": …}}` of the graph; then for
 each request `{"outputs": …}` or `{"error": text}`.
 """
 
@@ -11,12 +11,12 @@ import base64
 import json
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
 
 
 def replay(export: str, requests: Iterable[str]) -> Iterator[str]:
@@ -41,7 +41,7 @@ def replay(export: str, requests: Iterable[str]) -> Iterator[str]:
                 }
                 fetched = {name: info.name for name, info in signature.outputs.items()}
                 answer = session.run(fetched, feed)
-            except Exception as error:  # Whatever it is, the one who asked wants to know.
+            except Exception as error:  # The caller reports any of them.
                 text = getattr(error, "message", str(error)).partition("\n")[0]
                 yield json.dumps({"error": f"{type(error).__name__}: {text}"})
             else:
@@ -52,7 +52,7 @@ def replay(export: str, requests: Iterable[str]) -> Iterator[str]:
                 yield json.dumps({"outputs": outputs})
 
 
-def _described(tensors: Any) -> dict[str, Any]:
+def _described(tensors: Mapping[str, meta_graph_pb2.TensorInfo]) -> dict[str, list[str | int]]:
     return {
         name: [tf.as_dtype(info.dtype).name, len(info.tensor_shape.dim)]
         for name, info in tensors.items()

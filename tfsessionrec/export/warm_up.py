@@ -4,15 +4,14 @@ import operator
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfsessionrec.export.contract import SIGNATURES, WARM_UP, ConcreteFunction, input_shape
 from tfsessionrec.export.prediction_log import PredictionLog
-from tfsessionrec.export.serving_signatures import SIGNATURES, ServingSignatures, input_shape
+from tfsessionrec.export.signatures import ServingSignatures
 
-FILE = "assets.extra/tf_serving_warmup_requests"
 MAX_RECORDS = 1000  # a server refuses more
 _BEGIN, _DAY, _MINUTE = 1_700_000_000, 86_400, 60
 _LISTED = 20  # places in a list of ids to exclude or to allow
@@ -25,7 +24,7 @@ def write_warm_up_file(
     directory: str | os.PathLike[str],
     model_name: str,
     module: ServingSignatures,
-    functions: Mapping[str, Any],
+    functions: Mapping[str, ConcreteFunction],
     ids: np.ndarray,
     k: int,
     batch_sizes: Sequence[int],
@@ -38,7 +37,7 @@ def write_warm_up_file(
 
     Args:
         directory: The export.
-        model_name: What the records call the model.
+        model_name: The name of the model in the records.
         module: The signatures.
         functions: Their concrete functions by name, under which they are served.
         ids: Raw ids of the vocabulary, most popular first.
@@ -65,7 +64,7 @@ def write_warm_up_file(
         )
     if not requests:
         return 0
-    path = pathlib.Path(directory, FILE)
+    path = pathlib.Path(directory, WARM_UP)
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(os.fspath(path)) as writer:
         for signature, inputs in requests:
@@ -88,13 +87,13 @@ def read_warm_up_file(directory: str | os.PathLike[str]) -> list[PredictionLog]:
     Raises:
         ValueError: If the file is damaged.
     """
-    path = pathlib.Path(directory, FILE)
+    path = pathlib.Path(directory, WARM_UP)
     if not path.exists():
         return []
     try:
         records = list(tf.data.TFRecordDataset(os.fspath(path)).as_numpy_iterator())
     except tf.errors.OpError as error:
-        raise ValueError(f"`{FILE}` is damaged: {error.message}") from error
+        raise ValueError(f"`{WARM_UP}` is damaged: {error.message}") from error
     return [PredictionLog.from_bytes(record) for record in records]
 
 
@@ -105,7 +104,7 @@ def warm_up_requests(
 
     Items are drawn as they are clicked: of the first n of the vocabulary, as many as of the next
     n². For each signature and batch size there are short histories without a rule, and rows of
-    every kind: longer than the model reads, empty, short, and with an item nobody knows; half of
+    every kind: longer than the model reads, empty, short, and with an unknown item; half of
     them with rules.
 
     Args:
@@ -141,14 +140,14 @@ class _Drawn:
         self._k = k
         self._num_candidates = min(k, len(ids)) + 2  # and an unknown one and padding
         self._random = np.random.default_rng(0)
-        taken = set(ids.tolist())
+        known = set(ids.tolist())
         strings = module.id_dtype == tf.string
         names = (f"unknown {n}" if strings else n for n in range(len(ids) + 1))
-        self._unknown = next(name for name in names if name not in taken)
+        self._unknown = next(name for name in names if name not in known)
 
     def over_long(self) -> list[int]:
         """Sizes of sessions of which the model reads neither all nor the last one whole."""
-        return [1] * self._module.max_sessions + [self._module.max_items + 1]
+        return [1] * self._module.spec.max_sessions + [self._module.request.max_items + 1]
 
     def inputs(self, signature: str, rows: list[list[int]], ruled: bool) -> Inputs:
         """One request.
@@ -188,12 +187,12 @@ class _Drawn:
                 return items
             given = shape[1] == "C"  # candidates; other lists are rules
             listed = self._raw([batch, self._num_candidates if given else _LISTED])
-            listed[:, -1] = self._module.padding_id
+            listed[:, -1] = self._module.spec.padding_id
             if given:
                 listed[:, 0] = self._unknown
             # With an allow-list few items are left for other rules, so few rows have one.
             has_list = has_rules & (np.arange(batch) % 4 == 2) if shape[1] == "A" else has_rules
-            return np.where(given | has_list[:, None], listed, self._module.padding_id)
+            return np.where(given | has_list[:, None], listed, self._module.spec.padding_id)
         if name == "k":
             return np.full([batch], self._k, dtype)
         if name == "request_times":
@@ -203,17 +202,17 @@ class _Drawn:
             return np.where(has_rules, on, 0).astype(dtype)
         return self._random.random([batch, self._num_candidates]).astype(dtype)
 
-    def _of_items(self, name: str, dtype: Any, session_index: np.ndarray) -> np.ndarray:
+    def _of_items(self, name: str, dtype: type, session_index: np.ndarray) -> np.ndarray:
         real = session_index >= 0
         place = np.broadcast_to(np.arange(real.shape[1]), real.shape)
         if name == "item_ids":
             items = self._raw(real.shape)
             items[:, 6::7] = self._unknown
-            return np.where(real, items, self._module.padding_id)
+            return np.where(real, items, self._module.spec.padding_id)
         if name == "timestamps":
             return np.where(real, _BEGIN + _DAY * session_index + _MINUTE * place, 0).astype(dtype)
         if name in self._module.categories:
-            values = np.array(self._module.categories[name], dtype)
+            values: np.ndarray = np.array(self._module.categories[name], dtype)
             return np.where(real, values[place % len(values)], "" if dtype is object else -1)
         return np.where(real, place % 2 == 0, 0).astype(dtype)  # labels; numbers of a context
 

@@ -1,0 +1,128 @@
+"""The history specification of an export: by default, from earlier keywords, and checked."""
+
+import dataclasses
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from tfsessionrec.export.served_model import relation_of, trend_of
+from tfsessionrec.history_spec import HistorySpec
+
+if TYPE_CHECKING:
+    from tfsessionrec.data import Vocabulary
+
+_DEPRECATED = {
+    "next_item": "session",
+    "whole_history": "session",
+    "include_labels": "labels",
+    "include_times": "session_times=, item_times",
+    "interaction_types": "interaction_types",
+    "session_context": "session_context",
+}
+
+
+@runtime_checkable
+class KeyReader(Protocol):
+    """A model that names the batch keys that it reads."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Batch keys in addition to `item_ids`."""
+
+
+def default_spec(
+    model: object, vocabulary: "Vocabulary", max_sessions: int = 50, max_items: int = 20
+) -> HistorySpec:
+    """The specification of a model trained on real sessions without labels, types and context.
+
+    Args:
+        model: The model; its `reads`, if it has them, say whether times are read.
+        vocabulary: Its vocabulary.
+        max_sessions: Newest sessions of a history that are read. Defaults to 50.
+        max_items: Newest items of each session that are read. Defaults to 20.
+    """
+    reads = model.reads if isinstance(model, KeyReader) else frozenset()
+    relation = relation_of(model)
+    return HistorySpec(
+        max_sessions=max_sessions,
+        max_items=max_items,
+        session_times="session_times" in reads,
+        item_times="item_times" in reads,
+        request_times=trend_of(model) is not None,
+        relation=None if relation is None else tuple(relation.numeric),
+        first_item_index=vocabulary.first_item_index,
+        padding_id="" if vocabulary.dtype == "string" else -1,
+    )
+
+
+def with_deprecated(spec: HistorySpec, options: Mapping[str, object]) -> HistorySpec:
+    """A specification with the keywords that `export_saved_model` took before there was one.
+
+    Args:
+        spec: Without them.
+        options: Such keywords.
+
+    Raises:
+        TypeError: If a keyword is unknown.
+    """
+    unknown = sorted(set(options) - set(_DEPRECATED))
+    if unknown:
+        raise TypeError(f"export_saved_model() got an unexpected keyword argument {unknown[0]!r}")
+    if options:
+        arguments = (f"{_DEPRECATED[name]}=" for name in options)
+        warnings.warn(
+            f"`{', '.join(options)}` of `export_saved_model` will be removed. Use "
+            f"`spec=HistorySpec({', '.join(arguments)})`.",
+            FutureWarning,
+            stacklevel=3,
+        )
+    fields: dict[str, object] = {
+        name: options[name] or empty
+        for name, empty in (("interaction_types", ()), ("session_context", {}))
+        if name in options
+    }
+    if options.get("next_item"):
+        fields["session"] = "item"
+    elif options.get("whole_history"):
+        fields["session"] = "whole"
+    if options.get("include_labels"):
+        fields["labels"] = True
+    if options.get("include_times") is not None:
+        fields |= dict.fromkeys(("session_times", "item_times"), bool(options["include_times"]))
+    return dataclasses.replace(spec, **fields)  # type: ignore[arg-type]
+
+
+def check_spec(spec: HistorySpec, model: object, vocabulary: "Vocabulary") -> None:
+    """Checks that a specification is of a model and its vocabulary.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    expected: dict[str, object] = {
+        "first_item_index": vocabulary.first_item_index,
+        "request_times": trend_of(model) is not None,
+    }
+    for name, value in expected.items():
+        if getattr(spec, name) != value:
+            raise ValueError(
+                f"`spec.{name}` should be {value!r} for this model and vocabulary. Received: "
+                f"{getattr(spec, name)!r}"
+            )
+    if isinstance(spec.padding_id, str) != (vocabulary.dtype == "string"):
+        kind = '""' if vocabulary.dtype == "string" else "an integer, such as -1"
+        raise ValueError(
+            f"`spec.padding_id` should be {kind}, for raw ids of type {vocabulary.dtype}. "
+            f"Received: {spec.padding_id!r}"
+        )
+    relation = relation_of(model)
+    columns = None if relation is None else set(relation.numeric)
+    if columns != (None if spec.relation is None else set(spec.relation)):
+        raise ValueError(
+            f"`spec.relation` should be {None if relation is None else relation.numeric}, the "
+            f"columns that the model reads. Received: {spec.relation}"
+        )
+    if relation is not None and spec.session != "real":
+        raise ValueError(
+            '`spec.session` should be "real" for a model with a relation. Received: '
+            f"{spec.session!r}"
+        )
