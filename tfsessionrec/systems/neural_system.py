@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from tfsessionrec.data import Sessions, Vocabulary
-from tfsessionrec.export import Recommender, export_saved_model, live_recommender
+from tfsessionrec.export import export_saved_model
+from tfsessionrec.export.live import LiveSignatures
 from tfsessionrec.models import SessionRec
 from tfsessionrec.systems.model_directory import ModelDirectory
 from tfsessionrec.systems.neural_model import build_model, set_trend
@@ -39,7 +40,7 @@ class NeuralSystem(TrainedSystem):
         self.model = model
         self.item_table = item_table
         self.epochs = list(epochs)
-        self._live: Recommender | None = None
+        self._live: LiveSignatures | None = None
 
     @property
     def scorer(self) -> SessionRec:
@@ -58,15 +59,9 @@ class NeuralSystem(TrainedSystem):
     ) -> Ranked:
         sessions = self.sessions_of(history)
         if self._live is None:
-            self._live = live_recommender(self.model, self.vocabulary, self.history)
+            self._live = LiveSignatures(self.model, self.vocabulary, self.history)
         now = int(clock.time() if time is None else time)
-        return self._live.recommend(
-            [item for session in sessions for item in session],
-            [number for number, session in enumerate(sessions) for _ in session],
-            k=k,
-            exclude_seen=filter_seen,
-            request_time=now,
-        )
+        return self._live.recommend(sessions, k, now, filter_seen)
 
     def export(self, path: str | os.PathLike[str], **options: object) -> pathlib.Path:
         metadata: dict[str, object] = {"settings": self.settings.to_json(), "epochs": self.epochs}
