@@ -1,6 +1,7 @@
 """How a system is trained: its history, its objective and its optimizer."""
 
 import dataclasses
+import warnings
 from typing import Literal, get_args
 
 from tfsessionrec.history_spec import HistorySpec
@@ -48,3 +49,19 @@ class Recipe:
 
     history: HistorySpec = dataclasses.field(default_factory=HistorySpec)
     training: Training = dataclasses.field(default_factory=Training)
+
+    def __getattr__(self, name: str) -> object:
+        former = {
+            "next_item": lambda: self.history.session == "item",
+            "whole_history": lambda: self.history.session == "whole",
+            "max_sessions": lambda: self.history.max_sessions,
+            "max_items": lambda: self.history.max_items,
+        }
+        if name not in former and name not in {f.name for f in dataclasses.fields(Training)}:
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        warnings.warn(
+            f"`Recipe.{name}` goes away: read `Recipe.history` and `Recipe.training`",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return former[name]() if name in former else getattr(self.training, name)

@@ -1,0 +1,229 @@
+"""Systems by name: their parts, and how each is trained by default."""
+
+import dataclasses
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from tfsessionrec import layers
+from tfsessionrec.history_spec import HistorySpec
+from tfsessionrec.models.backbone import SessionRecBackbone
+from tfsessionrec.models.session_rec import SessionRec
+from tfsessionrec.recipe import Recipe, Training
+from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
+from tfsessionrec.types import Config
+
+ISES: dict[str, type[layers.ItemSessionEncoder]] = {
+    "attention": layers.AttentionISE,
+    "gru": layers.GRUISE,
+    "max": layers.MaxISE,
+    "mean": layers.MeanISE,
+    "narm": layers.NARMISE,
+    "srgnn": layers.SRGNNISE,
+    "stamp": layers.STAMPISE,
+    "sum": layers.SumISE,
+    "transformer": layers.TransformerISE,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of `build` beyond the arguments of the parts.
+
+    Attributes:
+        num_interests: Of `MultiInterestHead`; 1: no head.
+        session_context: Features of a `SessionContext`; None: no context.
+        trend: Arguments of `TrendFeatures`; None: no trend.
+        ise: Name of the item-based session encoder.
+        ranking_loss: Of `SessionRanking`; None: no ranking task.
+        ranking_weight: Of `SessionRec`.
+        relation: Arguments of `RelationFeatures`; None: no relation.
+    """
+
+    num_interests: int = 1
+    session_context: Config | None = None
+    trend: Config | None = None
+    ise: str = "mean"
+    ranking_loss: str | None = None
+    ranking_weight: float = 0.0
+    relation: Config | None = None
+
+
+COMMON = ("num_interests", "session_context", "trend")
+SESSION_REC = (*COMMON, "ise", "ranking_loss", "ranking_weight", "relation")
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """One row of the table of systems.
+
+    Attributes:
+        recipe: How it is trained by default.
+        sse: Its sequence encoder.
+        options: Defaults of the options.
+        choices: Names of the options that a caller may set.
+        defaults: Arguments of the parts that differ from the parts' own defaults.
+    """
+
+    recipe: Recipe
+    sse: type[layers.SessionSequenceEncoder]
+    options: Options = Options()
+    choices: tuple[str, ...] = COMMON
+    defaults: Config = dataclasses.field(default_factory=dict)
+
+
+# Cosines over a temperature learn in fewer epochs than dot products, and rank better.
+COSINE = {"normalize": True, "temperature": 0.07}
+NEXT_ITEM = {"interaction_embedding": False, "negatives": "full"}
+
+
+def _session_rec(sse: type[layers.SessionSequenceEncoder], **defaults: object) -> System:
+    options = Options(ranking_loss="pairwise", ranking_weight=0.05)
+    return System(Recipe(), sse, options, SESSION_REC, defaults)
+
+
+def _next_item(sse: type[layers.SessionSequenceEncoder], **defaults: object) -> System:
+    recipe = Recipe(
+        HistorySpec(session="item", max_items=1),
+        Training("next_item", epochs=24, learning_rate=2e-3, cooldown=0.3),
+    )
+    return System(recipe, sse, defaults={**NEXT_ITEM, "dropout": 0.4, **COSINE, **defaults})
+
+
+def _running_session(ise: str, **defaults: object) -> System:
+    recipe = Recipe(
+        HistorySpec(max_sessions=1, max_items=50),
+        Training("next_item", epochs=8, batch_positions=256, learning_rate=2e-3, cooldown=0.3),
+    )
+    defaults = {**NEXT_ITEM, **COSINE, **defaults}
+    return System(recipe, layers.IdentitySSE, Options(ise=ise), defaults=defaults)
+
+
+def _whole_history(**defaults: object) -> System:
+    history = HistorySpec(session="whole", max_sessions=1, max_items=50)
+    recipe = Recipe(history, Training("next_item"))
+    return System(recipe, layers.MLPSSE, defaults={**NEXT_ITEM, **defaults})
+
+
+SYSTEMS: dict[str, System] = {
+    "sessionrec-sasrec": _session_rec(layers.SASRecSSE),
+    "sessionrec-hstu": _session_rec(layers.HSTUSSE),
+    "sessionrec-gru": _session_rec(layers.GRUSSE, input_norm=True),
+    "sasrec": _next_item(layers.SASRecSSE),
+    "esasrec": _next_item(layers.SASRecSSE, feed_forward="gated", negatives="uniform"),
+    "hstu": _next_item(layers.HSTUSSE),
+    "gru4rec": _next_item(layers.GRUSSE, num_layers=1, input_norm=True),
+    "stamp": _running_session("stamp", history_dropout=0.3),
+    "srgnn": _running_session("srgnn", history_dropout=0.3),
+    "narm": _running_session("narm"),
+    "two-tower": _whole_history(),
+    "mf": _whole_history(hidden_dims=(), dropout=0.0),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names that `build` and `recipe` know."""
+    return tuple(SYSTEMS)
+
+
+def recipe(name: str) -> Recipe:
+    """How the system of that name is trained by default.
+
+    Raises:
+        ValueError: If the name is not known.
+    """
+    return _system(name).recipe
+
+
+def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
+    """Makes a system by name, not compiled.
+
+    | name | inside a session | across sessions | predicts |
+    | --- | --- | --- | --- |
+    | `sessionrec-sasrec`, `-hstu`, `-gru` | option `ise` | SASRec, HSTU, GRU | next session |
+    | `sasrec`, `esasrec`, `hstu`, `gru4rec` | one item | SASRec, HSTU, GRU | next item |
+    | `stamp`, `srgnn`, `narm` | that encoder | nothing | next item of the running session |
+    | `two-tower`, `mf` | mean of the whole history | an MLP, a linear map | next item |
+
+    `two-tower` scores by `MLP(1/n Σ_j E_j) · E_i`, `mf` by `(W 1/n Σ_j E_j + b) · E_i`, over the n
+    items j of the history. `mf` has no vector a user, so that a new user needs no training: in a
+    factorization with squared loss a user's vector follows from the items by least squares,
+    `(EᵀE + λ)⁻¹ Σ_j E_j`, a linear map of their sum, and W is learned in that map's place;
+    `b · E_i` is the item's bias. The mean, so that a long history weighs as much as a short one,
+    and the softmax over items as the loss are this package's choice.
+
+    Args:
+        name: One of `names()`.
+        vocabulary_size: `len(vocabulary)`.
+        **options: Arguments of the parts, by their names there: of `ItemEmbedding`, of
+            `InteractionEmbedding`, of the sequence encoder, of `NextSessionRetrieval`;
+            `num_interests` of `MultiInterestHead` (1, the default: no head); `session_context`,
+            the features of a `SessionContext`;
+            `trend`, the arguments of `TrendFeatures` (None: candidates do not know the time); for
+            `sessionrec-*` also `ise`, `ranking_loss` (None: no ranking task), `ranking_weight` and
+            `relation`, the arguments of `RelationFeatures` (None: no such term).
+
+    Returns:
+        `SessionRec`.
+
+    Raises:
+        ValueError: If the name or an option is not known; the message lists the known ones.
+
+    Example:
+
+    >>> model = build("sasrec", vocabulary_size=100, embedding_dim=16)
+    >>> model.backbone.items.embedding_dim
+    16
+    """
+    system = _system(name)
+    parts = (layers.ItemEmbedding, layers.InteractionEmbedding, system.sse, NextSessionRetrieval)
+    known = [_arguments(part) for part in parts]
+    unknown = sorted(set(options).difference(system.choices, *known))
+    if unknown:
+        every = ", ".join([*(argument for part in known for argument in part), *system.choices])
+        raise ValueError(f"Unknown options of {name!r}: {', '.join(unknown)}. It has: {every}")
+    given = {"embedding_dim": 64, **system.defaults, **options}
+    items, interactions, sse, retrieval = (
+        {key: given[key] for key in part if key in given} for part in known
+    )
+    chosen = {key: options[key] for key in system.choices if key in options}
+    own = dataclasses.replace(system.options, **chosen)
+    if own.ise not in ISES:
+        raise ValueError(f"`ise` should be one of {', '.join(ISES)}. Received: `ise`={own.ise!r}")
+    context = head = ranking = trend = relation = None
+    if own.session_context:
+        context = layers.SessionContext(
+            own.session_context, given["embedding_dim"], name="session_context"
+        )
+    if own.num_interests != 1:
+        head = layers.MultiInterestHead(own.num_interests, name="head")
+    backbone = SessionRecBackbone(
+        layers.ItemEmbedding(vocabulary_size, **items, name="items"),
+        ISES[own.ise](name="ise"),
+        system.sse(**sse, name="sse"),
+        head,
+        session_context=context,
+        interactions=layers.InteractionEmbedding(**interactions, name="interactions"),
+    )
+    task = NextSessionRetrieval(**retrieval, name="retrieval")
+    if own.ranking_loss is not None:
+        ranking = SessionRanking(own.ranking_loss, name="ranking")
+    if own.trend is not None:
+        arguments = {"first_item_index": task.first_item_index, **own.trend}
+        trend = layers.TrendFeatures(vocabulary_size, **arguments, name="trend")
+    if own.relation is not None:
+        relation = layers.RelationFeatures(**own.relation, name="relation")
+    return SessionRec(backbone, task, ranking, own.ranking_weight, trend=trend, relation=relation)
+
+
+def _system(name: str) -> System:
+    if name not in SYSTEMS:
+        raise ValueError(f"`name` should be one of {', '.join(names())}. Received: `name`={name!r}")
+    return SYSTEMS[name]
+
+
+def _arguments(part: type) -> Iterable[str]:
+    """Names of a part's arguments that `build` passes on."""
+    left_out = {"self", "kwargs", "name", "vocabulary_size", "embeddings_initializer", "metrics"}
+    parameters = inspect.signature(part.__init__).parameters  # type: ignore[misc]
+    return [name for name in parameters if name not in left_out]
