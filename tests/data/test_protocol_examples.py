@@ -227,3 +227,11 @@ def test_only_targets_are_asked_for(sessions: Sessions) -> None:
 def test_unknown_protocol(sessions: Sessions) -> None:
     with pytest.raises(ValueError, match="`protocol` should be one of"):
         asked("last_item", sessions, REAL)
+
+
+@pytest.mark.parametrize("spec", [REAL, ITEM, WHOLE])
+@pytest.mark.parametrize("protocol", ["next_item", "rest_of_session", "next_session", "ranking"])
+def test_nothing_to_ask(sessions: Sessions, protocol: str, spec: HistorySpec) -> None:
+    # dan has one session, in which no click precedes the click on f.
+    with pytest.raises(ValueError, match="`sessions` should hold a target session"):
+        asked(protocol, sessions.filter_users(["dan"]), spec)
