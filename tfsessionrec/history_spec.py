@@ -1,4 +1,4 @@
-"""What a model reads of a history."""
+"""The part of a history that a model reads."""
 
 import dataclasses
 import operator
@@ -12,19 +12,19 @@ SESSION_KINDS: tuple[SessionKind, ...] = ("real", "item", "whole")
 
 @dataclasses.dataclass(frozen=True)
 class HistorySpec:
-    """What a model reads of a history: one specification for training, evaluation and serving.
+    """The part of a history that a model reads, for training, evaluation and serving alike.
 
     Training makes it. `data.session_dataset` lays out batches by it, an export lays out requests by
     it, and `signature.json` and the model directory store it.
 
     Args:
-        session: What a session is: `"real"`, the sessions of the log (default); `"item"`, each
+        session: Kind of session: `"real"`, the sessions of the log (default); `"item"`, each
             positive item is a session; `"whole"`, all positive items form one session.
         max_sessions: Newest sessions that are read; with `"item"`, newest items. Defaults to 50.
         max_items: Newest items that are read of each session. Defaults to 20.
-        labels: Whether the history separates clicked items from items that were shown but not
-            clicked. With `"real"` sessions the batch has `labels`; the other kinds leave out items
-            with label 0. Defaults to False: every item is positive.
+        labels: Whether the history separates clicked items from items shown but not clicked.
+            With `"real"` sessions the batch has `labels`; the other kinds leave out items with
+            label 0. Defaults to False: every item is positive.
         interaction_types: Interaction types in the order of training; the first becomes 1.
             Defaults to none.
         session_times: Whether the model reads `session_times`. Defaults to False.
@@ -34,7 +34,7 @@ class HistorySpec:
         request_times: Whether the candidates' scores depend on the time of the request. Defaults
             to False.
         relation: Numeric columns of shown items that a `RelationFeatures` reads, in addition to
-            `match_ids` and `position`. Defaults to None: there is no such term.
+            `match_ids` and `position`. Defaults to None: no such term.
         first_item_index: Vocabulary index of the first item. Defaults to 2: padding and one
             out-of-vocabulary bucket come first.
         padding_id: Raw id that marks padding in a request. Defaults to `""`.

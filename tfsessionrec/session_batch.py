@@ -1,4 +1,4 @@
-"""The session batch: its keys, its masks, and how histories are laid out as one.
+"""The session batch: its keys, its masks, and the layout of histories.
 
 `padding_mask` is True where real, everywhere; padding comes last on every axis.
 """
@@ -68,7 +68,7 @@ def history_table(
     """Cuts histories into the sessions that a model reads, and keeps the newest.
 
     Args:
-        spec: What a session is, and how many items of one are read.
+        spec: Gives the kind of session and its most items.
         starts: bool [P], True at the first item of each session of the log (or request).
         begin: int64 [B], place of each history's first item, where a session starts.
         stop: int64 [B], place after its last item; it may be inside a session.
@@ -132,7 +132,7 @@ def request_batch(
     where sessions are not the real ones.
 
     Args:
-        spec: What the model reads of a history.
+        spec: The part of a history that the model reads.
         item_ids: int32 [B, N] vocabulary indices, oldest first; 0 is padding.
         session_index: int [B, N], the session of each item; negative is padding.
         labels: float [B, N], above 0 for positive items. Defaults to None: every item is positive.

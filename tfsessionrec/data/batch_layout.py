@@ -35,7 +35,7 @@ _ALL = 2**31  # more sessions than any history has
 
 @dataclasses.dataclass(frozen=True)
 class BatchLayout:
-    """What a batch of examples holds, in addition to what the `HistorySpec` says.
+    """The contents of a batch of examples that a `HistorySpec` does not decide.
 
     Args:
         apart: Whether the targets become `target_ids`; otherwise each target is the last session

@@ -20,7 +20,7 @@ from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.session_batch import SessionBatch
 
 _EVALUATION_POSITIONS = 8192  # cells [B, S] of an evaluation batch
-# Keywords of earlier releases; a `HistorySpec` says these now.
+# Keywords of earlier releases that are fields of a `HistorySpec` now.
 _FORMER = ("session_context", "interaction_types", "item_times", "match_ids", "request_times")
 
 
@@ -74,7 +74,7 @@ def session_dataset(
         sessions: Sessions; or `Examples`, whose histories and targets become the rows; or a dataset
             of sessions from a builder of `tfsessionrec.datasets`.
         vocabulary: Gives each item its index.
-        spec: What the model reads of a history. Defaults to None: real sessions, within
+        spec: The part of a history that the model reads. Defaults to None: real sessions, within
             `max_sessions` and `max_items`. With it, `max_sessions` of a row count the history; a
             row that is trained on has one more, its target.
         max_sessions: Most sessions of a row. Defaults to 50.
@@ -87,7 +87,7 @@ def session_dataset(
         seed: Seed of the shuffling. Without one the order differs from run to run.
         targets: None (default): a model trains on predicting each session from those before it; the
             target of an example is its last session. `"last"`: each user's last session (the target
-            of an example) is taken out of the input, and its distinct positive items become
+            of an example) is held out of the input, and its distinct positive items become
             `target_ids`. A user with one session has an empty history. Out-of-vocabulary targets
             are kept; evaluation leaves them out and counts them. A last session whose `is_target`
             is False gives no target.
@@ -185,13 +185,13 @@ def protocol_batches(
     empty_history: bool = False,
     origins: bool = False,
 ) -> Iterable[SessionBatch]:
-    """The batches that an evaluation asks: the same questions whatever the model reads.
+    """The batches that an evaluation asks: the same questions of every model.
 
     Args:
         protocol: See `protocol_examples`.
         sessions: The sessions; those with `is_target` are asked for.
         vocabulary: Gives each item its index.
-        spec: What the model reads of a history.
+        spec: The part of a history that the model reads.
         empty_history: Whether `"ranking"` asks for the first sessions of users too. Defaults to
             False.
         origins: Whether each item has the keys `origin`, `running_length` and `earlier_sessions`:
@@ -258,7 +258,7 @@ def _check_spec(spec: HistorySpec, vocabulary: Vocabulary, keywords: Mapping[str
         )
 
 
-# What follows reads the keywords of earlier releases.
+# The keywords of earlier releases.
 
 
 def _warn_of_former(former: Mapping[str, object]) -> None:

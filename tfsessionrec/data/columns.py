@@ -24,7 +24,7 @@ _OWN_KEYS = (
     "target_ids",
 )
 ORIGINS = ("origin", "running_length", "earlier_sessions")
-"""Keys of a batch that say where its items come from: the user, and the place in the sessions."""
+"""Keys of a batch with the origin of its items: the user, and the place in the sessions."""
 
 
 def item_columns(
@@ -39,7 +39,7 @@ def item_columns(
     Args:
         log: Rows of a `Sessions`.
         vocabulary: Gives each item its index.
-        spec: What the model reads of a history.
+        spec: The part of a history that the model reads.
         context: Further numeric columns. Defaults to none.
         match_ids: Whether to add `match_ids` though the specification has no relation. Defaults to
             False.

@@ -1,4 +1,4 @@
-"""A simulated log whose best reachable score is known."""
+"""A simulated log with a known best score."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ _BLOCK_CELLS = 1 << 22
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Site:
-    """The items of a simulated site, what it shows and what its visitors click.
+    """A simulated site: its items, and the probabilities of showing and clicking them.
 
     Args:
-        item_factors: float32 [num_items, dim], what each item is about.
+        item_factors: float32 [num_items, dim], the topics of each item.
         popularity: float32 [num_items], each item's share of attention, summing to 1.
         slate_size: As in `simulate`, and so are the others.
         targeting: Strength of the targeting.
@@ -75,7 +75,7 @@ class Simulation:
 
     @property
     def item_factors(self) -> NDArray[np.float32]:
-        """What each item is about, [num_items, dim]."""
+        """The topics of each item, [num_items, dim]."""
         return self.site.item_factors
 
     @property
@@ -247,7 +247,7 @@ def _visits(
     drift: float,
     exposure_noise: float,
 ) -> tuple[_Shown, NDArray[np.float32], NDArray[np.float32]]:
-    """What the site shows in all sessions; each user's interests, and assumed ones, in the last."""
+    """The shown items of all sessions; each user's interests, and the assumed ones, in the last."""
     num_users, (num_items, dim) = len(num_sessions), site.item_factors.shape
 
     def draw() -> NDArray[np.float32]:

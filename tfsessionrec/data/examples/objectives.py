@@ -25,7 +25,7 @@ def training_examples(sessions: Sessions, objective: Objective, spec: HistorySpe
         sessions: The training sessions; those with `is_target` are predicted.
         objective: `"next_session"`, the set of items of the next session; `"next_item"`, the next
             positive item; `"rest_of_session"`, the set of items that remain of the running session.
-        spec: What the model reads of a history.
+        spec: The part of a history that the model reads.
 
     Raises:
         ValueError: If the objective is unknown, or there is no target.
@@ -45,7 +45,7 @@ def training_examples(sessions: Sessions, objective: Objective, spec: HistorySpe
 def protocol_examples(
     protocol: Protocol, sessions: Sessions, spec: HistorySpec, empty_history: bool = False
 ) -> list[Examples]:
-    """The examples that an evaluation asks: the same questions whatever the model reads.
+    """The examples that an evaluation asks: the same questions of every model.
 
     Args:
         protocol: `"next_item"`: each positive item of a target session after the session's first
@@ -55,7 +55,7 @@ def protocol_examples(
             user's sessions before it, of which there is at least one. `"ranking"`: the items shown
             in a target session, given the sessions before it.
         sessions: The sessions; those with `is_target` are asked for.
-        spec: What the model reads of a history.
+        spec: The part of a history that the model reads.
         empty_history: Whether `"ranking"` asks for the first sessions of users too. Defaults to
             False.
 
@@ -75,13 +75,22 @@ def protocol_examples(
     if protocol in ("next_item", "rest_of_session"):
         examples = expand_prefixes(sessions, "next" if protocol == "next_item" else "rest")
         positives = np.append(0, np.cumsum(examples.log["label"].to_numpy() > 0))
-        return [examples.filter(positives[examples.target] > positives[examples.begin])]
+        examples = examples.filter(positives[examples.target] > positives[examples.begin])
+        if not len(examples):
+            raise _no_target("after another positive item of the same user")
+        return [examples]
     return [expand_targets(sessions, empty_history=empty_history and protocol == "ranking")]
 
 
 def _check(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"`{name}` should be one of {', '.join(known)}. Received: {value!r}")
+
+
+def _no_target(where: str) -> ValueError:
+    return ValueError(
+        f"`sessions` should hold a target session with a positive item {where}. Received: none"
+    )
 
 
 def _positives(sessions: Sessions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -98,10 +107,7 @@ def _every_item(sessions: Sessions) -> Examples:
     rows, begin, number = _positives(sessions)
     asked = sessions.events["is_target"].to_numpy()[rows] & (number > 0)
     if not asked.any():
-        raise ValueError(
-            "`sessions` should hold a target session with a positive item that follows another of "
-            "the same user. Received: none"
-        )
+        raise _no_target("after another positive item of the same user")
     rows, begin = rows[asked], begin[asked]
     return Examples(sessions.events, begin, rows, rows + 1, asked="last_interaction")
 
@@ -122,10 +128,7 @@ def _item_positions(sessions: Sessions, longest: int) -> list[Examples]:
     late = asked & (number > longest)
     if late.any() or not examples:
         if not late.any():
-            raise ValueError(
-                "`sessions` should hold a target session with a positive item after its first. "
-                "Received: none"
-            )
+            raise _no_target("after its first and after another one of the same user")
         examples.append(
             Examples(log, first[late], rows[late], rows[late] + 1, asked="last_interaction")
         )
