@@ -70,5 +70,5 @@ def test_a_damaged_message(keep: int) -> None:
 
 
 def test_a_call_of_another_kind() -> None:
-    with pytest.raises(ValueError, match="Received: 2 bytes that are none: KeyError"):
+    with pytest.raises(ValueError, match="Received: 2 bytes that are not one: KeyError"):
         PredictionLog.from_bytes(b"\x12\x00")  # an empty classify_log

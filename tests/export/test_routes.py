@@ -337,7 +337,7 @@ def test_c_api_with_all_that_a_model_reads(
         session_context={"device": 3, "basket": None},
     )
     model.build()
-    # At their start the tables are too small to be told from rounding.
+    # Initial tables are so small that rounding would hide them.
     model.set_weights([20 * w if w.ndim < 3 else w for w in model.get_weights()])
     export = export_saved_model(
         model,

@@ -14,6 +14,7 @@ import tfsessionrec
 from tfsessionrec.backend import keras
 from tfsessionrec.data import Vocabulary
 from tfsessionrec.export import export_saved_model, load_saved_model
+from tfsessionrec.history_spec import HistorySpec
 
 Ask = Callable[..., dict[str, np.ndarray]]
 
@@ -72,7 +73,7 @@ def test_names_types_and_shapes_are_pinned(export: pathlib.Path, vocabulary: Voc
     assert set(signatures) - set(expected) <= {"__saved_model_init_op"}
 
 
-def test_signature_json(export: pathlib.Path, vocabulary: Vocabulary) -> None:
+def test_signature_json(export: pathlib.Path, toy: Any, vocabulary: Vocabulary) -> None:
     description = json.loads((export / "signature.json").read_text())
     ids = vocabulary.dtype
     assert description["signatures"]["recommend"] == {
@@ -107,6 +108,7 @@ def test_signature_json(export: pathlib.Path, vocabulary: Vocabulary) -> None:
     }
     assert description["k"] == 5
     assert description["limits"] == {"max_sessions": 4, "max_items": 3}
+    assert HistorySpec.from_json(description["history"]) == toy.spec(vocabulary)
     assert description["vocabulary"] == {
         "file": "assets/vocabulary.txt",
         "dtype": ids,
@@ -369,6 +371,27 @@ def test_labels(tmp_path: pathlib.Path, toy: Any, vocabulary: Vocabulary, model:
         np.testing.assert_allclose(
             answer["query_embeddings"], model.encode(features), rtol=1e-5, atol=1e-6
         )
+
+
+@pytest.mark.parametrize("session", ["item", "whole"])
+def test_items_that_were_not_clicked_are_no_history(
+    tmp_path: pathlib.Path, toy: Any, vocabulary: Vocabulary, model: Any, session: Any
+) -> None:
+    spec = toy.spec(vocabulary, session=session, labels=True)
+    recommender = load_saved_model(export_saved_model(model, tmp_path / "1", vocabulary, spec=spec))
+    items = vocabulary.ids[[4, 0, 1, 2, 3]].tolist()
+    clicked, labels = [items[1], items[2]], [0, 1, 1, 0, 0]
+    answer = recommender.recommend(items, k=9, labels=labels)
+    assert answer == recommender.recommend(clicked, k=9)
+    places = [0, 1] if session == "item" else [0, 0]
+    ids, _ = toy.recommendations(model, vocabulary, (clicked, places), 9)
+    assert [item for item, _ in answer] == ids
+    assert answer != recommender.recommend(items, k=9)
+    # Without a click popularity decides; what was shown has been seen, clicked or not.
+    none = recommender.recommend(items, k=9, labels=[0] * 5)
+    assert [item for item, _ in none] == vocabulary.ids.tolist()
+    left = recommender.recommend(items, k=9, labels=labels, exclude_seen=True)
+    assert [item for item, _ in left] == [item for item in ids if item not in items]
 
 
 def test_next_item_model_takes_each_item_as_a_session(

@@ -27,7 +27,7 @@ def make(name: str = "sessionrec-hstu", **options: Any) -> Any:
         name, vocabulary_size=len(VOCABULARY), embedding_dim=8, **options
     )
     model.build()
-    # At their start the tables are too small to be told from rounding.
+    # Initial tables are so small that rounding would hide them.
     model.set_weights([20 * w if w.ndim < 3 else w for w in model.get_weights()])
     return model
 

@@ -22,13 +22,13 @@ SPARE = 64
 
 
 class CandidateTable(tf.Module):
-    """Candidate embeddings, held once, and the k candidates that score highest.
+    """Candidate embeddings, stored once, and the k candidates that score highest.
 
     `score(q, c) = max_n <q[n], candidate[c]> * weights[c] + bonus[c]`.
 
-    A block of neighbouring rows can only hold one of the k best if fewer than k blocks have a
-    better best row. So the best of each block is taken, then the k best blocks, and their rows are
-    ranked: exact, for one pass over the scores.
+    A block of neighboring rows can only hold one of the k best if fewer than k blocks have a
+    better best row. So the search keeps the best of each block, then the k best blocks, and ranks
+    their rows: exact, for one pass over the scores.
 
     - "float32": 4 bytes a number. Nothing is approximate.
     - "bfloat16": 2 bytes a number. Embeddings are rounded; they are scored in float32, exactly.
@@ -41,21 +41,21 @@ class CandidateTable(tf.Module):
     answers such a request with an error. At the first request of a signature it puts the high bytes
     in an order of its own, and keeps them: 1 byte a number more for each signature in use. If the
     machine that makes the table does not have it, bytes are multiplied as float32, which any server
-    can do and which takes longer. An "int8" table lives in the CPU's memory; on a GPU the other two
-    are the ones to take.
+    can do and which takes longer. An "int8" table is in the CPU's memory; on a GPU use one of the
+    other two.
 
     On a CPU "int8" is the fastest, "bfloat16" the smallest, and "float32" takes little more than
     the time of reading it: `benchmarks/serving_latency.py` measures them.
 
     Args:
         embeddings: float32 [C, D], finite.
-        dtype: "float32", "bfloat16" or "int8": how the embeddings are held. Defaults to "float32".
-        chunk_size: How many candidates are scored before the best of them are put aside. Defaults
-            to None: so many that a batch has no more than 2^24 scores at a time. oneDNN's product
-            always scores all, and keeps to 2^24 by taking fewer requests of a batch at a time.
+        dtype: How the embeddings are stored: "float32" (default), "bfloat16" or "int8".
+        chunk_size: How many candidates are scored at a time, of which the best are kept. Defaults
+            to None: as many as give a batch at most 2^24 scores at a time. oneDNN's product always
+            scores all candidates, and stays below 2^24 with fewer requests of a batch at a time.
 
     Raises:
-        ValueError: If an argument is not what it should be.
+        ValueError: If an argument is out of its range.
 
     Example:
 
@@ -176,7 +176,7 @@ class CandidateTable(tf.Module):
             terms = (_columns(v, start, columns, padding) for v in (weights, bonus, allowed))
             new = _with(new, *terms)
             new, new_rows = _top_of_blocks(new, self.num_items - start, k)
-            # Rows of earlier chunks are lower, and stand before.
+            # Rows of earlier chunks are lower, and come first.
             scores = tf.concat([scores, new], axis=1)
             rows = tf.concat([rows, start + new_rows], axis=1)
             return (stop, *_top_k(scores, rows, tf.minimum(k, tf.shape(rows)[1])))
@@ -333,7 +333,7 @@ def _columns(
 
 
 def _of_rows(values: tf.Tensor | None, rows: tf.Tensor) -> tf.Tensor | None:
-    """What values [C] or [B, C] say of rows [B, n]."""
+    """The values [B, n] of rows [B, n], from values [C] or [B, C]."""
     if values is None:
         return None
     return tf.gather(values, rows, axis=-1, batch_dims=values.shape.rank - 1)

@@ -25,7 +25,7 @@ class CheckReport:
     """The steps of `check_saved_model`; as text, a table of them and their problems.
 
     Args:
-        steps: In the order they were taken.
+        steps: In the order in which they ran.
 
     Example:
 

@@ -89,7 +89,7 @@ def input_shape(name: str, signature: str = "recommend") -> tuple[str, ...]:
 def describe(
     signatures: "ServingSignatures", functions: Mapping[str, ConcreteFunction], k: int
 ) -> Json:
-    """The content of `signature.json`: what a person or a client should know of an export.
+    """The content of `signature.json`: the description of an export for people and clients.
 
     Args:
         signatures: The signatures.
@@ -163,8 +163,8 @@ def _described_signatures(
 
 
 def _meanings(signatures: "ServingSignatures") -> dict[str, str]:
-    taken = {name for signature in SIGNATURES for name in signatures.input_specs(signature)}
-    meanings = {name: meaning for name, meaning in MEANINGS.items() if name in taken}
+    names = {name for signature in SIGNATURES for name in signatures.input_specs(signature)}
+    meanings = {name: meaning for name, meaning in MEANINGS.items() if name in names}
     for name, values in signatures.spec.session_context.items():
         kind = "a number" if values is None else "raw, of `categories`; others are unknown"
         meanings[name] = f"of each item's session, the first item's counts: {kind}"

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.export.served_model import relation_of, trend_of
 from tfsessionrec.history_spec import HistorySpec
 
@@ -30,17 +31,40 @@ class KeyReader(Protocol):
         """Batch keys in addition to `item_ids`."""
 
 
-def default_spec(
-    model: object, vocabulary: "Vocabulary", max_sessions: int = 50, max_items: int = 20
+def resolved_spec(
+    spec: HistorySpec | None,
+    model: object,
+    vocabulary: "Vocabulary",
+    limits: Mapping[str, int | None],
+    deprecated: Mapping[str, object],
 ) -> HistorySpec:
-    """The specification of a model trained on real sessions without labels, types and context.
+    """A given specification, or one from the arguments that may come without it.
 
     Args:
-        model: The model; its `reads`, if it has them, say whether times are read.
+        spec: The specification, or None.
+        model: The model.
         vocabulary: Its vocabulary.
-        max_sessions: Newest sessions of a history that are read. Defaults to 50.
-        max_items: Newest items of each session that are read. Defaults to 20.
+        limits: `max_sessions` and `max_items`, or None for their defaults.
+        deprecated: Keywords of `export_saved_model` that `HistorySpec` replaces.
+
+    Raises:
+        ValueError: If there is a specification and another argument.
     """
+    given = {name: positive_integer(name, v) for name, v in limits.items() if v is not None}
+    if spec is None:
+        return _with_deprecated(_default_spec(model, vocabulary, **given), deprecated)
+    if given or deprecated:
+        raise ValueError(
+            "`spec` should come without the arguments that it replaces. Received: "
+            f"{', '.join((*given, *deprecated))}"
+        )
+    return spec
+
+
+def _default_spec(
+    model: object, vocabulary: "Vocabulary", max_sessions: int = 50, max_items: int = 20
+) -> HistorySpec:
+    """The specification of a model trained on real sessions without labels, types and context."""
     reads = model.reads if isinstance(model, KeyReader) else frozenset()
     relation = relation_of(model)
     return HistorySpec(
@@ -55,16 +79,8 @@ def default_spec(
     )
 
 
-def with_deprecated(spec: HistorySpec, options: Mapping[str, object]) -> HistorySpec:
-    """A specification with the keywords that `export_saved_model` took before there was one.
-
-    Args:
-        spec: Without them.
-        options: Such keywords.
-
-    Raises:
-        TypeError: If a keyword is unknown.
-    """
+def _with_deprecated(spec: HistorySpec, options: Mapping[str, object]) -> HistorySpec:
+    """A specification with the keywords of before there was one."""
     unknown = sorted(set(options) - set(_DEPRECATED))
     if unknown:
         raise TypeError(f"export_saved_model() got an unexpected keyword argument {unknown[0]!r}")
@@ -74,7 +90,7 @@ def with_deprecated(spec: HistorySpec, options: Mapping[str, object]) -> History
             f"`{', '.join(options)}` of `export_saved_model` will be removed. Use "
             f"`spec=HistorySpec({', '.join(arguments)})`.",
             FutureWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     fields: dict[str, object] = {
         name: options[name] or empty

@@ -1,4 +1,4 @@
-"""The files that an export reads at each request: which items are unavailable, what is popular now.
+"""The files that an export reads at each request: unavailable items and the trend.
 
 Whoever replaces such a file changes the next answer: no new version of the model, no restart.
 """

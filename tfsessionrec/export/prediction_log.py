@@ -19,8 +19,8 @@ _KEY, _VALUE = 1, 2
 class PredictionLog(NamedTuple):
     """A `tensorflow.serving.PredictionLog` of one call of `Predict`, without that package.
 
-    Its messages are few and hold nothing but texts and messages, so that they are written and read
-    here by hand; an export needs no `tensorflow-serving-api`.
+    Its few messages hold only texts and messages, so that this class writes and reads them itself;
+    an export needs no `tensorflow-serving-api`.
 
     Attributes:
         model_name: The name of the model.
@@ -54,7 +54,7 @@ class PredictionLog(NamedTuple):
         """Reads a serialised message; texts come as bytes.
 
         Raises:
-            ValueError: If it is none, or of another call than `Predict`.
+            ValueError: If it is not one, or of another call than `Predict`.
         """
         try:
             log = dict(_fields(dict(_fields(content))[_PREDICT_LOG]))
@@ -69,7 +69,7 @@ class PredictionLog(NamedTuple):
         except Exception as error:  # Protocol buffers raise kinds of their own.
             raise ValueError(
                 "`content` should be a `PredictionLog` of a call of `Predict`. Received: "
-                f"{len(content)} bytes that are none: {type(error).__name__}: {error}"
+                f"{len(content)} bytes that are not one: {type(error).__name__}: {error}"
             ) from error
 
 

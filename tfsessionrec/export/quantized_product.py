@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 JOINED = 4  # rows of the table that make one; few and long ones are read fastest
-ZERO = 64  # what is added to a query, so that its bytes have no sign
+ZERO = 64  # added to a query, so that its bytes have no sign
 LARGEST = 63.0  # of a query: pairs of products then fit 16 bits, where a processor adds them so
 
 
@@ -31,20 +31,20 @@ def join_rows(codes: np.ndarray) -> np.ndarray:
 
 
 def place_of(rows: tf.Tensor, num_rows: int) -> tf.Tensor:
-    """Where rows of a table of C rows are among the rows of `join_rows`, reshaped to [C, D]."""
+    """Places of rows of a table of C rows in the result of `join_rows`, reshaped to [C, D]."""
     joined = num_rows // JOINED
     return rows % joined * JOINED + rows // joined
 
 
 def bias_of(codes: np.ndarray) -> np.ndarray:
-    """What `joined_product` is to add to the products of joined rows: float32 [C/4]."""
+    """The bias of joined rows in `joined_product`: float32 [C/4]."""
     return -ZERO * codes.sum(axis=1, dtype=np.float32)
 
 
 def joined_product(
     codes: tf.Variable, bias: tf.Variable, dim: int
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """What scores rows of bytes against queries that are rounded to 7 bits.
+    """A function that scores rows of bytes against queries rounded to 7 bits.
 
     `step[b] * product[b, c] ≈ sum_d codes[c, d] * queries[b, d]`, with
     `step[b] = max_d |queries[b, d]| / 63`.
@@ -78,7 +78,7 @@ def joined_product(
             batch = tf.shape(queries)[0]
             queries = tf.pad(queries, [[0, tf.maximum(1 - batch, 0)], [0, 0]])
             rounded = tf.round(tf.math.divide_no_nan(queries, query_step(queries)[:, tf.newaxis]))
-            # A query beside zeros for each of the joined rows: [a b] [[q 0] [0 q]] = [aq bq].
+            # A query next to zeros for each of the joined rows: [a b] [[q 0] [0 q]] = [aq bq].
             apart = rounded[:, tf.newaxis, tf.newaxis] * tf.eye(JOINED)[:, :, tf.newaxis]
             apart = tf.reshape(apart, [-1, JOINED * dim])
             products = _quantized_matmul(
@@ -93,16 +93,16 @@ def joined_product(
 
 
 def query_step(queries: tf.Tensor) -> tf.Tensor:
-    """What a unit of `joined_product` is: float32 [B]."""
+    """The unit of the results of `joined_product`: float32 [B]."""
     return tf.reduce_max(tf.abs(queries), axis=1) / LARGEST
 
 
 def _quantized_matmul(a: tf.Tensor, b: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """`a bᵀ + bias`, of quint8 [M, K], qint8 [N, K] that never changes, and float32 [N].
 
-    The operation that models quantized for oneDNN consist of; `tf.raw_ops` does not have it. What
-    it has multiplies bytes one by one, or puts b in another order at each call, or has to be given
-    the table as a, of which an instruction multiplies four bytes, not 64.
+    Models quantized for oneDNN consist of this operation; `tf.raw_ops` does not have it. Those that
+    it has multiply bytes one by one, or put b in another order at each call, or need the table as
+    a, of which an instruction multiplies four bytes, not 64.
     """
     tensors, limits = [a, b, bias], [0.0, 255.0, -127.0, 127.0]  # with these a unit is 1
 
@@ -143,7 +143,7 @@ def _quantized_matmul(a: tf.Tensor, b: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 
 @functools.cache
 def has_joined_product() -> bool:
-    """Whether TensorFlow can do it here; it can where it was built with oneDNN."""
+    """Whether this TensorFlow has the operation, which it has if it was built with oneDNN."""
     try:
         codes, bias = tf.Variable(tf.zeros([1, JOINED], tf.int8)), tf.Variable([0.0])
         joined_product(codes, bias, dim=1)(tf.zeros([1, 1]))

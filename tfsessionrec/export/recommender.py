@@ -119,7 +119,7 @@ class Recommender:
             if the catalogue is smaller or the rules leave fewer.
 
         Raises:
-            ValueError: If an argument is not what it should be.
+            ValueError: If an argument is out of its range or of another type.
         """
         k = self._checked_k(k)
         rules: dict[str, object] = {

@@ -195,7 +195,7 @@ class RequestReader(tf.Module):
         shape = tf.unstack(tf.shape(laid_out["item_ids"]), num=3)
         batch = {n: tf.reshape(v, shape[: v.shape.rank]) for n, v in laid_out.items()}
         if spec.request_times:
-            # A server reads what is popular now from a file, whatever the time.
+            # A server reads the trend from a file: the time of the request does not matter.
             batch["request_times"] = tf.zeros(tf.shape(batch["item_ids"])[:2], tf.int64)
         return batch
 

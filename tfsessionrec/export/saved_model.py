@@ -18,9 +18,10 @@ from tfsessionrec.export.contract import (
     TREND,
     VOCABULARY,
     WARM_UP,
+    ConcreteFunction,
     describe,
 )
-from tfsessionrec.export.history import default_spec, with_deprecated
+from tfsessionrec.export.history import resolved_spec
 from tfsessionrec.export.item_attributes import ItemAttributes, ItemValues
 from tfsessionrec.export.live_files import write_availability_file, write_trend_file
 from tfsessionrec.export.ranking import CandidateOptions
@@ -140,14 +141,7 @@ def export_saved_model(
         raise ValueError(f"`path` should be a local directory. Received: `path`={path!r}")
     as_query_model(model)
     limits = {"max_sessions": max_sessions, "max_items": max_items}
-    given = {name: positive_integer(name, v) for name, v in limits.items() if v is not None}
-    if spec is None:
-        spec = with_deprecated(default_spec(model, vocabulary, **given), deprecated)
-    elif given or deprecated:
-        raise ValueError(
-            "`spec` should come without the arguments that it replaces. Received: "
-            f"{', '.join((*given, *deprecated))}"
-        )
+    spec = resolved_spec(spec, model, vocabulary, limits, deprecated)
     items = ItemAttributes(item_tags, item_categories, item_times, freshness_half_life)
     candidates = CandidateOptions(candidate_dtype, chunk_size, similarity)
     lines = vocabulary_lines(vocabulary)
@@ -164,15 +158,7 @@ def export_saved_model(
         signatures = ServingSignatures(
             model, vocabulary, spec=spec, items=items, candidates=candidates, **files
         )
-        functions = signatures.concrete_functions()
-        functions["serving_default"] = functions["recommend"]
-        tf.saved_model.save(
-            signatures,
-            os.fspath(directory),
-            signatures=functions,
-            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
-        )
-        drop_compilation_requirements(directory)
+        functions = _save(signatures, directory)
         model_name = pathlib.Path(path).absolute().parent.name
         records = write_warm_up_file(
             directory, model_name, signatures, functions, vocabulary.ids, k, warm_up_batch_sizes
@@ -187,6 +173,20 @@ def export_saved_model(
         (directory / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
         write_checksums(directory, (TREND, AVAILABILITY))
     return pathlib.Path(path)
+
+
+def _save(signatures: ServingSignatures, directory: pathlib.Path) -> dict[str, ConcreteFunction]:
+    """Writes the SavedModel; returns its functions by signature name."""
+    functions = signatures.concrete_functions()
+    functions["serving_default"] = functions["recommend"]
+    tf.saved_model.save(
+        signatures,
+        os.fspath(directory),
+        signatures=functions,
+        options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+    )
+    drop_compilation_requirements(directory)
+    return functions
 
 
 def _write_assets(

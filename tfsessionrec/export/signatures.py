@@ -1,4 +1,4 @@
-"""What a served model answers, as TensorFlow functions."""
+"""The signatures of a served model, as TensorFlow functions."""
 
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ServingSignatures(tf.Module):
-    """The signatures of a model: what a server answers, in functions of tensors alone.
+    """The signatures of a model: the functions of tensors that a server runs.
 
     `recommend`, `recommend_filtered` (with business rules), `rank`, `encode` and `similar_items`.
 
@@ -35,7 +35,7 @@ class ServingSignatures(tf.Module):
     Every input is dense and has the batch as its first dimension; the client pads. A history is
     `item_ids` [B, N] raw ids, oldest first, and `session_index` int32 [B, N], the session of each
     item; -1 is padding, and so is an id of "". A new session begins wherever the number changes.
-    The signatures also take, for each item, what the specification says the model reads:
+    The signatures also take, for each item, what the model reads by its specification:
 
     - `labels` float32 [B, N]: 1 positive, 0 shown but not clicked;
     - `timestamps` int64 [B, N], unix seconds: a session begins at that of its first item;

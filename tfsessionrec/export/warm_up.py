@@ -29,7 +29,7 @@ def write_warm_up_file(
     k: int,
     batch_sizes: Sequence[int],
 ) -> int:
-    """Asks every signature what `warm_up_requests` asks and writes requests and answers.
+    """Sends `warm_up_requests` to every signature and writes requests and answers.
 
     The file is a TFRecord of `PredictionLog`. A server replays the requests, one after the other,
     before the version is available; one that fails fails the load. `check_saved_model` also
@@ -102,9 +102,9 @@ def warm_up_requests(
 ) -> Iterator[tuple[str, Inputs]]:
     """Requests of every kind for each signature: (signature, inputs by name).
 
-    Items are drawn as they are clicked: of the first n of the vocabulary, as many as of the next
-    n². For each signature and batch size there are short histories without a rule, and rows of
-    every kind: longer than the model reads, empty, short, and with an unknown item; half of
+    Popular items are more frequent, as in a log: as many are of the first n of the vocabulary as
+    of the next n². For each signature and batch size there are short histories without a rule, and
+    rows of every kind: longer than the model reads, empty, short, and with an unknown item; half of
     them with rules.
 
     Args:
@@ -132,7 +132,7 @@ def warm_up_requests(
 
 
 class _Drawn:
-    """Inputs drawn from a vocabulary, the same at every export."""
+    """Random inputs from a vocabulary, the same at every export."""
 
     def __init__(self, module: ServingSignatures, ids: np.ndarray, k: int) -> None:
         self._module = module
@@ -225,7 +225,7 @@ def checked_batch_sizes(batch_sizes: Sequence[int]) -> list[int]:
     """The sizes in ascending order, none twice.
 
     Raises:
-        ValueError: If one is no positive integer.
+        ValueError: If one is not a positive integer.
     """
     try:
         sizes = sorted({operator.index(size) for size in batch_sizes})

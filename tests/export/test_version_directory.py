@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tfsessionrec.export import atomic_directory, next_version
+from tfsessionrec.export import next_version, version_directory
 
 
 def test_the_number_above_all_others(tmp_path: pathlib.Path) -> None:
@@ -29,7 +29,7 @@ def test_no_directory_of_versions(tmp_path: pathlib.Path, name: str) -> None:
 
 KILLED = """
 import importlib.util, os, signal, sys
-spec = importlib.util.spec_from_file_location("atomic_directory", sys.argv[1])
+spec = importlib.util.spec_from_file_location("version_directory", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 with module.atomic_directory(sys.argv[2], overwrite=True) as directory:
@@ -43,7 +43,7 @@ def test_killed_in_the_middle(tmp_path: pathlib.Path) -> None:
     (base / "1").mkdir(parents=True)
     (base / "1" / "saved_model.pb").write_text("whole")
     for version in ("1", "2"):
-        command = [sys.executable, "-c", KILLED, atomic_directory.__file__, str(base / version)]
+        command = [sys.executable, "-c", KILLED, version_directory.__file__, str(base / version)]
         assert subprocess.run(command, check=False, timeout=60).returncode == -9
     assert [entry.name for entry in base.iterdir() if entry.name.isdigit()] == ["1"]
     assert (base / "1" / "saved_model.pb").read_text() == "whole"
@@ -54,8 +54,8 @@ def test_two_exports_to_the_same_version(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "2"
     with (
         pytest.raises(FileExistsError, match="`path` should stay free while it is being written"),
-        atomic_directory.atomic_directory(path),
-        atomic_directory.atomic_directory(path) as other,
+        version_directory.atomic_directory(path),
+        version_directory.atomic_directory(path) as other,
     ):
         (other / "saved_model.pb").write_text("the first to be done")
     assert [file.name for file in path.iterdir()] == ["saved_model.pb"]
