@@ -1,9 +1,9 @@
 """The points of the scaling study: the grid of sizes, its axes and the fitted power laws."""
 
 import statistics
-from typing import Any
 
 import power_law
+from section import Report
 
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 WIDTHS = (16, 32, 64, 128)
@@ -11,7 +11,7 @@ DEPTHS = (1, 2, 3, 4)
 WIDTH, DEPTH = 64, 2
 SEEDS = (0,)
 
-Point = dict[str, Any]
+Point = Report
 """A measured model: its sizes (`share`, `width`, `depth`), seed, loss, metrics and times."""
 
 

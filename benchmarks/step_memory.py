@@ -37,9 +37,11 @@ def measure(arguments: argparse.Namespace) -> Report:
     import numpy as np
     import tensorflow as tf
 
+    from tfsessionrec.backend import keras
+
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
-    tf.keras.utils.set_random_seed(arguments.seed)
+    keras.utils.set_random_seed(arguments.seed)
     step = training_step(arguments)
     generator = np.random.default_rng(arguments.seed)
 

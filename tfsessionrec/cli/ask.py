@@ -41,6 +41,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="recommend",
         help="request to send (default recommend); status lists the versions and their states",
     )
+    _add_inputs(parser)
+    parser.add_argument(
+        "--timeout",
+        metavar="S",
+        type=float,
+        default=5.0,
+        help="time limit in seconds, retries included (default 5)",
+    )
+    parser.add_argument(
+        "--retries",
+        metavar="N",
+        type=int,
+        default=3,
+        help="retries while the server is unavailable (default 3)",
+    )
+    output.add_json_argument(parser)
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--items",
         metavar="A,B,...",
@@ -74,21 +93,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--k", metavar="N", type=int, default=10, help="number of items (default 10)"
     )
-    parser.add_argument(
-        "--timeout",
-        metavar="S",
-        type=float,
-        default=5.0,
-        help="time limit in seconds, retries included (default 5)",
-    )
-    parser.add_argument(
-        "--retries",
-        metavar="N",
-        type=int,
-        default=3,
-        help="retries while the server is unavailable (default 3)",
-    )
-    output.add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

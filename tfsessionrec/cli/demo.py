@@ -7,6 +7,7 @@ model/ (as `tfsessionrec train` writes it) and export/1/ (for TensorFlow Serving
 import argparse
 import pathlib
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tfsessionrec.cli import log_arguments, output
@@ -82,31 +83,16 @@ def run(arguments: argparse.Namespace) -> None:
         "best reachable": best_reachable(simulation, held_out, system.vocabulary),
     }
     best = systems["best reachable"][f"ndcg@{K}"]
-    rows = [
-        {
-            "": name,
-            f"NDCG@{K}": metrics[f"ndcg@{K}"],
-            f"Recall@{K}": metrics[f"recall@{K}"],
-            "share of best NDCG": f"{metrics[f'ndcg@{K}'] / best:.0%}",
-        }
-        for name, metrics in systems.items()
-    ]
     path = system.export(folder / "export" / "1", k=K, overwrite=True)
     recommendation = recommend(load_saved_model(path), held_out)
     print()
-    print(output.table(rows))
+    _print_metrics(systems, best)
     print(
         f"\n{report.num_queries:,} held-out sessions; all {report.num_candidates:,.0f} items are "
         f"ranked, including seen ones.\nBest reachable: a ranking by the simulator's true click "
         f"probabilities, which no history determines completely.\n"
     )
-    print(f"Recommendations of {path} for {recommendation['user']}. Clicked, by session:")
-    for items in recommendation["history"]:
-        print(f"  {' '.join(items)}")
-    print("Recommended:")
-    for item, score in recommendation["recommended"]:
-        hit = "  clicked in the held-out session" if item in recommendation["taken"] else ""
-        print(f"  {item}  {score:.3f}{hit}")
+    _print_recommendation(path, recommendation)
     seconds = time.perf_counter() - started
     print(f"\n{seconds:.0f} seconds. All results are in {folder}/")
     output.write_json(
@@ -119,6 +105,29 @@ def run(arguments: argparse.Namespace) -> None:
             "recommendation": recommendation,
         },
     )
+
+
+def _print_metrics(systems: Mapping[str, Mapping[str, float]], best: float) -> None:
+    rows = [
+        {
+            "": name,
+            f"NDCG@{K}": metrics[f"ndcg@{K}"],
+            f"Recall@{K}": metrics[f"recall@{K}"],
+            "share of best NDCG": f"{metrics[f'ndcg@{K}'] / best:.0%}",
+        }
+        for name, metrics in systems.items()
+    ]
+    print(output.table(rows))
+
+
+def _print_recommendation(path: pathlib.Path, recommendation: Mapping[str, Any]) -> None:
+    print(f"Recommendations of {path} for {recommendation['user']}. Clicked, by session:")
+    for items in recommendation["history"]:
+        print(f"  {' '.join(items)}")
+    print("Recommended:")
+    for item, score in recommendation["recommended"]:
+        hit = "  clicked in the held-out session" if item in recommendation["taken"] else ""
+        print(f"  {item}  {score:.3f}{hit}")
 
 
 def best_reachable(
