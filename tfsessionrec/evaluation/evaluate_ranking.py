@@ -13,7 +13,7 @@ from tfsessionrec.evaluation.queries import next_sessions
 from tfsessionrec.evaluation.report import Report
 from tfsessionrec.evaluation.shown_scores import ShownScores
 from tfsessionrec.evaluation.system import System, popularity_counts
-from tfsessionrec.metrics import first_taken_rank, pair_auc
+from tfsessionrec.metrics import first_positive_rank, pair_auc
 from tfsessionrec.scoring import score_given
 
 _GATHERED = 2**24  # Numbers of candidate embeddings gathered at a time.
@@ -118,7 +118,7 @@ def evaluate_ranking(
         if level is not None:
             orders["popularity"] = level[items] * items.shape[1] - place
         for name, scores in orders.items():
-            ranks = first_taken_rank(scores, taken, shown)
+            ranks = first_positive_rank(scores, taken, shown)
             found.setdefault(name, []).append((ranks, *pair_auc(scores, taken, shown)))
         num_shown += int(shown.sum())
     results = {

@@ -14,7 +14,7 @@ from tfsessionrec.export.item_values import ItemValues, category_values, integer
 from tfsessionrec.export.session_features import session_features
 from tfsessionrec.export.trend_file import ServedTrend, read_trend_file, trend_terms
 from tfsessionrec.masking import item_mask, last_items, session_mask
-from tfsessionrec.rules.freshness_bonus import NO_TIME
+from tfsessionrec.rules import NO_TIME
 from tfsessionrec.scoring import score_given, unit_length
 
 if TYPE_CHECKING:

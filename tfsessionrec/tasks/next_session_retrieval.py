@@ -17,8 +17,8 @@ from tfsessionrec.losses import (
     set_softmax_loss,
     visible_negatives,
 )
-from tfsessionrec.losses.loss_sum import LossSum
 from tfsessionrec.losses.next_session import NextSession
+from tfsessionrec.losses.retrieval import LossSum
 from tfsessionrec.sampling import (
     SampledCandidates,
     in_batch_candidates,
