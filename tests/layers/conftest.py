@@ -14,7 +14,7 @@ def outputs(layer, inputs):
 
 @pytest.fixture(autouse=True)
 def _seeded():
-    """Some small layers of random weights give zeros alone, now and then."""
+    """Without a seed, small layers sometimes return zeros only."""
     keras.utils.set_random_seed(3)
 
 
@@ -22,7 +22,7 @@ def _seeded():
 def check_layer(tmp_path):
     """check_layer(make, inputs): `make()` gives the layer, `inputs` its tensors by name.
 
-    `causal` says that output t may depend on what stands up to t only; every sequence encoder is.
+    `causal`: whether output t depends on inputs up to t only. Defaults to True for SSEs.
     """
 
     def check(make, inputs: dict, tolerance: float = 1e-5, causal: bool | None = None) -> None:
@@ -36,7 +36,7 @@ def check_layer(tmp_path):
         check_fit(model, layer, inputs, expected)
         check_mixed_precision(make, inputs)
 
-        # biases and norms start at 0 and 1: what random ones do must keep the properties, too
+        # Biases and norms start at 0 and 1: random ones must keep the properties, too.
         for weight in layer.trainable_weights:
             noise = tf.random.stateless_normal(weight.shape, (5, 6), stddev=0.3)
             weight.assign(np.asarray(noise))
@@ -55,7 +55,7 @@ def check_layer(tmp_path):
 
 
 def check_configuration(layer, inputs, expected, tolerance):
-    """The configuration gives an equal layer: the same again, and with its weights, outputs."""
+    """A layer made from the configuration has it, too, and with the weights the same outputs."""
     config = layer.get_config()
     twin = type(layer).from_config(config)
     assert twin.get_config() == config
@@ -65,7 +65,7 @@ def check_configuration(layer, inputs, expected, tolerance):
 
 
 def check_graphs(layer, inputs, expected, tolerance):
-    """Graph and XLA give what eager gives."""
+    """Graph, XLA and eager execution give the same outputs."""
     for jit_compile in (False, True):
         function = tf.function(
             lambda *values: layer(**dict(zip(inputs, values, strict=True))),
@@ -96,7 +96,7 @@ def check_symbolic(layer, inputs, expected, tolerance, path):
 
 
 def check_fit(model, layer, inputs, expected):
-    """Fitting changes every weight that can be trained (the loss asks for random targets)."""
+    """Fitting to random targets changes every trainable weight."""
     if not layer.trainable_weights:
         return
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
@@ -108,7 +108,7 @@ def check_fit(model, layer, inputs, expected):
 
 
 def check_mixed_precision(make, inputs):
-    """It computes in bfloat16 and keeps float32 weights."""
+    """The layer computes in bfloat16 and keeps float32 weights."""
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         mixed = make()
@@ -128,7 +128,7 @@ def check_rows(layer, inputs, expected, tolerance):
 
 
 def check_padding(layer, inputs, expected, tolerance):
-    """Other padding, and more of it, changes nothing; an encoder's output there is zero."""
+    """Other padding, and more padding, changes nothing; encoders return zeros there."""
     mask = np.asarray(inputs["padding_mask"])
 
     def padded(name, value):
@@ -155,7 +155,7 @@ def check_padding(layer, inputs, expected, tolerance):
 
 
 def check_causality(layer, inputs, tolerance):
-    """What changes at position t leaves the outputs before it alone, and does not leave t alone."""
+    """A change at position t changes output t, and no output before."""
     inputs = {name: np.array(v) for name, v in inputs.items() if name != "padding_mask"}
     before = outputs(layer, inputs)
     for t in range(1, before.shape[1]):
@@ -168,14 +168,14 @@ def check_causality(layer, inputs, tolerance):
 
 
 def check_one_item_a_session(layer, inputs, expected, tolerance):
-    """Sessions of one item, averaged, are items: a next-item encoder is the same layer."""
+    """The mean of a session of one item is that item: the layer is a next-item encoder, too."""
     sessions = MeanISE()(inputs["session_embeddings"][:, :, tf.newaxis])
     result = outputs(layer, {**inputs, "session_embeddings": sessions})
     np.testing.assert_allclose(result, expected, atol=tolerance)
 
 
 def check_sessions(layer, inputs, expected, tolerance):
-    """A session does not see the others; one of a single item speaks of that item alone."""
+    """Sessions of a user do not see each other; a session of one item depends on that item only."""
     changed = {name: np.array(value) for name, value in inputs.items()}
     changed["item_embeddings"][0, 1] += 1
     if "item_ids" in changed:

@@ -1,4 +1,4 @@
-"""The layers inside somebody's functional model, trained with `model.fit`, in Keras 2 and 3."""
+"""The layers in a functional model, trained with `model.fit`, in Keras 2 and 3."""
 
 import numpy as np
 import pytest

@@ -7,11 +7,15 @@ import tensorflow as tf
 from tfsessionrec.layers import GRUSSE, HSTUSSE, SASRecSSE
 
 DIM = 16
-SCALES = {GRUSSE: 1.0, SASRecSSE: DIM**-0.5, HSTUSSE: DIM**-0.5}  # undo what a plain one does
+SCALES = {
+    GRUSSE: 1.0,
+    SASRecSSE: DIM**-0.5,
+    HSTUSSE: DIM**-0.5,
+}  # undo the scale of the plain encoder
 
 
 @pytest.mark.parametrize("encoder", SCALES, ids=lambda encoder: encoder.__name__)
-def test_normalised_inputs(encoder):
+def test_normalized_inputs(encoder):
     inputs = np.random.default_rng(0).normal(0.3, 0.1, size=(2, 5, DIM)).astype(np.float32)
     wanted = inputs - inputs.mean(axis=-1, keepdims=True)
     wanted /= np.sqrt((wanted**2).mean(axis=-1, keepdims=True) + 1e-6)
@@ -31,7 +35,7 @@ def test_normalised_inputs(encoder):
 
 
 def test_small_inputs_move_the_gates():
-    """As the mean of a long session of an untrained table is."""
+    """Small inputs are the mean of a long session with an untrained table."""
     inputs = tf.constant(np.random.default_rng(0).normal(0, 3e-3, size=(1, 6, DIM)), tf.float32)
     plain, normed = GRUSSE(dropout=0.0), GRUSSE(dropout=0.0, input_norm=True)
     assert np.std(plain(inputs)) < 0.01

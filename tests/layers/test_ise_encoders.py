@@ -22,7 +22,7 @@ from tfsessionrec.layers import (
 )
 from tfsessionrec.layers.ise.srgnn import session_graph
 
-# with options that are not the defaults, so that an encoder that loses one fails
+# options differ from the defaults, so that an encoder that loses one fails
 MAKERS = {
     "mean": MeanISE,
     "max": MaxISE,
@@ -96,7 +96,7 @@ def attention_oracle(weights, x, ids):
 
 
 def transformer_oracle(weights, x, ids, num_heads=4):
-    """Pre-norm blocks in which all see all, then the mean."""
+    """Pre-norm blocks with attention to all items, then the mean."""
     positions, *weights = weights
 
     def norm(x, gamma, beta):
@@ -119,7 +119,7 @@ def transformer_oracle(weights, x, ids, num_heads=4):
 
 
 def gru_states(kernel, recurrent_kernel, biases, x):
-    """Cho et al., 2014, with the reset gate after the product, as cuDNN has it."""
+    """Cho et al., 2014, with the reset gate after the product, as in cuDNN."""
     wz, wr, wh = np.split(kernel, 3, axis=1)
     uz, ur, uh = np.split(recurrent_kernel, 3, axis=1)
     (bz, br, bh), (cz, cr, ch) = np.split(biases[0], 3), np.split(biases[1], 3)
@@ -197,7 +197,7 @@ ORACLES = {
 }
 
 
-def test_every_encoder_is_here():
+def test_all_encoders_are_tested():
     made = {type(make()) for make in MAKERS.values()}
     exported = {getattr(layers, name) for name in layers.__all__}
     encoders = {layer for layer in exported if issubclass(layer, ItemSessionEncoder)}
@@ -242,7 +242,7 @@ def test_gradients_are_finite_and_none_reaches_padding(name, layer, batch, jit_c
     of_items, *of_weights = gradients(*(tf.constant(value) for value in batch.values()))
     reached = np.abs(of_items).max(-1) > 0
     assert not np.any(reached & ~mask)
-    # An item that is nowhere the largest has no part in the maximum.
+    # An item without a largest component does not affect the maximum.
     assert np.any(reached, axis=-1)[mask.any(-1)].all() if name == "max" else np.all(reached[mask])
     assert all(np.all(np.isfinite(gradient)) for gradient in (of_items, *of_weights))
     assert all(np.any(np.asarray(gradient) != 0) for gradient in of_weights)
@@ -349,16 +349,16 @@ def test_wrong_ranks(name):
         MAKERS[name]()(tf.zeros([2, 3, 4, 8]), padding_mask=tf.ones([2, 3], tf.bool))
 
 
-def test_srgnn_asks_for_item_ids(batch):
+def test_srgnn_requires_item_ids(batch):
     items, mask, _ = batch.values()
-    with pytest.raises(ValueError, match=r"`item_ids` should be given.* `item_ids`=None"):
+    with pytest.raises(ValueError, match=r"`item_ids` should not be None.* `item_ids`=None"):
         SRGNNISE()(items, padding_mask=mask)
     with pytest.raises(ValueError, match=r"`item_ids` should have the shape .* \(3, 4\)"):
         SRGNNISE()(items, padding_mask=mask, item_ids=tf.zeros([3, 4], tf.int32))
 
 
 @pytest.mark.parametrize("name", ["srgnn"])
-def test_srgnn_reads_which_ids_are_equal_and_nothing_else_of_them(name, layer, batch):
+def test_srgnn_reads_only_which_ids_are_equal(name, layer, batch):
     expected = layer(**batch).numpy()
     batch["item_ids"] = np.array([0, 0, 900, 17, 5], np.int32)[batch["item_ids"]]
     np.testing.assert_allclose(layer(**batch), expected, atol=1e-6)
@@ -366,8 +366,8 @@ def test_srgnn_reads_which_ids_are_equal_and_nothing_else_of_them(name, layer, b
     assert np.abs(layer(**batch)[0, 0] - expected[0, 0]).max() > 1e-2
 
 
-def test_session_graph_is_the_paper_s():
-    """Figure 2 of Wu et al., 2019: the session v1 v2 v3 v2 v4, here with padding behind it."""
+def test_session_graph_of_the_paper():
+    """Figure 2 of Wu et al., 2019: the session v1 v2 v3 v2 v4, here with padding after it."""
     ids = tf.constant([[11, 12, 13, 12, 14, 0]])
     membership, outgoing, incoming = (part.numpy()[0] for part in session_graph(ids, ids > 0))
     nodes = [0, 1, 2, 4]  # the positions that first hold v1, v2, v3, v4
@@ -385,14 +385,14 @@ def test_session_graph_is_the_paper_s():
     np.testing.assert_array_equal(membership.sum(1), [1, 1, 1, 1, 1, 0])
 
 
-def test_edges_are_weighed_by_how_often_they_are_taken():
+def test_edges_are_weighted_by_their_frequency():
     ids = tf.constant([[5, 6, 5, 6, 5, 5, 7]])  # 5 to 6 twice, to itself and to 7 once
     _, outgoing, _ = session_graph(ids, ids > 0)
     np.testing.assert_array_equal(outgoing[0, 0], [0.25, 0.5, 0, 0, 0, 0, 0.25])
 
 
 @pytest.mark.parametrize("make", [GRUISE, NARMISE])
-def test_the_gru_is_one_that_cudnn_computes(make, batch):
+def test_cudnn_can_compute_the_gru(make, batch):
     layer = make()
     layer(**batch)
     config = (layer.recurrent_layers[0] if make is GRUISE else layer.gru).get_config()

@@ -73,7 +73,7 @@ def test_side_features_reach_history_and_candidates():
 
 
 def dropped(layer):
-    """The layer's result for every item when no item has a vector of its own."""
+    """The result for every item without its id vector."""
     twin = ItemEmbedding.from_config({**layer.get_config(), "id_dropout": 0.0})
     twin.build()
     twin.set_weights(
@@ -96,7 +96,7 @@ def test_id_dropout_leaves_the_features():
         is_dropped = np.isclose(result, without[ids], atol=1e-6).all(-1)
         assert (is_whole ^ is_dropped).all()
         assert is_dropped.mean() == pytest.approx(0.4, abs=0.02)  # 12,000 draws
-        # each occurrence draws for itself
+        # each occurrence is drawn independently
         assert 0 < is_dropped[0, :, 3].sum() < 40
     table = np.array(layer.candidate_table(training=True))
     assert (np.isclose(table, whole).all(-1) ^ np.isclose(table, without).all(-1)).all()
@@ -111,7 +111,7 @@ def test_new_items_are_their_features():
     np.testing.assert_allclose(whole[4:], without[4:], atol=1e-6)
     assert (np.abs(whole[:4] - without[:4]).max(-1) > 1e-4).all()
     np.testing.assert_allclose(layer(IDS), whole[IDS], atol=1e-6)
-    # the row of a new item has no part in its vector
+    # the vector of a new item does not depend on its row
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(layer.candidates(tf.constant([3, 4])) ** 2)
     gradient = np.array(tf.convert_to_tensor(tape.gradient(loss, layer.trainable_weights)[0]))
@@ -177,7 +177,7 @@ def test_normalized_items_have_length_one(side):
 
 
 def test_normalized_items_in_half_precision():
-    # the square of 0.0001 is no float16
+    # a float16 cannot hold the square of 0.0001
     layer = _built(ItemEmbedding(6, 4, normalize=True, dtype="mixed_float16"))
     layer.item_table.assign(np.full((6, 4), 1e-4))
     np.testing.assert_allclose(layer.candidates(IDS), np.full((1, 2, 3, 4), 0.5), atol=1e-3)

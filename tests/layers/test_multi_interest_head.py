@@ -1,4 +1,4 @@
-"""Several interests: NumPy, and the properties that every layer over sessions has."""
+"""Several interests: NumPy, and the properties of layers over sessions."""
 
 import functools
 

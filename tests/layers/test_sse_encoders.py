@@ -23,7 +23,7 @@ from tfsessionrec.layers import (
 ENCODERS = {
     "hstu": functools.partial(HSTUSSE, num_layers=2, num_heads=2, max_length=4),
     "gru": functools.partial(GRUSSE, num_layers=2),
-    "gru, inputs normalised": functools.partial(GRUSSE, input_norm=True),
+    "gru, inputs normalized": functools.partial(GRUSSE, input_norm=True),
     "identity": IdentitySSE,
 }
 
@@ -140,7 +140,7 @@ def test_hstu_equals_oracle(batch, timed, num_time_buckets):
 
 
 def test_hstu_divides_by_the_number_of_visible_sessions(batch):
-    # the inner norm hides any divisor, but for its epsilon: seen where the aggregate is small
+    # the inner norm cancels the divisor, except for its epsilon, which matters if values are small
     sessions, _, _ = batch
     block = randomised(lambda: HSTUBlock(num_time_buckets=0), sessions)
     weights = block.get_weights()
@@ -186,7 +186,7 @@ def test_harness(batch, check_layer, name):
     check_layer(HARNESS[name], inputs)
 
 
-def test_every_encoder_is_here():
+def test_all_encoders_are_tested():
     made = {type(make()) for make in HARNESS.values()}
     exported = {getattr(layers, name) for name in layers.__all__}
     encoders = {layer for layer in exported if issubclass(layer, SessionSequenceEncoder)}
@@ -213,7 +213,7 @@ def test_order_matters(name, batch):
     assert np.abs(layer(sessions)[:, -1] - layer(swapped)[:, -1]).max() > 1e-3
 
 
-def test_hstu_knows_relative_positions_by_its_bias_alone(batch):
+def test_hstu_has_relative_positions_in_its_bias_only(batch):
     sessions = batch[0]
     block = randomised(HSTUBlock, sessions)
     swapped = sessions[:, [1, 0, 2, 3, 4, 5]]
@@ -223,7 +223,7 @@ def test_hstu_knows_relative_positions_by_its_bias_alone(batch):
 
 
 def test_hstu_is_no_softmax(hstu, batch):
-    # what is added to a whole row of logits cancels in a softmax
+    # a constant added to a row of logits cancels in a softmax
     sessions = batch[0]
     before = hstu(sessions).numpy()
     for block in hstu.blocks:
@@ -265,7 +265,7 @@ def test_hstu_sees_time_differences_only(hstu, batch):
 
 
 def test_gradients_of_the_bias_tables_are_dense(hstu, batch):
-    # a list of S·S rows for each row of the batch would be sorted and added up by the optimizer
+    # the optimizer would sort and sum S·S rows for each row of the batch
     sessions, _, times = batch
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(hstu(sessions, session_times=times) ** 3)
@@ -306,7 +306,7 @@ def test_bad_arguments(make, message):
         make()(tf.ones([1, 2, 4]))
 
 
-def test_unknown_arguments_are_refused():
+def test_unknown_arguments_raise():
     for make in (HSTUSSE, GRUSSE, MLPSSE, IdentitySSE):
         with pytest.raises((TypeError, ValueError), match="temperature"):
             make(temperature=1.0)

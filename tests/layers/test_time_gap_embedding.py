@@ -1,4 +1,4 @@
-"""The time since the item before, against plain Python."""
+"""The time since the previous item, against plain Python."""
 
 import math
 
@@ -10,7 +10,7 @@ from tfsessionrec.layers import TimeGapEmbedding
 
 # Two rows of three sessions of up to three items; 0 is padding.
 IDS = np.array([[[2, 3, 4], [5, 2, 0], [3, 0, 0]], [[4, 0, 0], [2, 2, 0], [0, 0, 0]]], np.int32)
-START = 1_700_000_000  # beyond the whole numbers of a float32
+START = 1_700_000_000  # beyond the integers that a float32 holds
 TIMES = np.array(
     [
         [[0, 1, 31], [3631, 3631, 0], [90_031, 0, 0]],
@@ -49,7 +49,7 @@ def test_by_hand():
     layer = TimeGapEmbedding(64, 1)
     layer.build()
     layer.set_weights([np.arange(65.0)[:, None]])
-    # first of all; 1 s; 30 s: log 30 / 0.301 = 11.3; 1 h: 27.2; at once; 1 day: 37.8
+    # first item; 1 s; 30 s: log 30 / 0.301 = 11.3; 1 h: 27.2; 0 s; 1 day: 37.8
     assert np.array(layer(TIMES, IDS))[0, ..., 0].tolist() == [[0, 1, 12], [28, 1, 0], [38, 0, 0]]
 
 

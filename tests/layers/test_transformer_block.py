@@ -61,13 +61,13 @@ def test_stochastic_depth_skips_branches_of_whole_rows(sessions):
     rows = np.repeat(sessions[:1], 4000, axis=0)
     result = block(rows, training=True).numpy()
     kept, counts = np.unique(result.round(4), axis=0, return_counts=True)
-    # each of the two branches is there or not, for a whole row
+    # each of the two branches is kept or skipped for a whole row
     assert len(kept) == 4
     np.testing.assert_allclose(np.sort(counts) / 4000, [1 / 16, 3 / 16, 3 / 16, 9 / 16], atol=0.03)
     skipped = np.all(result == rows, axis=(1, 2))
     assert skipped.mean() == pytest.approx(1 / 16, abs=0.03)
 
-    # what remains is scaled up: without a second branch, the mean is what inference gives
+    # the kept branches are scaled up: without a second branch, the mean equals inference
     block.feed_forward_output.kernel.assign(np.zeros((8, 8), np.float32))
     np.testing.assert_allclose(
         block(rows, training=True).numpy().mean(0), block(rows[:1]).numpy()[0], atol=0.05

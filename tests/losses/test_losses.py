@@ -173,7 +173,7 @@ def test_next_session_literal():
     expected_positive = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
     expected_shown = [[1, 1, 0, 1], [0, 1, 1, 0], [1, 0, 0, 0]]
     np.testing.assert_array_equal(target.item_ids, item_ids[:, 1:])
-    # 4 is taken twice and counts once; 7 was shown, then taken: no negative
+    # 4 is clicked twice and counts once; 7 is shown, then clicked: not negative
     np.testing.assert_array_equal(target.positive[0], np.array(expected_positive, bool))
     np.testing.assert_array_equal(target.shown[0], np.array(expected_shown, bool))
 

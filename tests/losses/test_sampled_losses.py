@@ -35,7 +35,7 @@ def sigmoid(x):
 
 
 def gbce_oracle(alpha, t):
-    beta = alpha * (t * (1 - 1 / alpha) + 1 / alpha)  # as the paper has it
+    beta = alpha * (t * (1 - 1 / alpha) + 1 / alpha)  # the equation of the paper
     total = 0.0
     for s, row, counts in zip(POSITIVES, ROWS, WEIGHTS):
         negatives = NEGATIVES[row][VISIBLE[row]]
@@ -75,13 +75,13 @@ def test_gbce(alpha, t, jit_compile):
 
 
 def test_gbce_fully_calibrated_learns_the_share_of_the_log():
-    # An item taken 30 times of 100 and otherwise sampled once in ten: the sampled examples say
-    # 30 of 37. With t = 1 the loss is least at a probability of 0.3, with t = 0 at 30 / 37.
+    # An item clicked 30 times of 100, and otherwise sampled once in ten: its share of the sampled
+    # examples is 30 / 37. The loss is least at a probability of 0.3 for t = 1, 30 / 37 for t = 0.
     visible, rows = tf.constant([[True], [False]]), tf.constant([0, 1])
     for t, share in ((1.0, 0.3), (0.0, 30 / 37)):
         score = tf.Variable(np.log(share / (1 - share)), dtype=tf.float32)
         with tf.GradientTape() as tape:
-            positives = tf.stack([tf.constant(1e9), score])  # the first costs nothing
+            positives = tf.stack([tf.constant(1e9), score])  # the loss of the first is 0
             negatives = tf.reshape(tf.stack([score, score]), [2, 1])
             # 7 negative examples, of which a pair holds half, and 30 positive ones
             weights = tf.constant([2 * 7.0, 30.0])
@@ -101,7 +101,7 @@ def test_bpr_max(strength, jit_compile):
 
 
 def test_bpr_max_by_hand():
-    # shares 1/4 and 3/4; the positive beats 0 with 3/4 and log 3 every other time
+    # shares 1/4 and 3/4; the positive beats 0 with probability 3/4 and log 3 with 1/2
     loss = bpr_max_loss(
         tf.constant([np.log(3.0)], tf.float32),
         tf.constant([[0.0, np.log(3.0)]], tf.float32),
@@ -114,7 +114,7 @@ def test_bpr_max_by_hand():
     assert float(loss.mean) == pytest.approx(expected, rel=1e-5)
 
 
-def test_bpr_max_weighs_less_what_is_drawn_often():
+def test_bpr_max_gives_frequent_negatives_less_weight():
     # the logQ sign: the strong negative is the popular one, so its share must fall
     given = (tf.zeros([1]), tf.constant([[3.0, 0.0]]), tf.constant([[True, True]]), [0], [1.0])
     log_counts = tf.math.log([0.9, 0.1])
@@ -146,7 +146,7 @@ def test_hidden_negatives_and_padding_do_not_matter(loss, weights):
 
 
 @pytest.mark.parametrize("loss", [lambda *a: gbce_loss(*a, 0.2), bpr_max_loss])
-def test_no_query_at_all(loss):
+def test_no_query(loss):
     nothing = (tf.zeros([0]), tf.zeros([0, 5]), tf.zeros([0, 5], tf.bool), tf.zeros([0], tf.int32))
     assert loss(*nothing, tf.zeros([0])).mean == 0
 
@@ -157,7 +157,7 @@ def test_listwise_softmax():
     mask = np.array([[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 0, 0]], bool)
     loss = listwise_softmax_loss(tf.constant(logits, tf.float32), labels, tf.constant(mask))
     first = [-np.log(np.e / (np.e + 1 + np.exp(3)))]
-    rest = np.exp(0.5) + np.exp(-1.0)  # the other positive is in nobody's denominator
+    rest = np.exp(0.5) + np.exp(-1.0)  # the other positive is in no denominator
     second = [-np.log(np.exp(s) / (np.exp(s) + rest)) for s in (2.0, 1.0)]
     assert float(loss.total) == pytest.approx(sum(first + second), rel=1e-5)
     assert loss.count == 3  # the last list has no negative

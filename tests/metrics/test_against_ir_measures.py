@@ -40,6 +40,6 @@ def test_each_query(k: int) -> None:
         expected = np.full(QUERIES, np.nan)
         for found in ir_measures.iter_calc([measure], judged, run):
             expected[int(found.query_id)] = found.value
-        if ours is metrics.average_precision:  # Theirs is divided by all targets.
+        if ours is metrics.average_precision:  # The library divides by all targets.
             expected *= sizes / np.minimum(sizes, k)
         np.testing.assert_allclose(ours(ranks, k), expected, rtol=1e-6, err_msg=str(measure))

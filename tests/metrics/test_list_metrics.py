@@ -57,9 +57,9 @@ def test_novelty_and_mean_popularity(k: int) -> None:
 
 
 @pytest.mark.parametrize("k", [1, 3, 6, 20])
-@pytest.mark.parametrize("together", [1, 2**22])
-def test_intra_list_diversity(k: int, together: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(list_metrics, "_TOGETHER", together)
+@pytest.mark.parametrize("block", [1, 2**22])
+def test_intra_list_diversity(k: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(list_metrics, "_BLOCK", block)
     lists = random_lists(2)
     vectors = np.random.default_rng(3).normal(size=(len(COUNTS), 4))
     vectors[5] = 0

@@ -19,7 +19,7 @@ NAMES = {metrics.MAPAtK: "map@7"}
 
 
 def adversarial_ranks(y_true, y_pred, mask):
-    """Ranks of the relevant items in a list sorted so that ties are against them."""
+    """Ranks of the relevant items in a list with pessimistic ties."""
     ranks = np.zeros(y_true.shape, np.int64)
     for row, (labels, scores, real) in enumerate(zip(y_true, y_pred, mask)):
         items = [i for i in range(len(labels)) if real[i]]
@@ -69,7 +69,7 @@ def test_oracle(metric_class, graph, weighted, masked, k):
 
 
 @pytest.mark.parametrize("metric_class", PAIRS)
-def test_ties_and_nan_count_against_us(metric_class):
+def test_ties_and_nan_are_pessimistic(metric_class):
     metric = metric_class(k=2)
     metric.update_state([[1.0, 0.0, 0.0]], [[1.0, 1.0, 1.0]])
     metric.update_state([[1.0, 0.0, 0.0]], [[np.nan, -np.inf, 1.0]])

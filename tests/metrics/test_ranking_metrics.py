@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tfsessionrec.metrics import (
     average_precision,
-    first_taken_rank,
+    first_positive_rank,
     hit_rate,
     mrr,
     ndcg,
@@ -24,7 +24,7 @@ FAR = np.iinfo(np.int64).max
 
 
 def written_out(ranks: list[int], k: int) -> dict[str, float]:
-    """The definitions, read off a list of zeros and ones."""
+    """The definitions, computed from a list of zeros and ones."""
     targets = [rank for rank in ranks if rank > 0]
     shown = [1 if rank in targets else 0 for rank in range(1, k + 1)]
     dcg = sum(gain / math.log2(1 + rank) for rank, gain in enumerate(shown, start=1))
@@ -54,7 +54,7 @@ def test_hand_derived():
     assert average_precision(ranks, 2) == pytest.approx([(1 / 2) / 2])
     # (1/log2(3) + 1/log2(4)) / (1/log2(2) + 1/log2(3) + 1/log2(4))
     assert ndcg(ranks, 5) == pytest.approx([(0.6309298 + 0.5) / (1 + 0.6309298 + 0.5)])
-    # At k = 2 only rank 2 is in, and two targets are the most that fit: 0.63093 / 1.63093.
+    # At k = 2 only rank 2 counts, and at most two targets fit: 0.63093 / 1.63093.
     assert ndcg(ranks, 2) == pytest.approx([0.6309298 / 1.6309298])
 
 
@@ -99,15 +99,15 @@ def test_positive_integer(k):
         positive_integer("k", k)
 
 
-def test_first_taken_rank():
+def test_first_positive_rank():
     mask = np.array([[True, True, True, False]])
     labels = [[0, 1, 1, 0]]
-    assert first_taken_rank([[3.0, 2.0, 1.0, 9.0]], labels, mask) == [2]
-    assert first_taken_rank([[2.0, 2.0, 1.0, 9.0]], labels, mask) == [2]
-    assert first_taken_rank([[1.0, 2.0, 5.0, 9.0]], labels, mask) == [1]
-    assert first_taken_rank([[1.0, 2.0, 5.0, 9.0]], [[0, 0, 0, 1]], mask) == [0]
-    assert first_taken_rank([[np.nan, 2.0, 5.0, 9.0]], labels, mask) == [2]
-    assert first_taken_rank([[0.0, np.nan, np.nan, 9.0]], labels, mask) == [2]
+    assert first_positive_rank([[3.0, 2.0, 1.0, 9.0]], labels, mask) == [2]
+    assert first_positive_rank([[2.0, 2.0, 1.0, 9.0]], labels, mask) == [2]
+    assert first_positive_rank([[1.0, 2.0, 5.0, 9.0]], labels, mask) == [1]
+    assert first_positive_rank([[1.0, 2.0, 5.0, 9.0]], [[0, 0, 0, 1]], mask) == [0]
+    assert first_positive_rank([[np.nan, 2.0, 5.0, 9.0]], labels, mask) == [2]
+    assert first_positive_rank([[0.0, np.nan, np.nan, 9.0]], labels, mask) == [2]
 
 
 def test_pair_auc():

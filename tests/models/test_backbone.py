@@ -35,7 +35,7 @@ def test_reads_what_changes_its_outputs(name, options, keys):
     tf.keras.utils.set_random_seed(0)
     backbone = models.build(name, vocabulary_size=20, embedding_dim=8, **options).backbone
     backbone.build()
-    for layer in backbone.submodules:  # a zero or a one at the start hides what is read
+    for layer in backbone.submodules:  # initial zeros and ones hide the effect of a key
         if isinstance(layer, layers.InteractionEmbedding | layers.HSTUBlock):
             layer.set_weights([w + rng.normal(0, 0.5, w.shape) for w in layer.get_weights()])
     changed = {

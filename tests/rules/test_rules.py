@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfsessionrec.rules import (
+    NO_TIME,
     allow_only,
     category_cap,
     exclude,
@@ -14,7 +15,6 @@ from tfsessionrec.rules import (
     has_tags,
     maximal_marginal_relevance,
 )
-from tfsessionrec.rules.freshness_bonus import NO_TIME
 
 # Masks.
 
@@ -99,32 +99,32 @@ def test_no_list_to_cap() -> None:
 def mmr(
     scores: np.ndarray, embeddings: np.ndarray, strength: float, picks: int, size: int
 ) -> list[int]:
-    """The definition, word by word, in float64."""
+    """The definition in float64."""
     size = min(size, len(scores))
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     unit = embeddings / np.where(norms > 0, norms, 1)
     inside = scores[:size]
     spread = (inside.max() - inside.min()) if size else 0
     relevance = (inside - inside.min()) / spread if spread > 0 else np.zeros(size)
-    taken: list[int] = []
-    while strength > 0 and len(taken) < min(picks, size):
+    picked: list[int] = []
+    while strength > 0 and len(picked) < min(picks, size):
         best, best_value = -1, -math.inf
         for i in range(size):
-            if i in taken:
+            if i in picked:
                 continue
-            alike = max((float(unit[i] @ unit[j]) for j in taken), default=0.0)
+            alike = max((float(unit[i] @ unit[j]) for j in picked), default=0.0)
             value = (1 - strength) * relevance[i] - strength * alike
             if value > best_value + 1e-9:
                 best, best_value = i, value
-        taken.append(best)
-    return taken + [i for i in range(len(scores)) if i not in taken]
+        picked.append(best)
+    return picked + [i for i in range(len(scores)) if i not in picked]
 
 
 def test_maximal_marginal_relevance() -> None:
     random = np.random.default_rng(5)
     scores = -np.sort(-random.normal(size=[8, 20]) * 30)
     embeddings = random.normal(size=[8, 20, 4])
-    embeddings[:, 7] = 0  # it is like nothing
+    embeddings[:, 7] = 0  # cosine 0 to all
     strengths = [0.0, 0.1, 0.5, 0.9, 1.0, 0.3, 0.7, 0.5]
     picks = [5, 5, 20, 7, 10, 0, 100, 3]
     sizes = [20, 20, 20, 12, 20, 20, 9, 0]
@@ -168,7 +168,7 @@ def test_equal_scores_and_equal_items_keep_their_order() -> None:
 
 
 def test_items_that_must_stay_behind_may_have_the_lowest_score() -> None:
-    """What is not allowed comes with such a score; it says nothing about the others'."""
+    """Items that are not allowed have such scores, which do not affect the others."""
     lowest = np.finfo(np.float32).min
     order = maximal_marginal_relevance(
         tf.constant([[3.0, 2.9, 1.0, lowest]]),

@@ -1,4 +1,4 @@
-"""Samplers: what they draw, and that their expected counts are those of what they draw."""
+"""Samplers: their draws, and the expected counts against the observed ones."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_expected_counts_are_those_observed(sampler):
     assert not drawn[:2].any()  # padding and out-of-vocabulary
     allowed = (2, 3, 7) if sampler in (in_batch, popularity) else range(2, 10)
     assert set(np.flatnonzero(drawn)) == set(allowed)
-    # the logQ sign: weighed by the correction, a sample sums to what all items sum to
+    # the logQ sign: weighted by the correction, a sample has the sum of all items
     assert summed / rounds == pytest.approx(values[drawn].sum(), rel=0.03)
 
 
@@ -78,7 +78,7 @@ def test_given_probability_equals_its_share_of_the_batch():
     assert np.exp(given[1]) == pytest.approx(1 - 0.8**6, rel=1e-5)
 
 
-def test_small_probabilities_keep_their_digits():
+def test_small_probabilities_keep_their_precision():
     sampled = uniform_candidates(10, 0, 10_000_000)
     assert np.exp(sampled.log_expected_count[0]) == pytest.approx(1e-6, rel=1e-3)
 
@@ -92,7 +92,7 @@ def test_batch_without_a_positive(sampler):
         assert np.all(np.isfinite(sampled.log_expected_count))
 
 
-def test_log_uniform_is_that_of_tensorflow():
+def test_log_uniform_equals_tensorflow():
     ranks = np.arange(50)
     _, expected, _ = tf.random.log_uniform_candidate_sampler(
         ranks[np.newaxis].astype(np.int64), num_true=50, num_sampled=7, unique=False, range_max=50
@@ -116,7 +116,7 @@ def test_popularity_table():
     assert table.cumulative[-1] == 1
     uniform = popularity_table([0.0, 0.0, 5.0, 0.0], low=2, power=0.0)
     np.testing.assert_allclose(uniform.probability, [0, 0, 0.5, 0.5])
-    # an item of one part in ten thousand million keeps its place on the line
+    # an item with a share of 1e-10 keeps its interval
     rare = popularity_table([1.0] + [1e-10] * 1000, low=0)
     np.testing.assert_allclose(np.diff(rare.cumulative), rare.probability[1:], rtol=1e-4)
 

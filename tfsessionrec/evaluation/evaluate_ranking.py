@@ -23,7 +23,7 @@ from tfsessionrec.evaluation.system import (
     read_systems,
     runs_as_graph,
 )
-from tfsessionrec.metrics import first_taken_rank, pair_auc
+from tfsessionrec.metrics import first_positive_rank, pair_auc
 from tfsessionrec.scoring import ShownScorer
 from tfsessionrec.types import Features
 
@@ -101,7 +101,7 @@ def evaluate_ranking(
         if not len(queries.rows):
             continue
         for name, scores in _orders(score(batch, queries), queries.items, level).items():
-            ranks = first_taken_rank(scores, queries.clicked, queries.shown)
+            ranks = first_positive_rank(scores, queries.clicked, queries.shown)
             pairs = pair_auc(scores, queries.clicked, queries.shown)
             found.setdefault(name, []).append((ranks, *pairs))
         num_shown += int(queries.shown.sum())

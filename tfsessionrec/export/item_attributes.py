@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tfsessionrec import rules
 from tfsessionrec.export.candidate_table import untrained
-from tfsessionrec.rules.freshness_bonus import NO_TIME
+from tfsessionrec.rules import NO_TIME
 
 if TYPE_CHECKING:
     from tfsessionrec.data import Vocabulary

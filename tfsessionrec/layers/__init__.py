@@ -2,15 +2,12 @@
 
 from tfsessionrec.layers.hstu_block import HSTUBlock
 from tfsessionrec.layers.interaction_embedding import InteractionEmbedding
-from tfsessionrec.layers.ise.attention import AttentionISE
 from tfsessionrec.layers.ise.base import ItemSessionEncoder
 from tfsessionrec.layers.ise.gru import GRUISE
-from tfsessionrec.layers.ise.max import MaxISE
-from tfsessionrec.layers.ise.mean import MeanISE
 from tfsessionrec.layers.ise.narm import NARMISE
+from tfsessionrec.layers.ise.pooling import AttentionISE, MaxISE, MeanISE, SumISE
 from tfsessionrec.layers.ise.srgnn import SRGNNISE
 from tfsessionrec.layers.ise.stamp import STAMPISE
-from tfsessionrec.layers.ise.sum import SumISE
 from tfsessionrec.layers.ise.transformer import TransformerISE
 from tfsessionrec.layers.item_embedding import ItemEmbedding
 from tfsessionrec.layers.multi_interest_head import MultiInterestHead
@@ -19,8 +16,7 @@ from tfsessionrec.layers.session_context import SessionContext
 from tfsessionrec.layers.sse.base import SessionSequenceEncoder
 from tfsessionrec.layers.sse.gru import GRUSSE
 from tfsessionrec.layers.sse.hstu import HSTUSSE
-from tfsessionrec.layers.sse.identity import IdentitySSE
-from tfsessionrec.layers.sse.mlp import MLPSSE
+from tfsessionrec.layers.sse.pointwise import MLPSSE, IdentitySSE
 from tfsessionrec.layers.sse.sasrec import SASRecSSE
 from tfsessionrec.layers.terms.relation import RelationFeatures
 from tfsessionrec.layers.terms.trend import TrendFeatures

@@ -1,15 +1,12 @@
 """A block of HSTU: pointwise aggregated attention with a gate."""
 
-from typing import Any
-
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.layers.heads import merge_heads, split_heads
+from tfsessionrec.checks import non_negative_integer, positive_integer, rate
+from tfsessionrec.layers.time_gap_embedding import time_buckets
+from tfsessionrec.layers.transformer_block import merge_heads, split_heads
 from tfsessionrec.types import Config
-
-# Each bucket of time is e^0.301 = 1.35 times as wide as the one before, as in the authors' code.
-LOG_BUCKET_WIDTH = 0.301
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
@@ -21,21 +18,20 @@ class HSTUBlock(keras.layers.Layer):
     0 for s > t
     `y_t = x_t + W_2 Dropout(U_t ⊙ LN(Σ_s A_{t,s} V_s)) + b_2`
 
-    The weights of a row do not add up to one: how much of the history matches is kept, and a
-    weight may be negative. Both norms are without learned scale and offset; the inner one spans
-    all heads. The biases p and w are shared by the heads. `bucket(d)` is `floor(log(d) / 0.301)`,
-    0 for d ≤ 1 second, at most `num_time_buckets - 1`: the default of 64 tells up to 5 years
-    apart.
+    The weights of a row do not sum to one, so that they show how much of the history matches, and a
+    weight may be negative. Both norms have no learned scale and offset; the inner one spans all
+    heads. The heads share the biases p and w. `bucket(d)` is `floor(log(d) / 0.301)`, 0 for d ≤ 1
+    second, at most `num_time_buckets - 1`: the default of 64 distinguishes times up to 5 years.
 
     Args:
         num_heads: Attention heads; must divide the input's last dimension. Defaults to 2.
         dropout: Dropout rate in [0, 1). Defaults to 0.
-        max_length: Distinct distances t - s; farther ones share the last. Defaults to 256.
+        max_length: Distinct distances t - s; longer ones share the last. Defaults to 256.
         num_time_buckets: Size of the table w. 0: no table, and times are ignored. Defaults to 64.
 
     Call arguments:
         inputs: [B, S, D] float tensor, oldest first. Padding comes last, so that no real position
-            sees it and no mask is needed.
+            attends to it and no mask is needed.
         session_times: [B, S] int64 tensor, unix seconds. Without it there is no time bias.
 
     Returns:
@@ -51,11 +47,11 @@ class HSTUBlock(keras.layers.Layer):
     TensorShape([1, 3, 4])
 
     References:
-        "Actions Speak Louder than Words" (Zhai et al., ICML 2024), equations 1 to 3. Three things
-        are this package's: the row is divided by the number of sessions it sees (the authors: by
-        a fixed maximum length; the inner norm undoes either, but for its epsilon), time differences
-        are taken from the row's own session (the authors: from the one after it, which is not
-        known before it begins), and W_1 starts from Glorot's limits at every width.
+        "Actions Speak Louder than Words" (Zhai et al., ICML 2024), equations 1 to 3. Three choices
+        are this package's: it divides a row by the number of sessions that the row attends to (the
+        authors: by a fixed maximum length; the inner norm cancels either, except for its epsilon);
+        it takes time differences from the row's own session (the authors: from the next one, whose
+        time is unknown before it begins); and W_1 starts from Glorot's limits at every width.
     """
 
     def __init__(
@@ -64,27 +60,15 @@ class HSTUBlock(keras.layers.Layer):
         dropout: float = 0.0,
         max_length: int = 256,
         num_time_buckets: int = 64,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (("num_heads", num_heads), ("max_length", max_length)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{name}` should be a positive integer. Received: `{name}`={value!r}"
-                )
-        if not isinstance(num_time_buckets, int) or num_time_buckets < 0:
-            raise ValueError(
-                "`num_time_buckets` should be a non-negative integer. Received: "
-                f"`num_time_buckets`={num_time_buckets!r}"
-            )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` should be in [0, 1). Received: `dropout`={dropout!r}")
-        self.num_heads = num_heads
-        self.dropout = dropout
-        self.max_length = max_length
-        self.num_time_buckets = num_time_buckets
+        self.num_heads = positive_integer("num_heads", num_heads)
+        self.dropout = rate("dropout", dropout)
+        self.max_length = positive_integer("max_length", max_length)
+        self.num_time_buckets = non_negative_integer("num_time_buckets", num_time_buckets)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         dim = int(input_shape[-1])
         if dim % self.num_heads:
             raise ValueError(
@@ -93,7 +77,7 @@ class HSTUBlock(keras.layers.Layer):
             )
         shape, policy = (None, None, dim), self.dtype_policy
 
-        def norm(name: str) -> Any:
+        def norm(name: str) -> keras.layers.Layer:
             layer = keras.layers.LayerNormalization(
                 epsilon=1e-6, center=False, scale=False, name=name, dtype=policy
             )
@@ -101,7 +85,7 @@ class HSTUBlock(keras.layers.Layer):
 
         self.input_norm = norm("input_norm")
         self.attention_norm = norm("attention_norm")
-        # Four projections in one product; each quarter keeps the Glorot limit of a square matrix.
+        # One product for four projections, each with the Glorot limit of a square matrix.
         self.gate_value_query_key = build_sublayer(
             keras.layers.Dense(
                 4 * dim,
@@ -134,10 +118,10 @@ class HSTUBlock(keras.layers.Layer):
         self.built = True
 
     def _bias(self, distance: tf.Tensor, session_times: tf.Tensor | None) -> tf.Tensor:
-        """What is added to Q·K: [1 or B, S, S] from the distances t - s [S, S]."""
+        """The bias of Q·K: [1 or B, S, S] from the distances t - s [S, S]."""
 
         def look_up(table: tf.Variable, indices: tf.Tensor) -> tf.Tensor:
-            # The reshape makes the table's gradient one dense sum, not a list of B·S·S rows.
+            # The reshape makes the table's gradient one dense sum instead of B·S·S rows.
             table = tf.reshape(tf.cast(tf.convert_to_tensor(table), self.compute_dtype), [-1])
             return tf.gather(table, indices)
 
@@ -150,10 +134,9 @@ class HSTUBlock(keras.layers.Layer):
                     "`session_times` should have the shape [batch, sessions]. Received: "
                     f"`session_times` with shape {tuple(times.shape)}"
                 )
-            # Unix seconds do not fit a float32: subtracted before the cast.
+            # Subtract before the cast: a float32 cannot hold unix seconds.
             passed = tf.cast(times[:, :, tf.newaxis] - times[:, tf.newaxis, :], tf.float32)
-            bucket = tf.cast(tf.math.log(tf.maximum(passed, 1.0)) / LOG_BUCKET_WIDTH, tf.int32)
-            bias += look_up(self.time_bias, tf.minimum(bucket, self.num_time_buckets - 1))
+            bias += look_up(self.time_bias, time_buckets(passed, self.num_time_buckets))
         return bias
 
     def call(
@@ -170,8 +153,8 @@ class HSTUBlock(keras.layers.Layer):
         positions = tf.range(length)
         distance = positions[:, tf.newaxis] - positions
         logits = tf.matmul(query, key, transpose_b=True)
-        # The mask comes between the product and the bias: silu(-1e4) is 0, and CPUs would fuse
-        # a sum that follows a product into one that is far slower.
+        # The mask comes between the product and the bias: silu(-1e4) is 0, and on a CPU the fusion
+        # of a product with a sum that follows it is far slower.
         logits = tf.where(distance >= 0, logits, tf.constant(-1e4, logits.dtype))
         weights = tf.nn.silu(logits + self._bias(distance, session_times))
         aggregate = merge_heads(tf.matmul(weights, value))

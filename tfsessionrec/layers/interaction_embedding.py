@@ -50,7 +50,7 @@ class InteractionEmbedding(keras.layers.Layer):
 
     >>> layer = InteractionEmbedding()
     >>> layer.build((None, None, None, 1))
-    >>> layer.negative_scale.assign([0.5])
+    >>> _ = layer.negative_scale.assign([0.5])
     >>> layer(tf.constant([[[[4.0], [6.0]]]]), tf.constant([[[2, 3]]]),
     ...       labels=tf.constant([[[1.0, 0.0]]])).numpy().ravel()
     array([4., 3.], dtype=float32)

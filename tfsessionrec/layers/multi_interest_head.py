@@ -1,10 +1,9 @@
-"""Several queries where a sequence encoder gives one."""
-
-from typing import Any
+"""Several queries instead of one."""
 
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.types import Config
 
 
@@ -12,14 +11,14 @@ from tfsessionrec.types import Config
 class MultiInterestHead(keras.layers.Layer):
     """Turns each output of a sequence encoder into N interests.
 
-    `q_{t,n} = O_t + O_t W_n + b_n`, n = 1..N, each position by itself. A candidate's score is that
-    of the interest that likes it best, `max_n <q_{t,n}, c>`: see `tfsessionrec.scoring`. One
-    interest with W = 0 is the encoder's output as it was.
+    `q_{t,n} = O_t + O_t W_n + b_n`, n = 1..N, for each position independently. The score of a
+    candidate is its best score over the interests, `max_n <q_{t,n}, c>`: see
+    `tfsessionrec.scoring`. One interest with W = 0 is the encoder's output.
 
     Args:
         num_interests: N.
-        kernel_initializer: Of the W_n. Interests that start equal stay equal: with more than one
-            it should be random. Defaults to `"glorot_uniform"`.
+        kernel_initializer: Initializer of the W_n. It should be random, because interests that
+            start equal stay equal. Defaults to `"glorot_uniform"`.
 
     Call arguments:
         session_embeddings: [B, S, D] float tensor.
@@ -40,24 +39,22 @@ class MultiInterestHead(keras.layers.Layer):
     References:
         Linear maps of one hidden state: the context vectors of Yang et al., "Breaking the softmax
         bottleneck" (ICLR 2018), section 3. Scoring by the best interest: ComiRec (Cen et al., KDD
-        2020), which makes its interests by attention over the items of a history. Here the encoder
-        has attended already: the maps take its output, which keeps them causal. The residual, no
-        tanh, and the maximum for negatives as for positives are this package's choice.
+        2020), which makes its interests by attention over the items of a history. Here the maps
+        take the output of the encoder, which has attended already, and so stay causal. The
+        residual, no tanh, and the maximum for negatives too are this package's choice.
     """
 
     def __init__(
-        self, num_interests: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any
+        self,
+        num_interests: int,
+        kernel_initializer: keras.initializers.Initializer | str | Config = "glorot_uniform",
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(num_interests, int) or num_interests < 1:
-            raise ValueError(
-                "`num_interests` should be a positive integer. Received: "
-                f"`num_interests`={num_interests!r}"
-            )
-        self.num_interests = num_interests
+        self.num_interests = positive_integer("num_interests", num_interests)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         dim = int(input_shape[-1])
         self.projection = keras.layers.Dense(
             self.num_interests * dim,
@@ -91,7 +88,7 @@ class MultiInterestHead(keras.layers.Layer):
         mask = tf.cast(padding_mask, tf.bool)[:, :, tf.newaxis, tf.newaxis]
         return tf.where(mask, interests, tf.zeros_like(interests))
 
-    def compute_output_shape(self, input_shape: Any) -> tuple:
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         batch, sessions, dim = input_shape
         return batch, sessions, self.num_interests, dim
 

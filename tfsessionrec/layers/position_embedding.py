@@ -1,7 +1,5 @@
 """Learned position embeddings."""
 
-from typing import Any
-
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
@@ -14,11 +12,11 @@ class PositionEmbedding(keras.layers.Layer):
     """Adds a learned vector for each position, counted from the start of the sequence.
 
     `y_{b,t} = x_{b,t} + P_{min(t, max_length - 1)}`. Counting from the start keeps output t
-    independent of what follows; positions beyond `max_length` share the last vector.
+    independent of later positions. Positions beyond `max_length` share the last vector.
 
     Args:
         max_length: Number of distinct positions. Defaults to 256.
-        embeddings_initializer: Initialiser of the table. Defaults to a normal of 0.02.
+        embeddings_initializer: Initializer of the table. Defaults to a normal of 0.02.
 
     Call arguments:
         inputs: [B, S, D] float tensor.
@@ -40,7 +38,10 @@ class PositionEmbedding(keras.layers.Layer):
     """
 
     def __init__(
-        self, max_length: int = 256, embeddings_initializer: Any = None, **kwargs: Any
+        self,
+        max_length: int = 256,
+        embeddings_initializer: keras.initializers.Initializer | str | Config | None = None,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.max_length = positive_integer("max_length", max_length)
@@ -48,7 +49,7 @@ class PositionEmbedding(keras.layers.Layer):
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.max_length, int(input_shape[-1])),
@@ -59,7 +60,6 @@ class PositionEmbedding(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         positions = tf.minimum(tf.range(tf.shape(inputs)[1]), self.max_length - 1)
-        # A product with one-hot rows would be dense; this gather reads S rows of a small table.
         table = tf.cast(tf.convert_to_tensor(self.embeddings), inputs.dtype)
         return inputs + tf.gather(table, positions)[tf.newaxis]
 

@@ -1,29 +1,29 @@
-"""What is known of a session as a whole: device, country, price level."""
+"""Embeddings of the context of a session: device, country, price level."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.types import Config
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
 class SessionContext(keras.layers.Layer):
-    """A vector for the context of each session, to be added to the session's embedding.
+    """Embeds the context of each session, as a vector to add to the session's embedding.
 
     `C_t = sum over categorical features of T_f[value] + sum over dense features of value * w_f`
 
     Args:
         features: Features by name: the number of categories n of a categorical one, whose values
-            are 1..n and 0 where it is missing; None for a dense one, whose value is taken as it is
-            (so bring it to a scale of about one).
+            are 1..n, and 0 if missing; None for a dense one, whose value is used unchanged (so
+            scale it to about one).
         dim: Dimension D of the result.
 
     Call arguments:
         inputs: A session batch: a mapping that holds every feature as a [B, S] tensor, integer or
-            float. Other keys do not matter.
+            float. Other keys are ignored.
 
     Returns:
         [B, S, D] float tensor. It is not masked: the sequence encoder ignores padding.
@@ -39,29 +39,25 @@ class SessionContext(keras.layers.Layer):
     TensorShape([1, 2, 4])
 
     References:
-        SessionRec (arXiv 2502.10157, 2025) says nothing of a session's context: a sum that is added
-        between the item-based and the sequence encoder is this package's choice.
+        SessionRec (arXiv 2502.10157, 2025) has no session context: a sum that is added between the
+        item-based and the sequence encoder is this package's choice.
     """
 
-    def __init__(self, features: Mapping[str, int | None], dim: int, **kwargs: Any) -> None:
+    def __init__(self, features: Mapping[str, int | None], dim: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         if not features:
-            raise ValueError("`features` should name at least one feature. Received: none")
-        sizes = {f"features[{name!r}]": 1 if n is None else n for name, n in features.items()}
-        for name, size in {"dim": dim, **sizes}.items():
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise ValueError(
-                    f"`{name}` should be a positive integer. Received: `{name}`={size!r}"
-                )
+            raise ValueError("`features` should name at least one feature. Received: `features`={}")
+        for name, size in features.items():
+            positive_integer(f"features[{name!r}]", 1 if size is None else size)
         self.features = dict(features)
-        self.dim = dim
+        self.dim = positive_integer("dim", dim)
 
     @property
     def reads(self) -> frozenset[str]:
         """The names of the features."""
         return frozenset(self.features)
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tf.TensorShape | None = None) -> None:
         self.tables = {
             name: self.add_weight(
                 name=f"context_{name}",

@@ -1,26 +1,42 @@
-"""How long ago the item before was."""
-
-from typing import Any
+"""Embeddings of the time since the previous item, in logarithmic buckets."""
 
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
-from tfsessionrec.layers.hstu_block import LOG_BUCKET_WIDTH
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.types import Config
+
+# Each bucket is e^0.301 = 1.35 times as wide as the previous one, as in the code of HSTU's authors.
+LOG_BUCKET_WIDTH = 0.301
+
+
+def time_buckets(seconds: tf.Tensor, num_buckets: int) -> tf.Tensor:
+    """`min(floor(log(max(seconds, 1)) / 0.301), num_buckets - 1)` of float32 seconds, as int32.
+
+    64 buckets distinguish times up to 5 years.
+
+    Example:
+
+    >>> time_buckets(tf.constant([0.0, 1.5, 60.0, 1e6]), num_buckets=40).numpy().tolist()
+    [0, 1, 13, 39]
+    """
+    buckets = tf.cast(tf.math.log(tf.maximum(seconds, 1.0)) / LOG_BUCKET_WIDTH, tf.int32)
+    return tf.minimum(buckets, num_buckets - 1)
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
 class TimeGapEmbedding(keras.layers.Layer):
-    """A vector for the time since the item before, in logarithmic buckets.
+    """A vector for the time since the previous item, in logarithmic buckets.
 
     `G[0]` for the first item of a history and for padding, else
     `G[1 + min(floor(log(max(d, 1)) / 0.301), num_buckets - 1)]`, where d are the seconds since the
-    item before: in the same session, or, for a session's first item, the newest one of the session
-    before. So it says how long an item was looked at, and how long the user was away. Each bucket
-    is 1.35 times as wide as the one before: 64 of them tell up to 5 years apart.
+    previous item: in the same session, or, for the first item of a session, the newest item of the
+    previous session. So it shows how long the user looked at an item, and how long the user was
+    away. Each bucket is 1.35 times as wide as the previous one: 64 buckets distinguish times up to
+    5 years.
 
     Args:
-        num_buckets: Number of buckets, beside that of no item before.
+        num_buckets: Number of buckets, in addition to the one for no previous item.
         dim: Dimension D of the vectors.
 
     Call arguments:
@@ -28,7 +44,7 @@ class TimeGapEmbedding(keras.layers.Layer):
         item_ids: [..., S, I] int tensor, 0 is padding.
 
     Returns:
-        [..., S, I, D] float tensor; an item's depends on no later item.
+        [..., S, I, D] float tensor; the vector of an item depends on no later item.
 
     Raises:
         ValueError: If a size is not positive or the rank of `item_times` is below 2.
@@ -44,17 +60,12 @@ class TimeGapEmbedding(keras.layers.Layer):
         package's choice.
     """
 
-    def __init__(self, num_buckets: int, dim: int, **kwargs: Any) -> None:
+    def __init__(self, num_buckets: int, dim: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        for name, value in (("num_buckets", num_buckets), ("dim", dim)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{name}` should be a positive integer. Received: `{name}`={value!r}"
-                )
-        self.num_buckets = num_buckets
-        self.dim = dim
+        self.num_buckets = positive_integer("num_buckets", num_buckets)
+        self.dim = positive_integer("dim", dim)
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tf.TensorShape | None = None) -> None:
         self.gap_table = self.add_weight(
             name="gap_table",
             shape=(self.num_buckets + 1, self.dim),
@@ -73,11 +84,10 @@ class TimeGapEmbedding(keras.layers.Layer):
         newest = tf.reduce_max(tf.where(real, times, tf.int64.min), axis=-1, keepdims=True)
         before = tf.concat([newest[..., :1, :] * 0 + tf.int64.min, newest[..., :-1, :]], axis=-2)
         before = tf.concat([before, times[..., :-1]], axis=-1)
-        # Subtracted before the cast: unix seconds do not fit a float32.
+        # Subtract before the cast: a float32 cannot hold unix seconds.
         known = real & (before > tf.int64.min)
         gap = tf.cast(times - tf.where(known, before, times), tf.float32)
-        bucket = tf.cast(tf.math.log(tf.maximum(gap, 1.0)) / LOG_BUCKET_WIDTH, tf.int32)
-        bucket = tf.where(known, 1 + tf.minimum(bucket, self.num_buckets - 1), 0)
+        bucket = tf.where(known, 1 + time_buckets(gap, self.num_buckets), 0)
         table = tf.cast(tf.convert_to_tensor(self.gap_table), self.compute_dtype)
         return tf.gather(table, bucket)
 

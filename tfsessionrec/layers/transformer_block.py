@@ -1,13 +1,44 @@
-"""A pre-norm causal Transformer block."""
-
-from typing import Any
+"""A pre-norm Transformer block, and the heads of attention."""
 
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
-from tfsessionrec.layers.heads import merge_heads, split_heads
 from tfsessionrec.types import Config
+
+
+def split_heads(projected: tf.Tensor, parts: int, num_heads: int) -> list[tf.Tensor]:
+    """Splits a projection into parts, with the heads as the first axis.
+
+    It stacks slices. A transposition of one short row takes a CPU longer than the attention.
+
+    Args:
+        projected: [B, S, parts * H * D].
+        parts: Number of projections.
+        num_heads: H.
+
+    Returns:
+        `parts` tensors [H, B, S, D].
+
+    Example:
+
+    >>> query, key = split_heads(tf.reshape(tf.range(8), [1, 1, 8]), parts=2, num_heads=2)
+    >>> key.numpy().tolist()
+    [[[[4, 5]]], [[[6, 7]]]]
+    """
+    heads = tf.split(projected, parts * num_heads, axis=-1)
+    return [tf.stack(heads[at : at + num_heads]) for at in range(0, len(heads), num_heads)]
+
+
+def merge_heads(heads: tf.Tensor) -> tf.Tensor:
+    """[H, B, S, D], H static, to [B, S, H * D].
+
+    Example:
+
+    >>> merge_heads(tf.constant([[[[4, 5]]], [[[6, 7]]]])).numpy().tolist()
+    [[[4, 5, 6, 7]]]
+    """
+    return tf.concat(tf.unstack(heads), axis=-1)
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
@@ -22,14 +53,14 @@ class TransformerBlock(keras.layers.Layer):
         num_heads: Attention heads; must divide the input's last dimension. Defaults to 2.
         intermediate_dim: Width of the feed-forward network. Defaults to the input's.
         dropout: Dropout rate in [0, 1). Defaults to 0.
-        causal: Whether position t sees positions up to t only. Defaults to True.
+        causal: Whether position t attends to positions up to t only. Defaults to True.
         feed_forward: "relu" or "gated". Defaults to "relu".
         stochastic_depth: Probability in [0, 1) that training skips a branch for a whole row of
             the batch; the branches that remain are scaled up. Defaults to 0.
 
     Call arguments:
         inputs: [B, S, D] float tensor.
-        padding_mask: [B, S] bool tensor, True where real. Nobody attends to padding.
+        padding_mask: [B, S] bool tensor, True where real. No position attends to padding.
 
     Returns:
         [B, S, D] float tensor.
@@ -56,7 +87,7 @@ class TransformerBlock(keras.layers.Layer):
         causal: bool = True,
         feed_forward: str = "relu",
         stochastic_depth: float = 0.0,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         if feed_forward not in ("relu", "gated"):
@@ -71,7 +102,7 @@ class TransformerBlock(keras.layers.Layer):
         self.feed_forward = feed_forward
         self.stochastic_depth = rate("stochastic_depth", stochastic_depth)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         dim = int(input_shape[-1])
         if dim % self.num_heads:
             raise ValueError(
@@ -81,13 +112,18 @@ class TransformerBlock(keras.layers.Layer):
         width = self.intermediate_dim or dim
         inner, hidden = (None, dim), (None, width)
 
-        def layer(kind: Any, name: str, shape: tuple, **kwargs: Any) -> Any:
+        def layer(
+            kind: type[keras.layers.Layer],
+            name: str,
+            shape: tuple[int | None, ...],
+            **kwargs: object,
+        ) -> keras.layers.Layer:
             return build_sublayer(kind(name=name, dtype=self.dtype_policy, **kwargs), shape)
 
         dense, norm = keras.layers.Dense, keras.layers.LayerNormalization
         self.attention_norm = layer(norm, "attention_norm", inner, epsilon=1e-6)
-        # Three projections in one product: on small sessions the calls cost more than the sums.
-        # Each third keeps the Glorot limit of a square matrix.
+        # One product for three projections, each with the Glorot limit of a square matrix. For
+        # short sessions a call costs more than its arithmetic.
         self.query_key_value = layer(
             dense,
             "query_key_value",
@@ -102,7 +138,7 @@ class TransformerBlock(keras.layers.Layer):
         if self.feed_forward == "relu":
             options = {"units": width, "activation": "relu"}
         else:
-            # Gate and value in one product; each half keeps the Glorot limit of its own.
+            # One product for gate and value, each with its own Glorot limit.
             scale = (dim + 2 * width) / (dim + width)
             initializer = keras.initializers.VarianceScaling(
                 scale, mode="fan_avg", distribution="uniform"
@@ -133,7 +169,7 @@ class TransformerBlock(keras.layers.Layer):
         logits = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
         visible = self._visible(length, padding_mask)
         if visible is not None:
-            # Chosen, not added: CPUs fuse a sum after a product into one that is far slower.
+            # Not a sum: on a CPU the fusion of a product with a sum that follows it is far slower.
             logits = tf.where(visible, logits, -1e9)
         weights = self.weights_dropout(
             tf.cast(tf.nn.softmax(logits), inputs.dtype), training=training
@@ -142,10 +178,10 @@ class TransformerBlock(keras.layers.Layer):
         return self.attention_output(tf.reshape(context, [-1, dim]))
 
     def _visible(self, length: tf.Tensor, padding_mask: tf.Tensor | None) -> tf.Tensor | None:
-        """True where a query may see a key; None: everywhere."""
+        """True where a query may attend to a key; None: everywhere."""
         if self.causal:
             positions = tf.range(length)
-            # Padding comes last, so that under a causal mask no real position can see it.
+            # Padding comes last, so that a causal mask hides it from every real position.
             return (positions[:, tf.newaxis] >= positions)[tf.newaxis, tf.newaxis]
         return None if padding_mask is None else padding_mask[tf.newaxis, :, tf.newaxis, :]
 
@@ -162,8 +198,7 @@ class TransformerBlock(keras.layers.Layer):
         padding_mask: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> tf.Tensor:
-        # A position a row: what works on positions alone is spared the axes, for short requests
-        # cost what their operations cost.
+        # One row per position: operations on two axes are faster, which short requests notice.
         shape, static_shape = tf.shape(inputs), inputs.shape
         inputs = tf.reshape(inputs, [-1, static_shape[-1]])
         attended = self._attention(self.attention_norm(inputs), shape, padding_mask, training)

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfsessionrec.losses.loss_sum import LossSum
-from tfsessionrec.losses.sampled_log_sum_exp import hide_columns
+from tfsessionrec.losses.retrieval import LossSum, hide_columns
 from tfsessionrec.scoring import Queries, as_queries, score_with_winner
 
 # Scores held at once: 8 MiB of float32, which stay in a CPU's cache; but enough queries that the

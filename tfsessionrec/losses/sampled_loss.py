@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfsessionrec.losses.bpr_max import bpr_max_loss
-from tfsessionrec.losses.gbce import gbce_loss
-from tfsessionrec.losses.loss_sum import LossSum
-from tfsessionrec.losses.sampled_log_sum_exp import sampled_log_sum_exp
-from tfsessionrec.losses.set_softmax import set_softmax_loss
-from tfsessionrec.losses.visible_negatives import visible_negatives
+from tfsessionrec.losses.retrieval import (
+    LossSum,
+    bpr_max_loss,
+    gbce_loss,
+    sampled_log_sum_exp,
+    set_softmax_loss,
+    visible_negatives,
+)
 
 SAMPLED_LOSSES = ("softmax", "gbce", "bpr_max")
 

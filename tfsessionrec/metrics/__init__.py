@@ -1,7 +1,18 @@
 """Ranking metrics: Keras metrics over scored lists, and NumPy functions of ranks."""
 
+import warnings
+
 from tfsessionrec.checks import positive_integer
-from tfsessionrec.metrics.hit_rate_at_k import HitRateAtK
+from tfsessionrec.metrics.keras_metrics import (
+    HitRateAtK,
+    MAPAtK,
+    MRRAtK,
+    NDCGAtK,
+    PrecisionAtK,
+    RankingAUC,
+    RankingMetric,
+    RecallAtK,
+)
 from tfsessionrec.metrics.list_metrics import (
     coverage,
     exposure,
@@ -10,15 +21,9 @@ from tfsessionrec.metrics.list_metrics import (
     list_mean,
     self_information,
 )
-from tfsessionrec.metrics.map_at_k import MAPAtK
-from tfsessionrec.metrics.mrr_at_k import MRRAtK
-from tfsessionrec.metrics.ndcg_at_k import NDCGAtK
-from tfsessionrec.metrics.precision_at_k import PrecisionAtK
-from tfsessionrec.metrics.ranking_auc import RankingAUC
-from tfsessionrec.metrics.ranking_metric import RankingMetric
 from tfsessionrec.metrics.ranking_metrics import (
     average_precision,
-    first_taken_rank,
+    first_positive_rank,
     hit_rate,
     mrr,
     ndcg,
@@ -26,7 +31,6 @@ from tfsessionrec.metrics.ranking_metrics import (
     precision,
     recall,
 )
-from tfsessionrec.metrics.recall_at_k import RecallAtK
 
 __all__ = [
     "HitRateAtK",
@@ -40,7 +44,7 @@ __all__ = [
     "average_precision",
     "coverage",
     "exposure",
-    "first_taken_rank",
+    "first_positive_rank",
     "gini",
     "hit_rate",
     "intra_list_diversity",
@@ -53,3 +57,15 @@ __all__ = [
     "recall",
     "self_information",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "first_taken_rank":
+        warnings.warn(
+            "`first_taken_rank` is now `first_positive_rank`. The next release will not have the "
+            "old name.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return first_positive_rank
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

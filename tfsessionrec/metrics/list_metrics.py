@@ -1,17 +1,14 @@
-"""What recommended lists are like, apart from hits: pure NumPy functions of the lists.
+"""Metrics of recommended lists other than accuracy: pure NumPy functions.
 
-A list is a row of item numbers 0 .. C - 1, best first; -1 is an empty place, which stands behind
-every item.
+A list is a row of item numbers 0 .. C - 1, best first; -1 is an empty place, after all items.
 """
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfsessionrec.checks import positive_integer
 
-_TOGETHER = 2**22  # Numbers of the lists' vectors, or comparisons of their items, held at a time.
+_BLOCK = 2**22  # Limit of the vector elements, or comparisons of items, held at a time.
 
 
 def _lists(lists: ArrayLike, k: int) -> NDArray[np.int64]:
@@ -26,7 +23,7 @@ def _lists(lists: ArrayLike, k: int) -> NDArray[np.int64]:
 
 
 def exposure(lists: ArrayLike, k: int, num_items: int) -> NDArray[np.int64]:
-    """How often each item stands among the first k of a list.
+    """How often each item is among the first k of a list.
 
     Args:
         lists: [queries, places] item numbers, -1 for an empty place.
@@ -49,7 +46,7 @@ def exposure(lists: ArrayLike, k: int, num_items: int) -> NDArray[np.int64]:
 
 
 def coverage(shown: ArrayLike) -> float:
-    """Share of the catalogue that stands in any list.
+    """Share of the catalogue that is in any list.
 
     `coverage = |{i : shown_i > 0}| / C`
 
@@ -65,16 +62,16 @@ def coverage(shown: ArrayLike) -> float:
 
 
 def gini(shown: ArrayLike) -> float:
-    """Gini coefficient of the exposure of all items, those never recommended among them.
+    """Gini coefficient of the exposure of all items, including those never recommended.
 
     With the C exposures in ascending order, `gini = sum_i (2 i - C - 1) shown_i / (C sum_i
-    shown_i)`: 0 where all items are shown alike, `1 - 1 / C` where one has everything.
+    shown_i)`: 0 if all items have the same exposure, `1 - 1 / C` if one has all of it.
 
     Args:
         shown: [C], how often each item is recommended, see `exposure`.
 
     Returns:
-        The coefficient; NaN where nothing is recommended.
+        The coefficient; NaN if nothing is recommended.
 
     Example:
 
@@ -90,10 +87,10 @@ def gini(shown: ArrayLike) -> float:
 
 
 def self_information(counts: ArrayLike) -> NDArray[np.float64]:
-    """Bits of surprise of each item: how rare it was in training.
+    """Surprise of each item in bits: the rarer in training, the higher.
 
-    `information_i = -log2 p_i` with `p_i = (counts_i + 1) / (sum_j counts_j + C)`: one click is
-    added to each, so that an item without any has a value.
+    `information_i = -log2 p_i` with `p_i = (counts_i + 1) / (sum_j counts_j + C)`: the
+    added click gives items without clicks a value.
 
     Args:
         counts: [C], the items' clicks in training.
@@ -115,12 +112,13 @@ def self_information(counts: ArrayLike) -> NDArray[np.float64]:
 def list_mean(lists: ArrayLike, k: int, values: ArrayLike) -> NDArray[np.float64]:
     """Mean of a property of items over each list.
 
-    With `self_information` it is the list's novelty, with the items' counts its mean popularity.
+    With `self_information` it is the novelty of the list, with the counts of the items its mean
+    popularity.
 
     Args:
         lists: [queries, places] item numbers, -1 for an empty place.
         k: Length of the list, a positive integer.
-        values: [C], one number an item.
+        values: [C], one number per item.
 
     Returns:
         [queries] float64, NaN for an empty list.
@@ -143,9 +141,9 @@ def list_mean(lists: ArrayLike, k: int, values: ArrayLike) -> NDArray[np.float64
 def intra_list_diversity(lists: ArrayLike, k: int, features: ArrayLike) -> NDArray[np.float64]:
     """Mean distance of the pairs of items in each list.
 
-    `diversity = mean over pairs i < j of the list of 1 - cos(v_i, v_j)`, and of
-    `[category_i != category_j]` where the items have categories. A vector of zeros has the cosine 0
-    to every other.
+    `diversity = mean over pairs i < j of the list of 1 - cos(v_i, v_j)`, or of
+    `[category_i != category_j]` if the items have categories. A vector of zeros has the cosine 0 to
+    every other.
 
     Args:
         lists: [queries, places] item numbers, -1 for an empty place.
@@ -159,7 +157,7 @@ def intra_list_diversity(lists: ArrayLike, k: int, features: ArrayLike) -> NDArr
         ValueError: If `k` is not a positive integer, `lists` is not an integer matrix, or
             `features` is neither a vector nor a matrix.
 
-    Example: of the three pairs one is of a kind.
+    Example: one of the three pairs has one category.
 
     >>> intra_list_diversity([[0, 1, 2]], k=3, features=["tea", "cup", "tea"])
     array([0.66666667])
@@ -179,21 +177,21 @@ def intra_list_diversity(lists: ArrayLike, k: int, features: ArrayLike) -> NDArr
     if features.ndim == 1:
         features = np.unique(features, return_inverse=True)[1]
     width = shown.shape[1] if features.ndim == 1 else features.shape[1]
-    rows = max(1, _TOGETHER // max(1, shown.shape[1] * width))
+    rows = max(1, _BLOCK // max(1, shown.shape[1] * width))
     parts = [alike(shown[at : at + rows], features) for at in range(0, len(shown), rows)]
     sizes = (shown >= 0).sum(axis=1)
     pairs = sizes * (sizes - 1) / 2
     return 1 - np.concatenate([*parts, np.zeros(0)]) / np.where(pairs == 0, np.nan, pairs)
 
 
-def _same_category(shown: NDArray[np.int64], categories: NDArray[Any]) -> NDArray[np.float64]:
-    """[queries] pairs of one category."""
+def _same_category(shown: NDArray[np.int64], categories: np.ndarray) -> NDArray[np.float64]:
+    """[queries] numbers of pairs of one category."""
     found = np.where(shown >= 0, categories[np.maximum(shown, 0)], -1)
     same = (found[:, :, None] == found[:, None, :]) & (found >= 0)[:, :, None]
     return (same.sum(axis=(1, 2)) - (found >= 0).sum(axis=1)) / 2
 
 
-def _cosines(shown: NDArray[np.int64], vectors: NDArray[Any]) -> NDArray[np.float64]:
+def _cosines(shown: NDArray[np.int64], vectors: np.ndarray) -> NDArray[np.float64]:
     """[queries] sums of the cosines of all pairs: (|sum of units|^2 - sum of |unit|^2) / 2."""
     found = vectors[np.maximum(shown, 0)].astype(np.float64)
     lengths = np.linalg.norm(found, axis=2, keepdims=True)

@@ -1,15 +1,13 @@
-"""Ranking metrics as pure NumPy functions, one value a query.
+"""Ranking metrics as pure NumPy functions, one value per query.
 
 Catalogue metrics (`recall`, `precision`, `hit_rate`, `ndcg`, `mrr`, `average_precision`) are
-functions of the targets' **ranks**, not of sorted lists: `ranks[q, i]` is the 1-based rank of query
-q's i-th target, 0 where there is no target (padding). A target that cannot be found has a rank
-larger than every `k`. A query without targets has no value: NaN.
+functions of the **ranks** of the targets, not of sorted lists: `ranks[q, i]` is the 1-based rank of
+the i-th target of query q, 0 for padding. A target that the list cannot contain has a rank larger
+than every `k`. A query without targets has no value: NaN.
 
-List metrics (`first_taken_rank`, `pair_auc`) are functions of the scores of the few items that a
-query was shown.
+List metrics (`first_positive_rank`, `pair_auc`) are functions of the scores of the items
+shown to the user.
 """
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from tfsessionrec.checks import positive_integer
 
 
-def _hits(ranks: ArrayLike, k: int) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.float64]]:
-    """The ranks, which of them are hits, and the number of targets a query (NaN for none)."""
+def _hits(
+    ranks: ArrayLike, k: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
+    """The ranks, which of them are hits, and the number of targets per query (NaN for none)."""
     k = positive_integer("k", k)
     ranks = np.asarray(ranks)
     if ranks.ndim != 2 or not np.issubdtype(ranks.dtype, np.integer):
@@ -31,7 +31,7 @@ def _hits(ranks: ArrayLike, k: int) -> tuple[NDArray[Any], NDArray[np.bool_], ND
 
 
 def recall(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
-    """Share of the targets that stand among the first k.
+    """Share of the targets that are among the first k.
 
     `recall@k = |{i : rank_i <= k}| / |T|`
 
@@ -45,7 +45,7 @@ def recall(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
     Raises:
         ValueError: If `k` is not a positive integer or `ranks` is not an integer matrix.
 
-    Example: of the ranks 1 and 7 one is within 5; the second query's only target is.
+    Example: one of the ranks 1 and 7 is within 5, and so is the only target of the second query.
 
     >>> recall([[1, 7], [3, 0]], k=5)
     array([0.5, 1. ])
@@ -55,7 +55,7 @@ def recall(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
 
 
 def hit_rate(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
-    """Whether any target stands among the first k.
+    """Whether a target is among the first k.
 
     `hit_rate@k = 1 if min_i rank_i <= k else 0`
 
@@ -93,7 +93,7 @@ def precision(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
     Raises:
         ValueError: If `k` is not a positive integer or `ranks` is not an integer matrix.
 
-    Example: of the ranks 1 and 7 one is within 5; the second query's only target is.
+    Example: one of the ranks 1 and 7 is within 5, and so is the only target of the second query.
 
     >>> precision([[1, 7], [3, 0]], k=5)
     array([0.2, 0.2])
@@ -106,8 +106,8 @@ def average_precision(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
     """Precision at the rank of each target among the first k; its mean over queries is MAP@k.
 
     `AP@k = sum over rank_i <= k of |{j : rank_j <= rank_i}| / rank_i, divided by min(k, |T|)`: 1
-    for the best list there can be, whatever k. Some libraries divide by `|T|` instead, which is
-    less where there are more than k targets.
+    for the best possible list, whatever k. Some libraries divide by `|T|` instead, which gives less
+    if there are more than k targets.
 
     Args:
         ranks: [queries, targets] integers, 1-based, 0 for padding.
@@ -119,7 +119,7 @@ def average_precision(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
     Raises:
         ValueError: If `k` is not a positive integer or `ranks` is not an integer matrix.
 
-    Example: targets on the ranks 1 and 4 give (1/1 + 2/4) / 2; at k = 1 the first alone counts.
+    Example: targets at the ranks 1 and 4 give (1/1 + 2/4) / 2; at k = 1 only the first counts.
 
     >>> average_precision([[4, 1]], k=5)
     array([0.75])
@@ -159,9 +159,9 @@ def mrr(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
 
 
 def ndcg(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
-    """Normalised discounted cumulative gain, each target worth 1.
+    """Normalized discounted cumulative gain; the gain of each target is 1.
 
-    `DCG@k = sum over rank_i <= k of 1 / log2(1 + rank_i)`, divided by the best there can be,
+    `DCG@k = sum over rank_i <= k of 1 / log2(1 + rank_i)`, divided by the best possible value,
     `IDCG@k = sum for r = 1 .. min(|T|, k) of 1 / log2(1 + r)`.
 
     Args:
@@ -174,7 +174,7 @@ def ndcg(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
     Raises:
         ValueError: If `k` is not a positive integer or `ranks` is not an integer matrix.
 
-    Example: one target on rank 3 gives 1 / log2(4) = 0.5 of 1 / log2(2) = 1.
+    Example: one target at rank 3 gives 1 / log2(4) = 0.5 of 1 / log2(2) = 1.
 
     >>> ndcg([[3, 0], [1, 2]], k=5)
     array([0.5, 1. ])
@@ -189,59 +189,59 @@ def _shown(
     scores: ArrayLike, labels: ArrayLike, mask: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
     mask = np.asarray(mask, bool)
-    taken = (np.asarray(labels) > 0) & mask
-    return np.asarray(scores, np.float64), taken, mask & ~taken
+    positive = (np.asarray(labels) > 0) & mask
+    return np.asarray(scores, np.float64), positive, mask & ~positive
 
 
-def first_taken_rank(scores: ArrayLike, labels: ArrayLike, mask: ArrayLike) -> NDArray[np.int64]:
-    """Rank of the best-scored taken item among the shown ones, ties against it.
+def first_positive_rank(scores: ArrayLike, labels: ArrayLike, mask: ArrayLike) -> NDArray[np.int64]:
+    """Rank of the best positive item among the shown items; ties are pessimistic.
 
-    `rank = 1 + |{shown, not taken : score >= best score of a taken item}|`. A score that is NaN
-    counts against the taken item on either side.
+    `rank = 1 + |{negative : score >= best score of a positive}|`. A NaN score, of a positive or a
+    negative item, makes the rank worse.
 
     Args:
         scores: [queries, shown] floats.
-        labels: [queries, shown], 1 taken, 0 shown but not taken.
-        mask: [queries, shown], True where an item was really shown.
+        labels: [queries, shown], 1 positive, 0 shown but not clicked.
+        mask: [queries, shown], True where an item was shown, False for padding.
 
     Returns:
-        [queries] int64, 0 for a query of which nothing was taken.
+        [queries] int64, 0 for a query without a positive item.
 
-    Example: the taken item ties with one of the others.
+    Example: the positive item ties with a negative one.
 
-    >>> first_taken_rank([[0.2, 0.9, 0.9, 9.0]], [[0, 1, 0, 0]], [[True, True, True, False]])
+    >>> first_positive_rank([[0.2, 0.9, 0.9, 9.0]], [[0, 1, 0, 0]], [[True, True, True, False]])
     array([2])
     """
-    scores, taken, others = _shown(scores, labels, mask)
-    best = np.where(taken & ~np.isnan(scores), scores, -np.inf).max(axis=1, keepdims=True)
-    ranks = 1 + (others & ~(scores < best)).sum(axis=1)
-    return np.where(taken.any(axis=1), ranks, 0)
+    scores, positive, negative = _shown(scores, labels, mask)
+    best = np.where(positive & ~np.isnan(scores), scores, -np.inf).max(axis=1, keepdims=True)
+    ranks = 1 + (negative & ~(scores < best)).sum(axis=1)
+    return np.where(positive.any(axis=1), ranks, 0)
 
 
 def pair_auc(
     scores: ArrayLike, labels: ArrayLike, mask: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Pairs (taken, shown but not taken) in the right order, within each query.
+    """(Positive, negative) pairs in the right order, within each query.
 
-    `correct = sum over pairs of [s_taken > s_other] + 0.5 * [s_taken == s_other]`: a query's AUC is
+    `correct = sum over pairs of [s_p > s_n] + 0.5 * [s_p == s_n]`: the AUC of a query is
     `correct / pairs`, and `sum(correct) / sum(pairs)` is the AUC over all pairs. A pair with a NaN
     score is wrong.
 
     Args:
         scores: [queries, shown] floats.
-        labels: [queries, shown], 1 taken, 0 shown but not taken.
-        mask: [queries, shown], True where an item was really shown.
+        labels: [queries, shown], 1 positive, 0 shown but not clicked.
+        mask: [queries, shown], True where an item was shown, False for padding.
 
     Returns:
         Two arrays [queries]: correct (float64) and the number of pairs (int64).
 
-    Example: the taken item beats one of the others and ties with the second.
+    Example: the positive item beats one negative and ties with the other.
 
     >>> pair_auc([[0.5, 0.1, 0.5]], [[1, 0, 0]], [[True, True, True]])
     (array([1.5]), array([2]))
     """
-    scores, taken, others = _shown(scores, labels, mask)
-    pairs = taken[:, :, None] & others[:, None, :]
+    scores, positive, negative = _shown(scores, labels, mask)
+    pairs = positive[:, :, None] & negative[:, None, :]
     wins = (scores[:, :, None] > scores[:, None, :]) + 0.5 * (
         scores[:, :, None] == scores[:, None, :]
     )

@@ -1,19 +1,21 @@
-"""Business rules of a served model, as small functions in its graph.
+"""Business rules of a served model, as functions in its graph.
 
-Hard rules say which candidates may be recommended at all: masks [B, C], joined by `&`; no number
-is ever subtracted from a score. Soft rules add to the scores before the best are chosen
-(`freshness_bonus`), or choose among those that came first (`category_cap`,
+Hard rules (`masks`) decide which candidates may be recommended: masks [B, C], joined by `&`. They
+never subtract from a score, which a large score would survive. Soft rules (`order`) add to the
+scores before the top k (`freshness_bonus`), or choose among the top k (`category_cap`,
 `maximal_marginal_relevance`).
 """
 
-from tfsessionrec.rules.allow_only import allow_only
-from tfsessionrec.rules.category_cap import category_cap
-from tfsessionrec.rules.exclude import exclude
-from tfsessionrec.rules.freshness_bonus import freshness_bonus
-from tfsessionrec.rules.has_tags import has_tags
-from tfsessionrec.rules.maximal_marginal_relevance import maximal_marginal_relevance
+from tfsessionrec.rules.masks import allow_only, exclude, has_tags
+from tfsessionrec.rules.order import (
+    NO_TIME,
+    category_cap,
+    freshness_bonus,
+    maximal_marginal_relevance,
+)
 
 __all__ = [
+    "NO_TIME",
     "allow_only",
     "category_cap",
     "exclude",

@@ -5,12 +5,14 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from tfsessionrec.checks import positive_integer
-from tfsessionrec.sampling.in_batch import in_batch_candidates
-from tfsessionrec.sampling.log_uniform import log_uniform_candidates
-from tfsessionrec.sampling.mixed import mixed_candidates
 from tfsessionrec.sampling.popularity import popularity_candidates, popularity_table
-from tfsessionrec.sampling.sampled_candidates import SampledCandidates
-from tfsessionrec.sampling.uniform import uniform_candidates
+from tfsessionrec.sampling.samplers import (
+    SampledCandidates,
+    in_batch_candidates,
+    log_uniform_candidates,
+    mixed_candidates,
+    uniform_candidates,
+)
 
 SAMPLERS = ("uniform", "in_batch", "mixed", "log_uniform", "popularity")
 

@@ -1,18 +1,19 @@
 """Negatives by popularity."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
-from tfsessionrec.sampling.sampled_candidates import SampledCandidates, collect, log_inclusion
+from tfsessionrec.sampling.samplers import SampledCandidates, collect, log_inclusion
 
 
 class PopularityTable(NamedTuple):
-    """What `popularity_candidates` draws from, made once by `popularity_table`.
+    """The distribution of `popularity_candidates`, made once by `popularity_table`.
 
     Attributes:
-        probability: [V] float32, of each vocabulary index at one draw.
+        probability: [V] float32, probability of each vocabulary index in one draw.
         cumulative: [V] float64, its cumulative sums; the last is 1.
     """
 
@@ -20,19 +21,19 @@ class PopularityTable(NamedTuple):
     cumulative: np.ndarray
 
 
-def popularity_table(shares: Any, low: int, power: float = 1.0) -> PopularityTable:
-    """Table to draw indices from `low` on with probability proportional to `shares^power`.
+def popularity_table(shares: ArrayLike, low: int, power: float = 1.0) -> PopularityTable:
+    """Table of the distribution `p_i ~ shares_i^power` over the indices from `low` on.
 
     Args:
         shares: [V] shares (or counts) of the vocabulary's indices.
-        low: First index that may be drawn.
+        low: First index of the range.
         power: 1 draws by popularity, 0 uniformly. Defaults to 1.
 
     Returns:
         `PopularityTable`.
 
     Raises:
-        ValueError: If `power` is negative, or no index that may be drawn has a share.
+        ValueError: If `power` is negative, or no index of the range has a share.
 
     Example:
 
@@ -53,7 +54,7 @@ def popularity_table(shares: Any, low: int, power: float = 1.0) -> PopularityTab
 
 
 def popularity_candidates(num_sampled: int, table: PopularityTable) -> SampledCandidates:
-    """Draws items by the log's popularity, with replacement, repeats masked.
+    """Draws items by their popularity in the log with replacement, and masks repetitions.
 
     `E[count_i] = 1 - (1 - p_i)^num_sampled`. A step costs O(num_sampled log V), under XLA too.
 
@@ -74,7 +75,7 @@ def popularity_candidates(num_sampled: int, table: PopularityTable) -> SampledCa
         Powers of the popularity: Hidasi and Karatzoglou, "Recurrent neural networks with top-k
         gains for session-based recommendations" (CIKM 2018).
     """
-    # Double precision: in single, the sums have no room for the shares of rare items.
+    # Double precision: in single precision the shares of rare items vanish in the sums.
     points = tf.random.uniform([num_sampled], dtype=tf.float64)
     ids = count_not_above(tf.constant(table.cumulative, tf.float64), points)
     probability = tf.constant(table.probability, tf.float32)
@@ -82,9 +83,9 @@ def popularity_candidates(num_sampled: int, table: PopularityTable) -> SampledCa
 
 
 def count_not_above(ascending: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """How many entries of `ascending` [V] are at most each of `values`: int32, the same shape.
+    """The number of entries of `ascending` [V] that are at most each of `values`: int32.
 
-    `tf.searchsorted` from the right, by halving under XLA too, which compares with all entries.
+    `tf.searchsorted` from the right. Under XLA that compares with all entries; this halves.
     """
     size = ascending.shape[0]
     count = tf.zeros(tf.shape(values), tf.int32)

@@ -11,7 +11,7 @@ from tfsessionrec.losses import (
     listwise_softmax_loss,
     pairwise_logistic_loss,
 )
-from tfsessionrec.metrics.ranking_auc import RankingAUC
+from tfsessionrec.metrics import RankingAUC
 from tfsessionrec.types import Config
 
 LOSSES = {

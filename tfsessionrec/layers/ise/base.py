@@ -1,4 +1,4 @@
-"""What every item-based session encoder shares."""
+"""Bases of the item-based session encoders (ISE)."""
 
 import tensorflow as tf
 
@@ -9,13 +9,13 @@ from tfsessionrec.masking import session_mask
 class ItemSessionEncoder(keras.layers.Layer):
     """Base of the ISEs: turns the items of each session into one vector.
 
-    A subclass fills `encode`. This class validates ranks and guarantees that a session without a
-    real item gives zeros, never NaN.
+    A subclass implements `encode`. This class validates ranks, and guarantees that a session
+    without a real item gives zeros, never NaN.
 
     Call arguments:
         item_embeddings: [B, S, I, D] float tensor.
         padding_mask: [B, S, I] bool tensor, True where real. Default: everything is real.
-        item_ids: [B, S, I] int tensor, for encoders that look at identity; optional.
+        item_ids: [B, S, I] int tensor, for encoders that compare items; optional.
 
     Returns:
         [B, S, D] float tensor.
@@ -39,7 +39,7 @@ class ItemSessionEncoder(keras.layers.Layer):
         item_ids: tf.Tensor | None,
         training: bool | None,
     ) -> tf.Tensor:
-        """[..., I, D], [..., I] to [..., D]; what it gives for empty sessions is overwritten."""
+        """[..., I, D], [..., I] to [..., D]. The base overwrites the result of empty sessions."""
         raise NotImplementedError
 
     def call(
@@ -68,3 +68,37 @@ class ItemSessionEncoder(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*tuple(input_shape)[:2], tuple(input_shape)[-1])
+
+
+class FlatISE(ItemSessionEncoder):
+    """Base of the ISEs that encode each session independently of its user.
+
+    It reshapes [B, S, I, D] to [B * S, I, D] and back. A subclass implements `encode_sessions`.
+    """
+
+    def encode_sessions(
+        self,
+        items: tf.Tensor,
+        padding_mask: tf.Tensor,
+        item_ids: tf.Tensor | None,
+        training: bool | None,
+    ) -> tf.Tensor:
+        """[N, I, D], [N, I], [N, I] to [N, D]. The base overwrites the result of empty sessions."""
+        raise NotImplementedError
+
+    def encode(
+        self,
+        item_embeddings: tf.Tensor,
+        padding_mask: tf.Tensor,
+        item_ids: tf.Tensor | None,
+        training: bool | None,
+    ) -> tf.Tensor:
+        shape = tf.shape(item_embeddings)
+        batch, sessions, length, dim = shape[0], shape[1], shape[2], item_embeddings.shape[-1]
+        encoded = self.encode_sessions(
+            tf.reshape(item_embeddings, [batch * sessions, length, dim]),
+            tf.reshape(padding_mask, [batch * sessions, length]),
+            None if item_ids is None else tf.reshape(item_ids, [batch * sessions, length]),
+            training,
+        )
+        return tf.reshape(encoded, [batch, sessions, dim])

@@ -1,12 +1,10 @@
 """A GRU over a session's items."""
 
-from typing import Any
-
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
-from tfsessionrec.layers.ise.flat import FlatISE
+from tfsessionrec.layers.ise.base import FlatISE
 from tfsessionrec.masking import last_real
 from tfsessionrec.types import Config
 
@@ -17,13 +15,13 @@ class GRUISE(FlatISE):
 
     `z_i = sigmoid(W_z E_i + U_z h_{i-1} + b_z)`, `r_i = sigmoid(W_r E_i + U_r h_{i-1} + b_r)`,
     `h'_i = tanh(W_h E_i + b_h + r_i * (U_h h_{i-1} + c_h))`,
-    `h_i = z_i * h_{i-1} + (1 - z_i) * h'_i`, `S_t = h_n` at the last real item n. That is Keras's
-    GRU as it comes, which cuDNN computes on a GPU. No mask goes into it: padding comes last, so
-    that no state up to the last real one has seen it, and a mask with an empty session in it would
-    rule cuDNN out.
+    `h_i = z_i * h_{i-1} + (1 - z_i) * h'_i`, `S_t = h_n` at the last real item n. This is Keras's
+    GRU with its default arguments, which cuDNN computes on a GPU. It gets no mask: padding comes
+    last, so that no state up to the last real one depends on it, and cuDNN does not take a mask
+    with an empty session.
 
     Args:
-        num_layers: GRUs on top of each other. Defaults to 1.
+        num_layers: Stacked GRUs. Defaults to 1.
         dropout: Rate in [0, 1) of the dropout on each GRU's inputs. Defaults to 0.
 
     Call arguments:
@@ -46,12 +44,12 @@ class GRUISE(FlatISE):
         GRU: Cho et al., 2014; in sessions: GRU4Rec (Hidasi et al., 2016), section 3.1.
     """
 
-    def __init__(self, num_layers: int = 1, dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, num_layers: int = 1, dropout: float = 0.0, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.num_layers = positive_integer("num_layers", num_layers)
         self.dropout = rate("dropout", dropout)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy
         self.recurrent_layers = [
             build_sublayer(

@@ -1,26 +1,24 @@
-"""NARM: what a session did, and what it was about."""
-
-from typing import Any
+"""NARM: the sequence and the main purpose of a session."""
 
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
-from tfsessionrec.layers.ise.flat import FlatISE
+from tfsessionrec.layers.ise.base import FlatISE
 from tfsessionrec.masking import last_real
 from tfsessionrec.types import Config
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
 class NARMISE(FlatISE):
-    """Neural attentive recommendation: the last state of a GRU beside an attention over all.
+    """Neural attentive recommendation: the last state of a GRU, and an attention over all.
 
     With the GRU's states `h_1..h_n` over the session's items, `c_g = h_n` (the sequence) and
     `c_l = sum_j a_j h_j` (the main purpose), where `a_j = v · sigmoid(A_1 h_n + A_2 h_j)` does not
     sum to 1: `S = B [c_g; c_l]`, so that the score of a candidate x is the paper's bilinear
-    `x^T B c`. Both encoders are one GRU: in the paper they "have the same values". Dropout is on
-    the items and on c. The GRU is Keras's (the reset gate acts after the product, not before it as
-    in the paper), which cuDNN computes on a GPU.
+    `x^T B c`. Both encoders are one GRU: in the paper they "have the same values". Dropout
+    applies to the items and to c. The GRU is Keras's, which cuDNN computes on a GPU: its reset gate
+    acts after the product, not before it as in the paper.
 
     Args:
         hidden_dim: Dimension of the GRU's state. Defaults to D.
@@ -52,18 +50,18 @@ class NARMISE(FlatISE):
         hidden_dim: int | None = None,
         input_dropout: float = 0.25,
         output_dropout: float = 0.5,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.hidden_dim = None if hidden_dim is None else positive_integer("hidden_dim", hidden_dim)
         self.input_dropout = rate("input_dropout", input_dropout)
         self.output_dropout = rate("output_dropout", output_dropout)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy
         width = self.hidden_dim or dim
 
-        def dense(name: str, units: int, input_width: int) -> Any:
+        def dense(name: str, units: int, input_width: int) -> keras.layers.Layer:
             layer = keras.layers.Dense(units, use_bias=False, name=name, dtype=policy)
             return build_sublayer(layer, (None, None, input_width))
 

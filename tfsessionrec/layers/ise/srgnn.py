@@ -1,12 +1,10 @@
-"""SR-GNN: a gated graph network over the session's own graph of items."""
-
-from typing import Any
+"""SR-GNN: a gated graph network over the graph of a session's items."""
 
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer
-from tfsessionrec.layers.ise.flat import FlatISE
+from tfsessionrec.layers.ise.base import FlatISE
 from tfsessionrec.masking import last_real
 from tfsessionrec.types import Config
 
@@ -18,11 +16,11 @@ class SRGNNISE(FlatISE):
     The distinct items are nodes; each step from one item to the next is an edge. `A_out[v, w]` is
     the share of the steps out of v that go to w, `A_in[v, w]` the share of the steps into v that
     come from w (see `session_graph`). A node starts as the mean of its item's embeddings in the
-    session, which are all the same unless they carry what was done with it. `num_steps` times,
-    with all nodes as the rows of V:
+    session, which differ only in the interactions with the item. `num_steps` times, with all nodes
+    as the rows of V:
     `a = [A_out V H_out + b_out; A_in V H_in + b_in]`, `z = sigmoid(W_z a + U_z v)`,
     `r = sigmoid(W_r a + U_r v)`, `v' = tanh(W_o a + U_o (r * v))`, `v <- (1 - z) * v + z * v'`.
-    Then, with `v_1..v_n` the nodes in the order of the session, a repeated item's repeatedly:
+    Then, with `v_1..v_n` the nodes in the order of the session, once for each occurrence:
     `s_g = sum_i (q · sigmoid(W_1 v_n + W_2 v_i + c)) v_i`, `S = W_3 [v_n; s_g]`.
 
     Args:
@@ -50,14 +48,16 @@ class SRGNNISE(FlatISE):
         SR-GNN (Wu et al., 2019), equations 1 to 7.
     """
 
-    def __init__(self, num_steps: int = 1, **kwargs: Any) -> None:
+    def __init__(self, num_steps: int = 1, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.num_steps = positive_integer("num_steps", num_steps)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy
 
-        def dense(name: str, units: int, width: int = dim, use_bias: bool = False) -> Any:
+        def dense(
+            name: str, units: int, width: int = dim, use_bias: bool = False
+        ) -> keras.layers.Layer:
             layer = keras.layers.Dense(units, use_bias=use_bias, name=name, dtype=policy)
             return build_sublayer(layer, (None, None, width))
 
@@ -81,7 +81,7 @@ class SRGNNISE(FlatISE):
     ) -> tf.Tensor:
         if item_ids is None:
             raise ValueError(
-                "`item_ids` should be given: this encoder merges a session's repeated items. "
+                "`item_ids` should not be None: this encoder merges a session's repeated items. "
                 "Received: `item_ids`=None"
             )
         if len(item_ids.shape) != 3:
@@ -138,7 +138,7 @@ class SRGNNISE(FlatISE):
 def session_graph(
     item_ids: tf.Tensor, padding_mask: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The directed graphs of sessions, node k being the item that position k is the first to hold.
+    """The directed graphs of sessions. Node k is the item whose first occurrence is at position k.
 
     Args:
         item_ids: [N, I] int tensor, padding last.
@@ -148,7 +148,7 @@ def session_graph(
         `membership` [N, I, I] float32: 1 where the item at position i is node k.
         `outgoing` [N, I, I] float32: share of the steps out of node k that go to node l.
         `incoming` [N, I, I] float32: share of the steps into node k that come from node l.
-        Rows of nodes without such a step, and of positions that hold no node, are zero.
+        Rows of nodes without such a step, and of positions without a node, are zero.
 
     Example: the session 7, 8, 7, 7 goes from 7 to 8 once and to itself once
 

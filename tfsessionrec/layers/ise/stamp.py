@@ -1,23 +1,21 @@
-"""STAMP: the last item against the whole session."""
-
-from typing import Any
+"""STAMP: attention from the last item and the session's mean."""
 
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.layers.ise.flat import FlatISE
+from tfsessionrec.layers.ise.base import FlatISE
 from tfsessionrec.masking import last_real, masked_mean
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
 class STAMPISE(FlatISE):
-    """Short-term attention / memory priority: the last item beside an attention led by it.
+    """Short-term attention / memory priority: the last item, and an attention that it queries.
 
     With the session's items `x_1..x_n`, its last item `m_t = x_n` and its mean `m_s`:
     `a_i = w_0 · sigmoid(W_1 x_i + W_2 m_t + W_3 m_s + b_a)`, `m_a = sum_i a_i x_i` (the weights do
     not sum to 1), `h_s = tanh(W_s m_a + b_s)`, `h_t = tanh(W_t m_t + b_t)`, `S = h_s * h_t`.
-    The score of a candidate x is then the paper's trilinear product `<h_s, h_t, x> = S · x`; the
-    sigmoid that the paper puts between it and the softmax is left out.
+    The score of a candidate x is then the paper's trilinear product `<h_s, h_t, x> = S · x`.
+    The paper's sigmoid between this product and the softmax is omitted.
 
     Call arguments:
         item_embeddings: [B, S, I, D] float tensor, oldest first, padding last.
@@ -36,10 +34,10 @@ class STAMPISE(FlatISE):
         STAMP (Liu et al., 2018), sections 3.2 and 3.4, equations 1 to 8.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy
 
-        def dense(name: str, units: int = dim, **kwargs: Any) -> Any:
+        def dense(name: str, units: int = dim, **kwargs: object) -> keras.layers.Layer:
             layer = keras.layers.Dense(units, name=name, dtype=policy, **kwargs)
             return build_sublayer(layer, (None, None, dim))
 

@@ -1,12 +1,10 @@
 """A bidirectional Transformer over a session's items."""
 
-from typing import Any
-
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer
-from tfsessionrec.layers.ise.flat import FlatISE
+from tfsessionrec.layers.ise.base import FlatISE
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.layers.transformer_block import TransformerBlock
 from tfsessionrec.masking import masked_mean
@@ -15,11 +13,11 @@ from tfsessionrec.types import Config
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
 class TransformerISE(FlatISE):
-    """Session vector = mean of the items after each has attended to all the others.
+    """Session vector = mean of the items after self-attention.
 
     `H_0 = Dropout(E_t + P)`, `H_l = TransformerBlock(H_{l-1})` without a causal mask,
-    `S_t = (1 / n_t) * sum_i H_{L,i}` over the `n_t` real items of session t. Without a last norm
-    and with blocks that do nothing it is the mean of the items.
+    `S_t = (1 / n_t) * sum_i H_{L,i}` over the `n_t` real items of session t. There is no last
+    norm: with identity blocks the result is the mean of the items.
 
     Args:
         num_layers: Transformer blocks. Defaults to 1.
@@ -56,7 +54,7 @@ class TransformerISE(FlatISE):
         intermediate_dim: int | None = None,
         dropout: float = 0.2,
         max_length: int = 256,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.num_layers = positive_integer("num_layers", num_layers)
@@ -65,7 +63,7 @@ class TransformerISE(FlatISE):
         self.dropout = dropout
         self.max_length = max_length
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         policy = self.dtype_policy
         self.position_embedding = PositionEmbedding(
             self.max_length, name="position_embedding", dtype=policy

@@ -1,7 +1,5 @@
 """A stack of GRUs over sessions."""
 
-from typing import Any
-
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
@@ -15,21 +13,21 @@ class GRUSSE(SessionSequenceEncoder):
     """Gated recurrent units over the sessions, as in GRU4Rec.
 
     `z, r = sigmoid(W x_t + U h_{t-1} + b)`, `c = tanh(W_c x_t + b_c + r ⊙ (U_c h_{t-1} + d_c))`,
-    `h_t = z ⊙ h_{t-1} + (1 - z) ⊙ c`; the outputs of a layer are the inputs of the next, dropout
-    on the sessions and on the outputs of each layer. The arguments of `keras.layers.GRU` are
-    those that cuDNN takes. With `input_norm`, `x_t = LayerNorm(S_t)`, as in SASRec and HSTU.
+    `h_t = z ⊙ h_{t-1} + (1 - z) ⊙ c`; the outputs of a layer are the inputs of the next. Dropout
+    applies to the sessions and to the outputs of each layer. The arguments of `keras.layers.GRU`
+    are those that cuDNN takes. With `input_norm`, `x_t = LayerNorm(S_t)`, as in SASRec and HSTU.
 
     Args:
         num_layers: GRU layers, each of width D. Defaults to 1.
         dropout: Dropout rate in [0, 1). Defaults to 0.2.
-        input_norm: Whether each session vector is normalised first. Item tables start small, the
-            mean of a long session is smaller still, and small inputs hardly move the gates.
-            Defaults to False.
+        input_norm: Whether to normalize session vectors. Item tables start small, the mean of a
+            long session is smaller still, and small inputs hardly move the gates. Defaults to
+            False.
 
     Call arguments:
         session_embeddings: [B, S, D] float tensor, oldest first, padding last.
         padding_mask: [B, S] bool tensor, True where real. Default: everything is real. The GRU
-            itself is not told: what follows a position cannot reach it.
+            needs no mask: no position depends on later ones.
         session_times: Not used.
 
     Returns:
@@ -53,14 +51,14 @@ class GRUSSE(SessionSequenceEncoder):
         num_layers: int = 1,
         dropout: float = 0.2,
         input_norm: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.num_layers = positive_integer("num_layers", num_layers)
         self.dropout = rate("dropout", dropout)
         self.input_norm = input_norm
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy
         self.norm = self.make_input_norm((None, None, dim)) if self.input_norm else None
         self.layer_dropout = keras.layers.Dropout(self.dropout, dtype=policy)

@@ -1,12 +1,10 @@
 """HSTU over sessions."""
 
-from typing import Any
-
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
 from tfsessionrec.layers.hstu_block import HSTUBlock
-from tfsessionrec.layers.sse.stacked import StackedSSE
+from tfsessionrec.layers.sse.base import StackedSSE
 from tfsessionrec.types import Config
 
 
@@ -14,9 +12,9 @@ from tfsessionrec.types import Config
 class HSTUSSE(StackedSSE):
     """Pointwise aggregated attention over the sessions, with position and time bias, as in HSTU.
 
-    `H_0 = Dropout(sqrt(D) S + P)`, `H_l = HSTUBlock(H_{l-1}, times)`, `O = LN(H_L)`. The block's
-    equations stand at `HSTUBlock`: SiLU where a Transformer has a softmax, a gate where it has
-    a feed-forward network.
+    `H_0 = Dropout(sqrt(D) S + P)`, `H_l = HSTUBlock(H_{l-1}, times)`, `O = LN(H_L)`. See
+    `HSTUBlock` for the equations of a block: SiLU instead of a Transformer's softmax, a gate
+    instead of its feed-forward network.
 
     Args:
         num_layers: HSTU blocks. Defaults to 2.
@@ -26,14 +24,14 @@ class HSTUSSE(StackedSSE):
             share the last. Defaults to 256.
         num_time_buckets: Buckets of the time bias, each 1.35 times as wide as the one before.
             0: no time bias. Defaults to 64.
-        input_norm: Whether session vectors are normalised, instead of multiplied by sqrt(D), before
-            positions are added: for long sessions, whose mean is small. Defaults to False.
+        input_norm: Whether to normalize session vectors, instead of multiplying them by sqrt(D),
+            before positions are added: for long sessions, whose mean is small. Defaults to False.
 
     Call arguments:
         session_embeddings: [B, S, D] float tensor, oldest first, padding last.
         padding_mask: [B, S] bool tensor, True where real. Default: everything is real.
-        session_times: [B, S] int64 tensor, session start in unix seconds. Without it the bias is
-            that of the positions alone, and the time bias is not trained.
+        session_times: [B, S] int64 tensor, session start in unix seconds. Without it the bias
+            depends on positions only, and the time bias is not trained.
 
     Returns:
         [B, S, D] float tensor; zeros at padding.
@@ -51,7 +49,7 @@ class HSTUSSE(StackedSSE):
     References:
         "Actions Speak Louder than Words" (Zhai et al., ICML 2024), section 3; the added positions
         and the input dropout are those of the authors' code. The last norm is this package's: the
-        authors normalise to unit length and score by cosine, which a dot product does not.
+        authors normalize to unit length and score by cosine.
     """
 
     def __init__(
@@ -62,7 +60,7 @@ class HSTUSSE(StackedSSE):
         max_length: int = 256,
         num_time_buckets: int = 64,
         input_norm: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(num_layers, num_heads, dropout, max_length, input_norm, **kwargs)
         self.num_time_buckets = num_time_buckets
@@ -72,14 +70,19 @@ class HSTUSSE(StackedSSE):
         """`session_times`, unless there is no time bias."""
         return frozenset({"session_times"} if self.num_time_buckets else ())
 
-    def make_block(self, index: int, **kwargs: Any) -> HSTUBlock:
+    def make_block(self, index: int, name: str, dtype: object) -> HSTUBlock:
         return HSTUBlock(
-            self.num_heads, self.dropout, self.max_length, self.num_time_buckets, **kwargs
+            self.num_heads,
+            self.dropout,
+            self.max_length,
+            self.num_time_buckets,
+            name=name,
+            dtype=dtype,
         )
 
     def apply_block(
         self,
-        block: Any,
+        block: keras.layers.Layer,
         hidden: tf.Tensor,
         padding_mask: tf.Tensor,
         session_times: tf.Tensor | None,

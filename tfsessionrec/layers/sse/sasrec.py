@@ -1,11 +1,9 @@
 """SASRec's causal Transformer over sessions."""
 
-from typing import Any
-
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
-from tfsessionrec.layers.sse.stacked import StackedSSE
+from tfsessionrec.layers.sse.base import StackedSSE
 from tfsessionrec.layers.transformer_block import TransformerBlock
 from tfsessionrec.types import Config
 
@@ -26,9 +24,9 @@ class SASRecSSE(StackedSSE):
         max_length: Distinct positions; later ones share the last. Defaults to 256.
         feed_forward: "relu", or "gated" for the SwiGLU of the eSASRec recipe. Defaults to "relu".
         stochastic_depth: Probability in [0, 1) that training skips a branch of the last block for
-            a whole row; it grows linearly up to there, as in the original. Defaults to 0.
-        input_norm: Whether session vectors are normalised, for long sessions, whose mean is small
-            beside the positions. Defaults to False.
+            a whole row; earlier blocks have linearly lower ones, as in the original. Defaults to 0.
+        input_norm: Whether to normalize session vectors: for long sessions, whose mean is small
+            compared with the positions. Defaults to False.
 
     Call arguments:
         session_embeddings: [B, S, D] float tensor, oldest first, padding last.
@@ -62,26 +60,27 @@ class SASRecSSE(StackedSSE):
         feed_forward: str = "relu",
         stochastic_depth: float = 0.0,
         input_norm: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(num_layers, num_heads, dropout, max_length, input_norm, **kwargs)
         self.intermediate_dim = intermediate_dim
         self.feed_forward = feed_forward
         self.stochastic_depth = stochastic_depth
 
-    def make_block(self, index: int, **kwargs: Any) -> TransformerBlock:
+    def make_block(self, index: int, name: str, dtype: object) -> TransformerBlock:
         return TransformerBlock(
             self.num_heads,
             self.intermediate_dim,
             self.dropout,
             feed_forward=self.feed_forward,
             stochastic_depth=self.stochastic_depth * (index + 1) / self.num_layers,
-            **kwargs,
+            name=name,
+            dtype=dtype,
         )
 
     def apply_block(
         self,
-        block: Any,
+        block: keras.layers.Layer,
         hidden: tf.Tensor,
         padding_mask: tf.Tensor,
         session_times: tf.Tensor | None,

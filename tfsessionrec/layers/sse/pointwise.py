@@ -1,7 +1,6 @@
-"""The query tower of a two-tower model."""
+"""Encoders that map each session by itself: the identity and an MLP."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow as tf
 
@@ -12,12 +11,46 @@ from tfsessionrec.types import Config
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
+class IdentitySSE(SessionSequenceEncoder):
+    """Returns each session unchanged: `O_t = S_t`.
+
+    For systems that know the running session only (STAMP, SR-GNN, NARM), and for two towers whose
+    one session is the whole history.
+
+    Call arguments:
+        session_embeddings: [B, S, D] float tensor, padding last.
+        padding_mask: [B, S] bool tensor, True where real. Default: everything is real.
+        session_times: Not used.
+
+    Returns:
+        [B, S, D] float tensor: the input, zeros at padding.
+
+    Example:
+
+    >>> IdentitySSE()(tf.ones([1, 2, 1]), tf.constant([[True, False]])).numpy().ravel()
+    array([1., 0.], dtype=float32)
+
+    References:
+        STAMP (Liu et al., KDD 2018); SR-GNN (Wu et al., AAAI 2019).
+    """
+
+    def encode(
+        self,
+        session_embeddings: tf.Tensor,
+        padding_mask: tf.Tensor,
+        session_times: tf.Tensor | None,
+        training: bool | None,
+    ) -> tf.Tensor:
+        return session_embeddings
+
+
+@keras.utils.register_keras_serializable(package="tfsessionrec")
 class MLPSSE(SessionSequenceEncoder):
-    """Each session stands for itself, through a network: `O_t = MLP(S_t)`.
+    """Maps each session by an MLP: `O_t = MLP(S_t)`.
 
     `H_0 = S_t`, `H_l = Dropout(relu(W_l H_{l-1} + b_l))`, `O_t = W H_L + b`. With the whole history
-    as one session this is the query tower of two towers. Without hidden layers it is a linear map,
-    the user side of a matrix factorisation, see `tfsessionrec.models.build`.
+    as one session it is the query tower of two towers. Without hidden layers it is a linear map,
+    the user side of a matrix factorization, see `tfsessionrec.models.build`.
 
     Args:
         hidden_dims: Widths of the hidden layers; `()`: none. Default: one of 2 D.
@@ -41,12 +74,12 @@ class MLPSSE(SessionSequenceEncoder):
 
     References:
         Deep neural networks for YouTube recommendations (Covington et al., RecSys 2016), section 3:
-        the mean of what was watched, then layers of ReLU. The last layer is linear here, so that
+        the mean of the watched videos, then layers of ReLU. The last layer is linear here, so that
         a score can have any sign.
     """
 
     def __init__(
-        self, hidden_dims: Sequence[int] | None = None, dropout: float = 0.2, **kwargs: Any
+        self, hidden_dims: Sequence[int] | None = None, dropout: float = 0.2, **kwargs: object
     ) -> None:
         super().__init__(**kwargs)
         self.hidden_dims = hidden_dims
@@ -54,11 +87,11 @@ class MLPSSE(SessionSequenceEncoder):
             self.hidden_dims = tuple(positive_integer("hidden_dims", dim) for dim in hidden_dims)
         self.dropout = rate("dropout", dropout)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tf.TensorShape) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy
         hidden_dims = (2 * dim,) if self.hidden_dims is None else self.hidden_dims
 
-        def dense(name: str, width: int, units: int, **kwargs: Any) -> Any:
+        def dense(name: str, width: int, units: int, **kwargs: object) -> keras.layers.Layer:
             layer = keras.layers.Dense(units, name=name, dtype=policy, **kwargs)
             return build_sublayer(layer, (None, None, width))
 
