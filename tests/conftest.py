@@ -1,8 +1,11 @@
 """What all tests share."""
 
+import gc
 import os
 import pathlib
+import sys
 import typing
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -13,6 +16,24 @@ import pytest
 from tfsessionrec import data
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that read a real log are slow."""
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clear_models() -> Iterator[None]:
+    """Frees the graphs of a file, without which a worker grows to gigabytes."""
+    yield
+    if "tensorflow" in sys.modules:
+        from tfsessionrec.backend import keras
+
+        keras.backend.clear_session()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -102,6 +102,7 @@ def test_memory_growth_excludes_the_effect_of_either_size_alone(
     assert step_memory.memory_growth(cells(2.0)) == pytest.approx(2)
 
 
+@pytest.mark.slow
 def test_our_half_of_the_comparison_runs_and_learns(
     throughput: types.ModuleType, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,6 +30,7 @@ def test_calls_take_turns_after_two_warm_up_rounds(script: types.ModuleType) -> 
     assert script.milliseconds(seconds["b"]) == {"ms": 7e3, "fastest_ms": 6e3, "cpu_ms": 500.0}
 
 
+@pytest.mark.slow
 def test_tables_are_measured_and_answer_correctly(
     script: types.ModuleType, tmp_path: pathlib.Path
 ) -> None:

@@ -147,6 +147,7 @@ def test_results_of_other_commands_are_ignored(tmp_path: pathlib.Path) -> None:
     assert "`sasrec`" not in render(load_suites(configs), folders)
 
 
+@pytest.mark.slow
 def test_a_suite_runs_once_and_resumes_where_it_stopped(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

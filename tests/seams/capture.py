@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tfsessionrec.cli.model_directory import ModelDirectory
 
-from tfsessionrec import evaluation, models
+from tfsessionrec import evaluation, models, systems
 
 Batch = dict[str, np.ndarray]
 

@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfsessionrec.cli.output import say
 
@@ -79,7 +79,7 @@ def read_optional(log: "LogFormat", path: pathlib.Path | None) -> "Sessions | No
     return None if path is None else read(log, path)
 
 
-def _given(arguments: argparse.Namespace, kind: type) -> dict[str, object]:
+def _given(arguments: argparse.Namespace, kind: type) -> dict[str, Any]:
     names = (field.name for field in dataclasses.fields(kind))
     found = ((name, getattr(arguments, name, None)) for name in names)
     return {name: value for name, value in found if value is not None}

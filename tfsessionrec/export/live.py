@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfsessionrec.export.contract import NO_SCORE
 from tfsessionrec.export.live_files import write_trend_file
-from tfsessionrec.export.saved_model import vocabulary_lines
+from tfsessionrec.export.request import vocabulary_lines
 from tfsessionrec.export.served_model import trend_of
 from tfsessionrec.export.signatures import ServingSignatures
 from tfsessionrec.history_spec import HistorySpec

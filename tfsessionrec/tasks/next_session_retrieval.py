@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from tfsessionrec.backend import keras
 from tfsessionrec.losses import SampledScores, catalogue_softmax_loss, sampled_loss
-from tfsessionrec.losses.retrieval import LossSum
 from tfsessionrec.losses.next_session import NextSession, Pairs, positive_pairs
+from tfsessionrec.losses.retrieval import LossSum
 from tfsessionrec.losses.sampled_loss import SAMPLED_LOSSES
 from tfsessionrec.sampling import NegativeSampler
 from tfsessionrec.sampling.negative_sampler import SAMPLERS

@@ -3,11 +3,11 @@
 from tfsessionrec.data.examples.examples import Examples
 from tfsessionrec.data.examples.expand import expand_prefixes, expand_targets
 from tfsessionrec.data.examples.objectives import (
-    OBJECTIVES,
     PROTOCOLS,
     protocol_examples,
     training_examples,
 )
+from tfsessionrec.recipe import OBJECTIVES
 
 __all__ = [
     "OBJECTIVES",
