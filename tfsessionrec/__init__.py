@@ -28,14 +28,13 @@ _ROOMS = (
     "export",
     "layers",
     "losses",
-    "history_spec",
-    "masking",
     "metrics",
     "models",
     "optimizers",
     "rules",
     "sampling",
     "scoring",
+    "session_batch",
     "systems",
     "tasks",
 )
@@ -49,26 +48,30 @@ if TYPE_CHECKING:
         datasets,
         evaluation,
         export,
-        history_spec,
         layers,
         losses,
-        masking,
         metrics,
         models,
         optimizers,
         rules,
         sampling,
         scoring,
+        session_batch,
         systems,
         tasks,
     )
+    from tfsessionrec.history_spec import HistorySpec
 
-__all__ = ["__version__", *_ROOMS]  # noqa: PLE0604
+__all__ = ["HistorySpec", "__version__", *_ROOMS]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "HistorySpec":
+        return importlib.import_module(f"{__name__}.history_spec").HistorySpec
+    if name == "masking":  # Its former name; deprecated, for a release.
+        return importlib.import_module(f"{__name__}.masking")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

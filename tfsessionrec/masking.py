@@ -1,4 +1,6 @@
-"""The masks of `tfsessionrec.session_batch`, under their former name."""
+"""Deprecated: the masks are now in `tfsessionrec.session_batch`."""
+
+import warnings
 
 from tfsessionrec.session_batch import (
     item_mask,
@@ -17,3 +19,10 @@ __all__ = [
     "positive_negative_pairs",
     "session_mask",
 ]
+
+warnings.warn(
+    "`tfsessionrec.masking` is now `tfsessionrec.session_batch`. The next release will not have "
+    "the old name.",
+    FutureWarning,
+    stacklevel=2,
+)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tfsessionrec.cli.model_directory import ModelDirectory
 
+from tfsessionrec import systems
 from tfsessionrec.cli.main import main
 from tfsessionrec.export import check, replay
 
@@ -35,17 +35,16 @@ def test_recommend_asks_the_trained_model(
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    directory = ModelDirectory(trained)
-    model, vocabulary = directory.load_model(), directory.vocabulary()
+    system = systems.load(trained)
+    model, vocabulary = system.model, system.vocabulary
     history = vocabulary.ids[[3, 1, 4]].tolist()
     path = tmp_path / "recommended.json"
     command = ["recommend", "--saved-model", str(exported), "--items", ",".join(history)]
     capsys.readouterr()
     assert main([*command, "--sessions", "0,0,1", "--k", "5", "--json", str(path)]) == 0
 
-    next_item = directory.settings().training["next_item"]
     a, b, c = vocabulary.lookup(history)
-    items = [[[a], [b], [c]]] if next_item else [[[a, b], [c, 0]]]
+    items = [[[a], [b], [c]]] if system.history.is_item_history else [[[a, b], [c, 0]]]
     query = model.encode({"item_ids": np.array(items)}).numpy()[0]
     scores = model.candidate_embeddings().numpy() @ query
     best = 2 + np.argsort(-scores[2:])[:5]
@@ -64,13 +63,13 @@ def test_a_visitor_without_history(
     command = ["recommend", "--saved-model", str(exported), "--items", "", "--json", str(path)]
     assert main([*command, "--k", "3"]) == 0
     items = [row["item"] for row in json.loads(path.read_text())["recommended"]]
-    assert items == ModelDirectory(trained).vocabulary().ids[:3].tolist()
+    assert items == systems.load(trained).vocabulary.ids[:3].tolist()
 
 
 def test_rules_of_a_request(
     session_model: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ids = ModelDirectory(session_model).vocabulary().ids.tolist()
+    ids = systems.load(session_model).vocabulary.ids.tolist()
     table, path, sold_out = tmp_path / "items.csv", tmp_path / "1", tmp_path / "sold_out.txt"
     # Of ten items each: even ones are tagged 1, odd ones 2; two categories; the last is new.
     rows = [f"{item},{1 + n % 2},{'ab'[n % 2]},{n}" for n, item in enumerate(ids[:10])]
@@ -172,9 +171,8 @@ def test_what_made_the_model_travels_along(
     assert main([*command]) == 0
     assert sorted(path.name for path in base.iterdir()) == ["1", "2"]
     metadata = json.loads((base / "1" / "metadata.json").read_text())
-    directory = ModelDirectory(session_model)
     assert metadata["settings"] == json.loads((session_model / "config.json").read_text())
-    assert metadata["epochs"] == directory.history()
+    assert metadata["epochs"] == json.loads((session_model / "history.json").read_text())
     assert metadata["evaluation"] == {"metrics": {"recall@20": 0.25}}
     assert "evaluation" not in json.loads((base / "2" / "metadata.json").read_text())
     assert json.loads((base / "2" / "signature.json").read_text())["warm_up"]["records"] == 12

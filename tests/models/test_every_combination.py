@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
-from tfsessionrec.cli.examples import training_examples
 
+import tfsessionrec as sr
 from tfsessionrec import data, evaluation, export, layers, models, tasks
 from tfsessionrec.tasks.next_session_retrieval import LOSSES, NEGATIVES
 
@@ -45,8 +45,9 @@ def log():
 
 def fit_and_evaluate(model, log, objective="next_session"):
     train, test, vocabulary = log
-    recipe = {**models.Recipe()._asdict(), "objective": objective}
-    batches = data.session_dataset(training_examples(train, recipe), vocabulary, min_sessions=2)
+    history = sr.HistorySpec()
+    examples = data.training_examples(train, objective, history)
+    batches = data.session_dataset(examples, vocabulary, history, min_sessions=2)
     model.compile(tf.keras.optimizers.Adam(0.01))
     before = model.candidate_embeddings().numpy()
     history = model.fit(batches, verbose=0).history

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfsessionrec.masking import item_mask
+from tfsessionrec.session_batch import item_mask
 
 
 class NextSession(NamedTuple):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.losses.retrieval import LossSum, set_softmax_loss
-from tfsessionrec.masking import positive_negative_pairs
+from tfsessionrec.session_batch import positive_negative_pairs
 
 
 def binary_cross_entropy_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> LossSum:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import keras
 from tfsessionrec.checks import positive_integer
-from tfsessionrec.masking import positive_negative_pairs
+from tfsessionrec.session_batch import positive_negative_pairs
 from tfsessionrec.types import Config
 
 

@@ -13,8 +13,8 @@ from tfsessionrec.layers import (
     SessionContext,
     SessionSequenceEncoder,
 )
-from tfsessionrec.masking import item_mask, last_real, session_mask
 from tfsessionrec.scoring import unit_length
+from tfsessionrec.session_batch import item_mask, last_real, session_mask
 from tfsessionrec.types import Config, Features
 
 PARTS = ("items", "ise", "sse", "head", "session_context", "interactions")

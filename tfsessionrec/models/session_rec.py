@@ -8,9 +8,9 @@ from tfsessionrec.layers.terms.relation import RelationFeatures
 from tfsessionrec.layers.terms.trend import TrendFeatures
 from tfsessionrec.layers.terms.trend_term import TrendTerm
 from tfsessionrec.losses.next_session import next_session
-from tfsessionrec.masking import item_mask, last_items, session_mask
 from tfsessionrec.models.backbone import SessionRecBackbone, session_features
 from tfsessionrec.scoring import Queries, ScoreTerm
+from tfsessionrec.session_batch import item_mask, last_items, session_mask
 from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
 from tfsessionrec.tasks.next_session_retrieval import Candidates
 from tfsessionrec.types import Config, Features

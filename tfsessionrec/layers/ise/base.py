@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
-from tfsessionrec.masking import session_mask
+from tfsessionrec.session_batch import session_mask
 
 
 class ItemSessionEncoder(keras.layers.Layer):

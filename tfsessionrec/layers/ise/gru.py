@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
 from tfsessionrec.layers.ise.base import FlatISE
-from tfsessionrec.masking import last_real
+from tfsessionrec.session_batch import last_real
 from tfsessionrec.types import Config
 
 

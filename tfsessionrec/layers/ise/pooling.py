@@ -5,7 +5,7 @@ import tensorflow as tf
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer
 from tfsessionrec.layers.ise.base import ItemSessionEncoder
-from tfsessionrec.masking import masked_mean
+from tfsessionrec.session_batch import masked_mean
 from tfsessionrec.types import Config
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.layers.ise.base import FlatISE
-from tfsessionrec.masking import last_real, masked_mean
+from tfsessionrec.session_batch import last_real, masked_mean
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")

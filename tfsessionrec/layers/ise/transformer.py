@@ -7,7 +7,7 @@ from tfsessionrec.checks import positive_integer
 from tfsessionrec.layers.ise.base import FlatISE
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.layers.transformer_block import TransformerBlock
-from tfsessionrec.masking import masked_mean
+from tfsessionrec.session_batch import masked_mean
 from tfsessionrec.types import Config
 
 
