@@ -9,7 +9,9 @@ import tensorflow as tf
 
 import tfsessionrec as sr
 from tfsessionrec import data, evaluation, export, layers, models, tasks
-from tfsessionrec.tasks.next_session_retrieval import LOSSES, NEGATIVES
+from tfsessionrec.losses.sampled_loss import SAMPLED_LOSSES
+from tfsessionrec.models import named
+from tfsessionrec.tasks.next_session_retrieval import NEGATIVES
 
 SSES = {
     "sasrec": lambda: layers.SASRecSSE(num_layers=1),
@@ -18,11 +20,11 @@ SSES = {
     "mlp": layers.MLPSSE,
     "identity": layers.IdentitySSE,
 }
-ISES = sorted(models.build.ISES)
+ISES = sorted(named.ISES)
 OBJECTIVES = ("next_session", "next_item", "rest_of_session")
 RETRIEVAL = [
     (loss, negatives)
-    for loss in LOSSES
+    for loss in SAMPLED_LOSSES
     for negatives in NEGATIVES
     if loss == "softmax" or negatives != "full"
 ]
@@ -71,7 +73,7 @@ def eagerly():
 def build(vocabulary, ise="mean", sse="gru", **retrieval):
     tf.keras.utils.set_random_seed(0)
     backbone = models.SessionRecBackbone(
-        layers.ItemEmbedding(len(vocabulary), 8), models.build.ISES[ise](), SSES[sse]()
+        layers.ItemEmbedding(len(vocabulary), 8), named.ISES[ise](), SSES[sse]()
     )
     task = tasks.NextSessionRetrieval(**{"negatives": "full", **retrieval})
     return models.SessionRec(backbone, task)

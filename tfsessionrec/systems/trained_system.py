@@ -211,5 +211,5 @@ class TrainedSystem(abc.ABC):
         if not len(history):
             return []
         if isinstance(history[0], str | int):
-            history = [history]  # type: ignore[assignment, list-item]
+            history = [history]  # type: ignore[assignment]
         return [[kind(item) for item in session] for session in history]  # type: ignore[union-attr]
