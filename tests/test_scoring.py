@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from tfsessionrec import scoring
-from tfsessionrec.scoring import Queries, QueryModel, as_query_model, plain_queries
+from tfsessionrec.query_model import QueryModel, as_query_model
+from tfsessionrec.scoring import Queries, plain_queries
 
 REQUESTS, DIM, VOCABULARY, FEATURES = 5, 4, 9, 2
 RANDOM = np.random.default_rng(0)
@@ -177,18 +178,18 @@ def test_what_is_no_model():
         model.queries({"item_ids": tf.ones([2, 3, 1], tf.int32)}, every=True)
 
 
-def test_functions_of_embeddings_agree():
+def test_former_functions_agree_and_warn():
     queries = make(3, 0)
     own = tf.constant(OWN)
     every, mine = tf.range(VOCABULARY), tf.gather(TABLE, own)
     embeddings, single = queries.embeddings, own[:, 0]
     one = mine[:, 0]
-    np.testing.assert_array_equal(
-        scoring.score(embeddings, TABLE, True), queries.score(TABLE, every)
-    )
-    np.testing.assert_array_equal(
-        scoring.score_given(embeddings, mine, True), queries.score_own(mine, own)
-    )
-    np.testing.assert_array_equal(
-        scoring.score_pairs(embeddings, one, True), queries.score_pairs(one, single)
-    )
+    with pytest.warns(FutureWarning, match=r"`scoring.score` is now a method"):
+        scores = scoring.score(embeddings[tf.newaxis], TABLE, True)
+    np.testing.assert_array_equal(scores[0], queries.score(TABLE, every))
+    with pytest.warns(FutureWarning, match=r"`scoring.score_given` is now a method"):
+        scores = scoring.score_given(embeddings, mine, True)
+    np.testing.assert_array_equal(scores, queries.score_own(mine, own))
+    with pytest.warns(FutureWarning, match=r"`scoring.score_pairs` is now a method"):
+        scores = scoring.score_pairs(embeddings, one, True)
+    np.testing.assert_array_equal(scores, queries.score_pairs(one, single))

@@ -40,7 +40,12 @@ WORDS = (
 FORBIDDEN = re.compile(rf"\b({'|'.join(WORDS)})\b".replace(" ", r"\s+"), re.IGNORECASE)
 IDENTIFIERS = {"told", "tell", "taught", "anew", "beside", "vain"}
 # Lines as a check prints them, with the reason why each may stay.
-EXCEPTIONS: frozenset[str] = frozenset()
+EXCEPTIONS: frozenset[str] = frozenset(
+    {
+        # The former name of `training_candidates`, which works for one more release.
+        "tfsessionrec/layers/item_embedding.py: taught",
+    }
+)
 
 
 def report(offenders: list[str], limit: str) -> None:
@@ -241,6 +246,8 @@ def test_words_are_the_terms_of_the_field() -> None:
                 place = number + text[: match.start()].count("\n")
                 line = text.splitlines()[place - number].strip()
                 word = " ".join(match.group().split())
+                if match.start() and text[match.start() - 1] == "`":
+                    continue  # a former name, quoted
                 offenders.append(f"{name_of(path)}:{place}: {word!r} in {line[:90]}")
     report(offenders, "words that a reader has to decode")
 

@@ -13,7 +13,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 # TensorFlow Recommenders needs Keras 2. TensorFlow reads this variable once, when its Keras is
-# first touched, so it is set before anything here can import TensorFlow. A user's choice stands.
+# first touched, so it is set before anything here can import TensorFlow. A user's choice
+# takes precedence.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ _ROOMS = (
     "metrics",
     "models",
     "optimizers",
+    "query_model",
     "rules",
     "sampling",
     "scoring",
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
         metrics,
         models,
         optimizers,
+        query_model,
         rules,
         sampling,
         scoring,

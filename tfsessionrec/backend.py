@@ -36,7 +36,7 @@ def require_legacy_keras(module: str) -> None:
     if IS_KERAS_3:
         setting = os.environ.get("TF_USE_LEGACY_KERAS")
         raise ImportError(
-            f"`{module}` stands on TensorFlow Recommenders, which needs Keras 2 (`tf-keras`), but "
+            f"`{module}` uses TensorFlow Recommenders, which needs Keras 2 (`tf-keras`), but "
             f"`tf.keras` was resolved to Keras 3 (TF_USE_LEGACY_KERAS={setting!r}). Import "
             "`tfsessionrec` before anything touches `tf.keras`, or set TF_USE_LEGACY_KERAS=1 in "
             "the environment. `tfsessionrec.layers`, `.losses` and `.metrics` work under Keras 3."

@@ -4,16 +4,11 @@ A query is N vectors (N = 1 is a plain query) and terms: `score = max_n <q_n, c>
 """
 
 import functools
+import warnings
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, Self
 
 import tensorflow as tf
-from numpy.typing import ArrayLike
-
-from tfsessionrec.types import Features
-
-if TYPE_CHECKING:
-    import scipy.sparse
 
 
 class ScoreTerm(Protocol):
@@ -205,134 +200,6 @@ def as_queries(queries: Queries | tf.Tensor) -> Queries:
     return queries if isinstance(queries, Queries) else plain_queries(queries)
 
 
-@runtime_checkable
-class QueryModel(Protocol):
-    """A model as evaluation and export read it."""
-
-    def queries(self, batch: Features, every: bool = False) -> Queries:
-        """One query a row, after its whole history; with `every` one after each session.
-
-        With `every` R = B S queries, row by row; the query after padding is a zero vector.
-        """
-
-    def candidate_embeddings(self) -> tf.Tensor:
-        """[V, D] float32, all rows of the vocabulary as candidates."""
-
-
-@runtime_checkable
-class ShownScorer(Protocol):
-    """A model that scores the items that each session showed."""
-
-    def score_shown(self, batch: Features) -> tf.Tensor:
-        """[B, S, I] float32."""
-
-
-@runtime_checkable
-class SparseScorer(Protocol):
-    """A model that scores few candidates of each query."""
-
-    def sparse_scores(
-        self,
-        features: Features,
-        rows: ArrayLike | None = None,
-        positions: ArrayLike | None = None,
-    ) -> "scipy.sparse.csr_array":
-        """[Q, V]: an item that is not stored ranks below all that are."""
-
-
-@runtime_checkable
-class _Candidates(Protocol):
-    def candidate_embeddings(self) -> tf.Tensor:
-        """[V, D]."""
-
-
-@runtime_checkable
-class _EncodesSessions(Protocol):
-    def __call__(self, features: Features, training: bool = False) -> tf.Tensor:
-        """[B, S, D], or [B, S, N, D]."""
-
-
-@runtime_checkable
-class _EncodesHistories(Protocol):
-    def encode(self, features: Features) -> tf.Tensor:
-        """[B, D], or [B, N, D]."""
-
-
-def as_query_model(model: object) -> QueryModel:
-    """The model itself if it is a `QueryModel`, or an adapter to one.
-
-    Args:
-        model: A `QueryModel`, or an object with `model.candidate_embeddings()` [V, D] and one or
-            both of `model(features, training=False)` [B, S, D] and `model.encode(features)`
-            [B, D]; with N vectors a query [B, S, N, D] and [B, N, D].
-
-    Raises:
-        TypeError: If `model` is neither.
-    """
-    if isinstance(model, QueryModel):
-        return model
-    if isinstance(model, _Candidates) and isinstance(model, _EncodesSessions | _EncodesHistories):
-        return _EncoderQueries(model)
-    raise TypeError(
-        "`model` should offer `queries` and `candidate_embeddings`, or `candidate_embeddings` and "
-        f"`__call__` or `encode`. Received: {type(model).__name__}"
-    )
-
-
-class _EncoderQueries:
-    """A `QueryModel` of the embeddings that a model gives."""
-
-    def __init__(self, model: _Candidates) -> None:
-        self._model = model
-
-    def queries(self, batch: Features, every: bool = False) -> Queries:
-        output = tf.convert_to_tensor(self._encode(batch, every))
-        axes = tf.TensorShape(batch["item_ids"].shape[: 2 if every else 1])
-        shape = output.shape
-        if shape.rank not in (axes.rank + 1, axes.rank + 2) or not axes.is_compatible_with(
-            shape[: axes.rank]
-        ):
-            call = "model(features)" if every else "model.encode(features)"
-            raise ValueError(
-                f"`{call}` should have the shape {(*axes, 'D')}, as `item_ids` and "
-                "`model.candidate_embeddings()` have it, or one axis more before the last, of "
-                f"interests. Received: {shape}"
-            )
-        interests = tuple(shape[axes.rank : -1]) or (1,)
-        return Queries(tf.reshape(output, [-1, *interests, shape[-1]]))
-
-    def candidate_embeddings(self) -> tf.Tensor:
-        return tf.cast(tf.convert_to_tensor(self._model.candidate_embeddings()), tf.float32)
-
-    def _encode(self, batch: Features, every: bool) -> tf.Tensor:
-        if every and isinstance(self._model, _EncodesSessions):
-            return self._model(batch, training=False)
-        if not every and isinstance(self._model, _EncodesHistories):
-            return self._model.encode(batch)
-        raise TypeError(
-            f"`model` should offer `{'__call__' if every else 'encode'}`, which these queries "
-            f"need. Received: {type(self._model).__name__}"
-        )
-
-
-def score(
-    query_embeddings: tf.Tensor, candidate_embeddings: tf.Tensor, interests: bool = False
-) -> tf.Tensor:
-    """`Queries.score` of embeddings [..., D], with interests [..., N, D]: [..., C] float32.
-
-    Example:
-
-    >>> score(tf.constant([[1.0, 2.0]]), tf.constant([[3.0, 4.0], [0.0, 1.0]])).numpy()
-    array([[11.,  2.]], dtype=float32)
-    """
-    queries = tf.cast(query_embeddings, tf.float32)
-    candidates = tf.cast(candidate_embeddings, tf.float32)
-    if not interests:
-        return tf.matmul(queries, candidates, transpose_b=True)
-    each = (tf.matmul(one, candidates, transpose_b=True) for one in tf.unstack(queries, axis=-2))
-    return functools.reduce(tf.maximum, each)
-
-
 def score_with_winner(
     query_embeddings: tf.Tensor, candidate_embeddings: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -363,40 +230,6 @@ def score_with_winner(
     return scores, winners
 
 
-def score_given(
-    query_embeddings: tf.Tensor, candidate_embeddings: tf.Tensor, interests: bool = False
-) -> tf.Tensor:
-    """`Queries.score_own` of embeddings [..., D], with interests [..., N, D]: [..., I] float32.
-
-    Example:
-
-    >>> score_given(tf.constant([[1.0, 2.0]]), tf.constant([[[3.0, 4.0], [0.0, 1.0]]])).numpy()
-    array([[11.,  2.]], dtype=float32)
-    """
-    query = tf.cast(query_embeddings, tf.float32)
-    candidates = tf.cast(candidate_embeddings, tf.float32)
-    if not interests:
-        return tf.einsum("...d,...id->...i", query, candidates)
-    return tf.reduce_max(tf.einsum("...nd,...id->...ni", query, candidates), axis=-2)
-
-
-def score_pairs(
-    query_embeddings: tf.Tensor, candidate_embeddings: tf.Tensor, interests: bool = False
-) -> tf.Tensor:
-    """`Queries.score_pairs` of embeddings [..., D], with interests [..., N, D]: [...] float32.
-
-    Example:
-
-    >>> score_pairs(tf.constant([[1.0, 2.0]]), tf.constant([[3.0, 4.0]])).numpy()
-    array([11.], dtype=float32)
-    """
-    query = tf.cast(query_embeddings, tf.float32)
-    candidates = tf.cast(candidate_embeddings, tf.float32)
-    if not interests:
-        return tf.reduce_sum(query * candidates, axis=-1)
-    return tf.reduce_max(tf.reduce_sum(query * candidates[..., tf.newaxis, :], axis=-1), axis=-1)
-
-
 def unit_length(vectors: tf.Tensor) -> tf.Tensor:
     """Divides vectors by their length, so that scores between them are cosines.
 
@@ -416,3 +249,46 @@ def unit_length(vectors: tf.Tensor) -> tf.Tensor:
     """
     unit = tf.math.l2_normalize(tf.cast(vectors, tf.float32), axis=-1, epsilon=1e-24)
     return tf.cast(unit, vectors.dtype)
+
+
+def score(
+    query_embeddings: tf.Tensor, candidate_embeddings: tf.Tensor, interests: bool = False
+) -> tf.Tensor:
+    """Deprecated: use `Queries.score`. Embeddings [..., D] or [..., N, D] to [..., C] float32."""
+    queries, axes = _former_queries("score", query_embeddings, interests)
+    scores = queries.score(candidate_embeddings, tf.range(tf.shape(candidate_embeddings)[0]))
+    return tf.reshape(scores, tf.concat([axes, tf.shape(scores)[1:]], axis=0))
+
+
+def score_given(
+    query_embeddings: tf.Tensor, candidate_embeddings: tf.Tensor, interests: bool = False
+) -> tf.Tensor:
+    """Deprecated: use `Queries.score_own`. Candidates [..., I, D] to [..., I] float32."""
+    queries, axes = _former_queries("score_given", query_embeddings, interests)
+    own = tf.reshape(candidate_embeddings, [-1, *candidate_embeddings.shape[-2:]])
+    scores = queries.score_own(own, tf.zeros(tf.shape(own)[:2], tf.int32))
+    return tf.reshape(scores, tf.concat([axes, tf.shape(scores)[1:]], axis=0))
+
+
+def score_pairs(
+    query_embeddings: tf.Tensor, candidate_embeddings: tf.Tensor, interests: bool = False
+) -> tf.Tensor:
+    """Deprecated: use `Queries.score_pairs`. Candidates [..., D] to [...] float32."""
+    queries, axes = _former_queries("score_pairs", query_embeddings, interests)
+    one = tf.reshape(candidate_embeddings, [-1, candidate_embeddings.shape[-1]])
+    return tf.reshape(queries.score_pairs(one, tf.zeros(tf.shape(one)[:1], tf.int32)), axes)
+
+
+def _former_queries(
+    function: str, embeddings: tf.Tensor, interests: bool
+) -> tuple[Queries, tf.Tensor]:
+    warnings.warn(
+        f"`scoring.{function}` is now a method of `scoring.Queries`. The next release will not "
+        "have the function.",
+        FutureWarning,
+        stacklevel=3,
+    )
+    embeddings = tf.convert_to_tensor(embeddings)
+    own_axes = 2 if interests else 1
+    shape = embeddings.shape[-own_axes:] if interests else [1, embeddings.shape[-1]]
+    return Queries(tf.reshape(embeddings, [-1, *shape])), tf.shape(embeddings)[:-own_axes]

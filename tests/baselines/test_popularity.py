@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfsessionrec.baselines import Popularity
-from tfsessionrec.scoring import score
+from tfsessionrec.scoring import plain_queries
 
 
 def test_scores_are_the_counts():
@@ -13,9 +13,11 @@ def test_scores_are_the_counts():
     popularity = Popularity(counts)
     features = {"item_ids": tf.constant([[[3, 2], [4, 0], [0, 0]], [[0, 0], [0, 0], [0, 0]]])}
     table = popularity.candidate_embeddings()
-    np.testing.assert_array_equal(score(popularity.encode(features), table), [counts, counts])
-    every = score(popularity(features, training=False), table)
-    np.testing.assert_array_equal(every, np.broadcast_to(counts, (2, 3, 6)))
+    ids = tf.range(len(counts))
+    last = plain_queries(popularity.encode(features)).score(table, ids)
+    np.testing.assert_array_equal(last, [counts, counts])
+    every = plain_queries(popularity(features, training=False)).score(table, ids)
+    np.testing.assert_array_equal(every, np.broadcast_to(counts, (6, 6)))
 
 
 @pytest.mark.parametrize(

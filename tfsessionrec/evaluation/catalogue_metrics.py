@@ -12,7 +12,8 @@ from tfsessionrec.checks import positive_integer
 from tfsessionrec.evaluation.choices import list_lengths
 from tfsessionrec.evaluation.evaluate import evaluate
 from tfsessionrec.evaluation.queries import next_sessions
-from tfsessionrec.scoring import Queries, as_query_model
+from tfsessionrec.query_model import as_query_model
+from tfsessionrec.scoring import Queries
 from tfsessionrec.types import Features
 
 _Batch = dict[str, NDArray[np.generic]]

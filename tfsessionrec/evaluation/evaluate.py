@@ -89,7 +89,7 @@ def evaluate(
     - `serendipity`: recall of targets that are not among the k items most clicked in training.
 
     Args:
-        model: One of three kinds. A `tfsessionrec.scoring.QueryModel`, such as those of
+        model: One of three kinds. A `tfsessionrec.query_model.QueryModel`, such as those of
             `tfsessionrec.models`; with a trend its batches need `request_times`. Or an object with
             `model(features, training=False)` [B, S, D] (or `encode(features)` [B, D]) and
             `candidate_embeddings()` [vocabulary_size, D]; N vectors for each query have an axis N

@@ -24,7 +24,7 @@ from tfsessionrec.evaluation.system import (
     runs_as_graph,
 )
 from tfsessionrec.metrics import first_positive_rank, pair_auc
-from tfsessionrec.scoring import ShownScorer
+from tfsessionrec.query_model import ShownScorer
 from tfsessionrec.types import Features
 
 _GATHERED = 2**24  # Numbers of candidate embeddings gathered at a time.

@@ -134,7 +134,7 @@ def evaluate_streaming(
     )
     streaming = {
         "streaming": f"every event before {moment} is known",
-        **{f"told to {name}": words for name, words in ways.items()},
+        **{f"events known to {name}": words for name, words in ways.items()},
     }
     return dataclasses.replace(
         report,

@@ -12,7 +12,8 @@ from tfsessionrec.backend import keras
 from tfsessionrec.checks import positive_integer
 from tfsessionrec.data import Vocabulary
 from tfsessionrec.evaluation.ranks import Candidates
-from tfsessionrec.scoring import Queries, SparseScorer, as_query_model
+from tfsessionrec.query_model import SparseScorer, as_query_model
+from tfsessionrec.scoring import Queries
 from tfsessionrec.types import Features
 
 ORIGINS = ("origin", "running_length", "earlier_sessions")
@@ -35,7 +36,7 @@ class EmbeddingSystem:
     A Keras model or `tf.Module` runs as a graph, other models run as plain Python.
 
     Args:
-        model: What `tfsessionrec.scoring.as_query_model` takes.
+        model: What `tfsessionrec.query_model.as_query_model` takes.
         first_item_index: First row of `candidate_embeddings()` that is an item.
 
     Raises:

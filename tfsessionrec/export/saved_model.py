@@ -32,7 +32,7 @@ from tfsessionrec.export.tracing import drop_compilation_requirements
 from tfsessionrec.export.version_directory import atomic_directory
 from tfsessionrec.export.warm_up import checked_batch_sizes, write_warm_up_file
 from tfsessionrec.history_spec import HistorySpec
-from tfsessionrec.scoring import as_query_model
+from tfsessionrec.query_model import as_query_model
 
 if TYPE_CHECKING:
     from tfsessionrec.data import Vocabulary
@@ -72,7 +72,7 @@ def export_saved_model(
     TensorFlow Serving expects its name to be a version number, such as `next_version` gives.
 
     Args:
-        model: A `scoring.QueryModel`, or any object with `encode(features)` → [B, D] (or [B, M, D]
+        model: A `query_model.QueryModel`, or any object with `encode(features)` → [B, D] (or [B, M, D]
             for M interests, of which the best one scores), where `features` is a session batch with
             `item_ids` int32 [B, S, I], and `candidate_embeddings()` → [len(vocabulary), D].
         path: The directory to write, on this machine, such as "exported/sessionrec/1".

@@ -11,7 +11,8 @@ from tfsessionrec.export.live_files import TrendFile
 from tfsessionrec.export.ranking import Asked
 from tfsessionrec.export.request import ShownBatch
 from tfsessionrec.history_spec import HistorySpec
-from tfsessionrec.scoring import Queries, as_query_model
+from tfsessionrec.query_model import as_query_model
+from tfsessionrec.scoring import Queries
 from tfsessionrec.types import Features
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class ServedModel:
     """Reads a model in the graph. It is no module: an export is not to hold the whole model.
 
     Args:
-        model: What `scoring.as_query_model` takes.
+        model: What `query_model.as_query_model` takes.
         spec: What it reads.
         vocabulary_size: V.
         trend_file: The features of its trend. Defaults to None: it has no trend.

@@ -65,7 +65,7 @@ class ServingSignatures(tf.Module):
     `score(item) = log((count + 1) / sum(count + 1))`.
 
     Args:
-        model: A `scoring.QueryModel`, or any object with `encode(features)` → [B, D] (or [B, M, D]
+        model: A `query_model.QueryModel`, or any object with `encode(features)` → [B, D] (or [B, M, D]
             for M interests, of which the best one scores an item) and `candidate_embeddings()` →
             [vocabulary_size, D].
         vocabulary: The `Vocabulary` the model was trained with.

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tfsessionrec.data import Sessions
 from tfsessionrec.evaluation import Ensemble
 from tfsessionrec.history_spec import HistorySpec
-from tfsessionrec.scoring import Queries, QueryModel, SparseScorer
+from tfsessionrec.query_model import QueryModel, SparseScorer
+from tfsessionrec.scoring import Queries
 from tfsessionrec.session_batch import SessionBatch, last_session, request_batch
 from tfsessionrec.systems.registry import BASELINES
 from tfsessionrec.systems.trained_system import Ranked, RawId, TrainedSystem

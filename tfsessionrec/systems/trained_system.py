@@ -14,7 +14,7 @@ from tfsessionrec.data.examples.objectives import Protocol
 from tfsessionrec.data.reading import EventSource
 from tfsessionrec.evaluation import Report
 from tfsessionrec.history_spec import HistorySpec
-from tfsessionrec.scoring import QueryModel, SparseScorer
+from tfsessionrec.query_model import QueryModel, SparseScorer
 from tfsessionrec.systems.settings import Settings
 
 RawId = str | int

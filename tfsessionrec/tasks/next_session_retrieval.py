@@ -120,16 +120,10 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
     ) -> None:
         # Without autocast: the gates of queries' terms stay float32 in mixed precision.
         super().__init__(name=name, autocast=False)
-        _one_of("negatives", negatives, NEGATIVES)
-        _one_of("loss", loss, SAMPLED_LOSSES)
+        _check_loss(loss, negatives)
         if not temperature > 0:
             raise ValueError(
                 f"`temperature` should be positive. Received: `temperature`={temperature!r}"
-            )
-        if loss != "softmax" and negatives == "full":
-            raise ValueError(
-                "`loss` should be softmax where `negatives` is full: the others are losses over a "
-                f"sample. Received: `loss`={loss!r}"
             )
         if not 0 <= calibration <= 1:
             raise ValueError(
@@ -254,6 +248,16 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
             "popularity_power": self.popularity_power,
             "name": self.name,
         }
+
+
+def _check_loss(loss: str, negatives: str) -> None:
+    _one_of("negatives", negatives, NEGATIVES)
+    _one_of("loss", loss, SAMPLED_LOSSES)
+    if loss != "softmax" and negatives == "full":
+        raise ValueError(
+            "`loss` should be softmax where `negatives` is full: the others are losses over a "
+            f"sample. Received: `loss`={loss!r}"
+        )
 
 
 def _one_of(name: str, value: str, choices: Sequence[str]) -> None:

@@ -157,7 +157,7 @@ class TrendFeatures(keras.layers.Layer):
             self.num_features,
             kernel_initializer="zeros",
             name="gate",
-            dtype="float32",  # half precision cannot tell large counts apart
+            dtype="float32",  # half precision rounds large counts
         )
         build_sublayer(self.gate, (None, dim))
         self.built = True
