@@ -120,7 +120,7 @@ def test_streaming(log: pathlib.Path, tmp_path: pathlib.Path) -> None:
 
     assert fit(log, tmp_path / "knn", "vsknn", "--holdout", "last-session") == 0
     exact = report(tmp_path / "knn", log, *more, "--stream-events", str(log))
-    assert exact["options"]["told to model"] == "events, learned one step after another"
+    assert exact["options"]["events known to model"] == "events, learned one step after another"
     ticked = report(tmp_path / "knn", log, *more, "--tick", "86400")
     assert "last multiple of 86400 s" in ticked["options"]["streaming"]
     assert ticked["num_queries"] == exact["num_queries"]

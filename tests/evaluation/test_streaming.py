@@ -160,8 +160,8 @@ def test_systems_know_the_events_before_each_request():
     assert all(known == (times < time).sum() for time, known in listener.asked)
     assert "of 12 rows with all their queries" in report.options["intervals"]
     assert report.options["streaming"] == "every event before the request is known"
-    assert report.options["told to model"] == "events, learned one step after another"
-    assert report.options["told to counts"] == "nothing"
+    assert report.options["events known to model"] == "events, learned one step after another"
+    assert report.options["events known to counts"] == "nothing"
 
 
 def test_a_trend_gets_the_events():
@@ -179,7 +179,7 @@ def test_a_trend_gets_the_events():
         model, batches(sessions, vocabulary), sessions, 3, vocabulary=vocabulary
     )
     assert model.trend.events == (sessions.num_events, sessions.events["timestamp"].max())
-    assert report.options["told to model"] == "events, as its trend"
+    assert report.options["events known to model"] == "events, as its trend"
 
 
 def test_without_refitting_what_was_learned_stays():
