@@ -69,7 +69,8 @@ def test_evaluate(
     assert even["ensemble"] == str(neighbours)
     assert even["metrics"] != heavy["metrics"]
     live = report(trained, *other, "rrf", "--streaming", "--tick", "86400")
-    assert live["options"]["events known to model"] == "nothing; events, learned one step after another"
+    known = live["options"]["events known to model"]
+    assert known == "nothing; events, learned one step after another"
     assert np.isfinite(list(live["metrics"].values())).all()
 
     less = tmp_path / "less"

@@ -124,7 +124,7 @@ def test_small_blocks_give_the_same():
     def loss(**sizes):
         given = [tf.Variable(part, dtype=tf.float32) for part in (queries, table, gates)]
         with tf.GradientTape() as tape:
-            known = Queries(given[0][:, tf.newaxis], (Known(given[2], features),))
+            known = Queries(given[0][:, tf.newaxis], (Known(given[2] + 0, features),))
             value = catalogue_softmax_loss(known, given[1], positives, **sizes).total
         return value, *tape.gradient(value, given)
 

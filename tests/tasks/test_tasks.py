@@ -171,7 +171,7 @@ def test_interests_and_factorized_metrics_do_not_go_together(parts):
     )
     task = NextSessionRetrieval("full", metrics=metric)
     with pytest.raises(
-        ValueError, match=r"`metrics` should be None for queries of several.*6, 2, 4"
+        ValueError, match=r"`metrics` should be None for queries of several.*4, 2, 4"
     ):
         task(Queries(tf.reshape(tf.stack([queries, -queries], 2), [6, 2, 4])), target, items)
 
