@@ -81,10 +81,10 @@ class Queries(NamedTuple):
 
     @property
     def mean(self) -> tf.Tensor:
-        """The mean of each query's vectors: [R, D]."""
+        """The mean of each query's vectors: [R, D] float32."""
         if self.num_interests == 1:
-            return self.embeddings[:, 0]
-        return tf.reduce_mean(self.embeddings, axis=1)
+            return self._vectors()[0]
+        return tf.reduce_mean(tf.cast(self.embeddings, tf.float32), axis=1)
 
     def score(self, candidate_embeddings: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tensor:
         """Scores candidates that all queries share.
@@ -198,6 +198,11 @@ def plain_queries(embeddings: tf.Tensor, terms: Iterable[ScoreTerm] = ()) -> Que
     TensorShape([6, 1, 4])
     """
     return Queries(tf.reshape(embeddings, [-1, 1, embeddings.shape[-1]]), tuple(terms))
+
+
+def as_queries(queries: Queries | tf.Tensor) -> Queries:
+    """The queries themselves, or those of embeddings [..., D]: see `plain_queries`."""
+    return queries if isinstance(queries, Queries) else plain_queries(queries)
 
 
 @runtime_checkable

@@ -11,7 +11,8 @@ from tfsessionrec.losses import (
     sampled_log_sum_exp,
     set_softmax_loss,
 )
-from tfsessionrec.losses.next_session import next_session
+from tfsessionrec.losses.next_session import next_session, positive_pairs
+from tfsessionrec.scoring import Queries
 
 RNG = np.random.default_rng(0)
 
@@ -81,7 +82,7 @@ def test_catalogue_softmax_of_interests(num_interests, block_elements, jit_compi
         with tf.GradientTape() as tape:
             tape.watch([queries, candidates])
             loss = catalogue_softmax_loss(
-                queries, candidates, tf.constant(positives), block_elements, least_queries=1
+                Queries(queries), candidates, tf.constant(positives), block_elements, 1
             )
             total = 3.0 * loss.total
         return loss, *tape.gradient(total, [queries, candidates])
@@ -184,3 +185,22 @@ def test_next_session_without_labels_and_with_targets_and_oov():
     np.testing.assert_array_equal(target.positive[0, :, 0], [False, True, True])
     target = next_session(item_ids, first_item_index=2)
     np.testing.assert_array_equal(target.positive[0, :, 0], [True, False, True])
+
+
+@pytest.mark.parametrize("static_shapes", [False, True])
+def test_positive_pairs_literal(static_shapes):
+    # [B, S, I] = [2, 3, 2]: one position predicts 4 and 5, one 6, two nothing
+    target = next_session(tf.constant([[[2, 3], [4, 5], [6, 0]], [[2, 0], [0, 0], [0, 0]]]))
+    pairs, kept = positive_pairs(target, static_shapes)
+    if static_shapes:
+        assert pairs.positives.numpy().tolist() == [[4, 5], [6, -1], [-1, -1], [-1, -1]]
+        assert pairs.rows.numpy().tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+        assert pairs.item_ids.numpy().tolist() == [4, 5, 6, 0, 0, 0, 0, 0]
+        assert pairs.weights.numpy().tolist() == [True] * 3 + [False] * 5
+        assert kept.numpy().all()
+    else:
+        assert pairs.positives.numpy().tolist() == [[4, 5], [6, -1]]
+        assert pairs.rows.numpy().tolist() == [0, 0, 1]
+        assert pairs.item_ids.numpy().tolist() == [4, 5, 6]
+        assert pairs.weights.numpy().all()
+        assert kept.numpy().tolist() == [True, True, False, False]

@@ -18,7 +18,7 @@ SSES = {
     "mlp": layers.MLPSSE,
     "identity": layers.IdentitySSE,
 }
-ISES = sorted(models.config.ISES)
+ISES = sorted(models.build.ISES)
 OBJECTIVES = ("next_session", "next_item", "rest_of_session")
 RETRIEVAL = [
     (loss, negatives)
@@ -70,7 +70,7 @@ def eagerly():
 def build(vocabulary, ise="mean", sse="gru", **retrieval):
     tf.keras.utils.set_random_seed(0)
     backbone = models.SessionRecBackbone(
-        layers.ItemEmbedding(len(vocabulary), 8), models.config.ISES[ise](), SSES[sse]()
+        layers.ItemEmbedding(len(vocabulary), 8), models.build.ISES[ise](), SSES[sse]()
     )
     task = tasks.NextSessionRetrieval(**{"negatives": "full", **retrieval})
     return models.SessionRec(backbone, task)

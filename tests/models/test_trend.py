@@ -1,6 +1,7 @@
 """A model whose candidates know the time: training, evaluation, and what each must equal."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import tensorflow as tf
 import tfsessionrec as sr
 from tfsessionrec.layers.terms.trend_term import TrendTerm
 from tfsessionrec.losses.next_session import next_session
+from tfsessionrec.scoring import Queries
 
 VOCABULARY, DIM = 9, 4
+BEFORE = [row * 5 + session for row in range(6) for session in range(4)]  # all but the last
 TREND = {
     "half_lives": [50],
     "age_half_lives": [200],
@@ -93,6 +96,19 @@ def test_full_softmax_sees_the_terms(temperature):
     assert np.abs(gradients[-1]).max() > 1e-3  # of the gates
 
 
+class Known(NamedTuple):
+    """A term of given features [R, F, C]."""
+
+    gates: tf.Tensor
+    known: tf.Tensor
+
+    def features(self, candidate_ids):
+        return tf.gather(self.known, candidate_ids, axis=2)
+
+    def gather(self, rows):
+        return Known(tf.gather(self.gates, rows), tf.gather(self.known, rows))
+
+
 def test_small_blocks_give_the_same():
     from tfsessionrec.losses import catalogue_softmax_loss
 
@@ -105,13 +121,8 @@ def test_small_blocks_give_the_same():
     def loss(**sizes):
         given = [tf.Variable(part, dtype=tf.float32) for part in (queries, table, gates)]
         with tf.GradientTape() as tape:
-            value = catalogue_softmax_loss(
-                *given[:2],
-                positives,
-                gates=given[2],
-                features=lambda rows: tf.gather(features, rows),
-                **sizes,
-            ).total
+            known = Queries(given[0][:, tf.newaxis], (Known(given[2] + 0, features),))
+            value = catalogue_softmax_loss(known, given[1], positives, **sizes).total
         return value, *tape.gradient(value, given)
 
     for one, other in zip(loss(), loss(block_elements=40, least_queries=1), strict=True):
@@ -140,10 +151,12 @@ def test_sampled_losses_see_the_terms(negatives, loss, monkeypatch):
 
     queries = model(same)[:, :-1]
     target = next_session(features["item_ids"], first_item_index=2)
-    terms = model.candidate_terms(queries, same)
-    terms = dataclasses.replace(terms, last_item_ids=tf.fill(tf.shape(terms.last_item_ids), 4))
+    every = model.queries(same, every=True)
+    (trend,) = every.terms
+    trend = dataclasses.replace(trend, last_item_ids=tf.fill(tf.shape(trend.last_item_ids), 4))
+    known = Queries(every.embeddings, (trend,)).gather(BEFORE)
     tf.keras.utils.set_random_seed(1)
-    found = model.retrieval_task(queries, target, model.backbone.items, terms=terms)
+    found = model.retrieval_task(known, target, model.backbone.items)
     tf.keras.utils.set_random_seed(1)
     longer = tf.concat([queries, tf.ones_like(queries[..., :1])], axis=-1)
     wanted = model.retrieval_task(longer, target, WithTerm())
@@ -155,16 +168,15 @@ def test_sampled_losses_see_the_terms(negatives, loss, monkeypatch):
 
 def test_static_shapes_agree():
     model, features = make("full"), batch()
-    queries = model(features)[:, :-1]
+    queries = model.queries(features, every=True).gather(BEFORE)
+    (term,) = queries.terms
     target = next_session(features["item_ids"], first_item_index=2)
-    terms = model.candidate_terms(queries, features)
     losses = [
         model.retrieval_task(
-            queries,
+            queries._replace(terms=(dataclasses.replace(term, static_shapes=static),)),
             target,
             model.backbone.items,
             static_shapes=static,
-            terms=dataclasses.replace(terms, static_shapes=static),
         )
         for static in (False, True)
     ]
@@ -235,10 +247,9 @@ def test_save_and_load(tmp_path):
     events = log.integers(0, VOCABULARY, 50), np.arange(50) * 20, np.arange(50) // 3
     for one in (model, copy):
         one.trend.set_events(*events)
-    queries = model(features)
-    terms = [one.candidate_terms(queries, features)(tf.range(9)) for one in (model, copy)]
-    np.testing.assert_array_equal(*terms)
-    assert isinstance(model.candidate_terms(queries, features), TrendTerm)
+    (one,), (other,) = (each.queries(features, every=True).terms for each in (model, copy))
+    assert isinstance(one, TrendTerm)
+    np.testing.assert_array_equal(one(tf.range(9)), other(tf.range(9)))
 
 
 def test_request_times_are_needed():

@@ -10,6 +10,7 @@ import tensorflow_recommenders as tfrs
 from tfsessionrec.layers import ItemEmbedding, MeanISE, SASRecSSE
 from tfsessionrec.losses.next_session import next_session
 from tfsessionrec.models import SessionRec, SessionRecBackbone
+from tfsessionrec.scoring import Queries
 from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
 
 VOCABULARY = 12
@@ -63,13 +64,13 @@ def oracle(queries, table, negatives, correction, temperature):
 
 def spied(task):
     """The sample that the task will draw, once it has drawn it."""
-    drawn, sample = {}, task._sample
+    drawn, sample = {}, task.sampler
 
     def spy(*args):
-        drawn["sample"] = sample(*args)
+        drawn["sample"] = sample and sample(*args)
         return drawn["sample"]
 
-    task._sample = spy
+    task.sampler = sample and spy
     return drawn
 
 
@@ -131,8 +132,8 @@ def test_interests_equal_one_query_an_item(parts, negatives, loss, jit_compile):
     )
     if negatives != "full":
         pairs = tf.constant([item for _, _, item in PAIRS])
-        sampled = task._sample(pairs, tf.ones([len(PAIRS)], tf.bool), VOCABULARY)
-        task._sample = lambda *_: sampled
+        sampled = task.sampler(pairs, tf.ones([len(PAIRS)], tf.bool), VOCABULARY)
+        task.sampler = lambda *_: sampled
 
     class Dimensions:
         vocabulary_size = VOCABULARY
@@ -147,7 +148,8 @@ def test_interests_equal_one_query_an_item(parts, negatives, loss, jit_compile):
         with tf.GradientTape() as tape:
             tape.watch(queries)
             if reduce is None:
-                result = task(queries, target, items, static_shapes=jit_compile)
+                vectors = Queries(tf.reshape(queries, [6, 4, 4]))
+                result = task(vectors, target, items, static_shapes=jit_compile)
             else:
                 best = reduce(tf.einsum("btnd,cd->btnc", queries, table), axis=2)
                 result = task(best, target, Dimensions())
@@ -162,14 +164,16 @@ def test_interests_equal_one_query_an_item(parts, negatives, loss, jit_compile):
     assert abs(float(mean[0]) - float(interests[0])) > 1e-2
 
 
-def test_interests_and_factorised_metrics_do_not_go_together(parts):
+def test_interests_and_factorized_metrics_do_not_go_together(parts):
     queries, target, items = parts
     metric = tfrs.metrics.FactorizedTopK(
         tfrs.layers.factorized_top_k.BruteForce(k=3).index(items.candidate_table()), ks=(3,)
     )
     task = NextSessionRetrieval("full", metrics=metric)
-    with pytest.raises(ValueError, match=r"`metrics` should be None for queries of several.*2, 4"):
-        task(tf.stack([queries, -queries], axis=2), target, items)
+    with pytest.raises(
+        ValueError, match=r"`metrics` should be None for queries of several.*4, 2, 4"
+    ):
+        task(Queries(tf.reshape(tf.stack([queries, -queries], 2), [6, 2, 4])), target, items)
 
 
 def gbce_of_pair(positive, negatives, counts, rate, beta):
@@ -224,8 +228,8 @@ def test_static_shapes_under_xla_equal_graph(parts, loss):
     task = NextSessionRetrieval(
         "popularity", 5, candidate_sampling_probability=SHARES, loss=loss, popularity_power=0.5
     )
-    sampled = task._sample(None, None, VOCABULARY)
-    task._sample = lambda *_: sampled
+    sampled = task.sampler(None, None, VOCABULARY)
+    task.sampler = lambda *_: sampled
 
     def run(queries, static_shapes):
         with tf.GradientTape() as tape:
@@ -288,12 +292,12 @@ def test_correction_lowers_what_is_drawn_often(parts):
     # the logQ sign: against a popular negative the loss must be smaller than uncorrected
     _queries, _target, _items = parts
     task = NextSessionRetrieval("in_batch", 5)
-    sampled = task._sample(tf.constant([2, 2, 2, 3]), tf.ones([4]), VOCABULARY)
+    sampled = task.sampler(tf.constant([2, 2, 2, 3]), tf.ones([4]), VOCABULARY)
     popular, rare = sampled.log_expected_count_of(tf.constant([2, 3])).numpy()
     assert popular > rare
 
 
-def test_own_positives_are_in_nobodys_denominator(parts):
+def test_other_positives_are_in_no_denominator(parts):
     queries, _target, items = parts
     task = NextSessionRetrieval("full")
     first = queries[:1, :1]
@@ -347,7 +351,7 @@ def test_is_a_tfrs_task_with_its_metrics(parts):
         tfrs.layers.factorized_top_k.BruteForce(k=3).index(table), ks=(3,)
     )
     task = NextSessionRetrieval("full", metrics=metric)
-    assert isinstance(task, tfrs.tasks.Retrieval)
+    assert isinstance(task, tfrs.tasks.Task)
     task(queries, target, items)
     hits = 0
     for b, t, item in PAIRS:

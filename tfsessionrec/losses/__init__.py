@@ -8,11 +8,13 @@ from tfsessionrec.losses.listwise_softmax import listwise_softmax_loss
 from tfsessionrec.losses.loss_sum import LossSum
 from tfsessionrec.losses.pairwise_logistic import pairwise_logistic_loss
 from tfsessionrec.losses.sampled_log_sum_exp import sampled_log_sum_exp
+from tfsessionrec.losses.sampled_loss import SampledScores, sampled_loss
 from tfsessionrec.losses.set_softmax import set_softmax_loss
 from tfsessionrec.losses.visible_negatives import visible_negatives
 
 __all__ = [
     "LossSum",
+    "SampledScores",
     "binary_cross_entropy_loss",
     "bpr_max_loss",
     "catalogue_softmax_loss",
@@ -20,6 +22,7 @@ __all__ = [
     "listwise_softmax_loss",
     "pairwise_logistic_loss",
     "sampled_log_sum_exp",
+    "sampled_loss",
     "set_softmax_loss",
     "visible_negatives",
 ]

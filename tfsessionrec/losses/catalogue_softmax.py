@@ -1,4 +1,4 @@
-"""Softmax cross-entropy over a whole catalogue without the [positions x catalogue] matrix."""
+"""Softmax cross-entropy over a whole catalogue without the [queries x catalogue] matrix."""
 
 from collections.abc import Callable
 
@@ -6,42 +6,40 @@ import tensorflow as tf
 
 from tfsessionrec.losses.loss_sum import LossSum
 from tfsessionrec.losses.sampled_log_sum_exp import hide_columns
-from tfsessionrec.scoring import score_with_winner
+from tfsessionrec.scoring import Queries, as_queries, score_with_winner
 
-# Scores held at once: 8 MiB of float32, which stay in a CPU's cache; but no fewer queries than
-# make a product worth its start.
+# Scores held at once: 8 MiB of float32, which stay in a CPU's cache; but enough queries that the
+# product of matrices amortizes its launch cost.
 BLOCK_ELEMENTS = 1 << 21
 LEAST_QUERIES = 64
 
 
 def catalogue_softmax_loss(
-    query_embeddings: tf.Tensor,
+    queries: Queries | tf.Tensor,
     candidate_embeddings: tf.Tensor,
     positives: tf.Tensor,
     block_elements: int = BLOCK_ELEMENTS,
     least_queries: int = LEAST_QUERIES,
-    gates: tf.Tensor | None = None,
-    features: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    candidate_ids: tf.Tensor | None = None,
 ) -> LossSum:
     """Softmax cross-entropy of each query's positives against all other candidates.
 
-    `L_{q,p} = -log( exp(s_p) / (exp(s_p) + sum_{c not in P_q} exp(s_c)) )` with
-    `s_c = <query_q, candidate_c>`, with interests `max_n <query_{q,n}, candidate_c>`:
-    `set_softmax_loss` with the whole catalogue as negatives. It goes through the queries in
-    blocks of at most `block_elements` scores, or of `least_queries` queries if theirs are more, and
-    makes the gradient of a block with its loss: memory does not grow with queries x candidates, and
-    no score is made twice.
+    `L_{q,p} = -log( exp(s_p) / (exp(s_p) + sum_{c not in P_q} exp(s_c)) )` with s the scores of
+    `Queries`: `set_softmax_loss` with the whole catalogue as negatives. The loss goes through the
+    queries in blocks of at most `block_elements` scores, but at least `least_queries` queries, and
+    computes the gradient of a block with its loss: memory does not grow with queries x candidates,
+    and each score is computed once.
 
     Args:
-        query_embeddings: [Q, D] float tensor, or [Q, N, D] of interests, N static.
+        queries: `Queries`, or [Q, D] float tensor of plain ones. The features of their terms get no
+            gradient, their gates do.
         candidate_embeddings: [C, D] float tensor.
-        positives: [Q, H] integer tensor of each query's positives P_q, each once; negative
-            numbers are padding.
+        positives: [Q, H] integer tensor of each query's positives P_q, numbers of candidates, each
+            once; negative numbers are padding.
         block_elements: Most scores held at once. Defaults to 2^21.
         least_queries: Fewest queries of a block, whatever the catalogue. Defaults to 64.
-        gates: [Q, F] float tensor. With it, `s_c` has the term `<gates_q, f_{q,c}>` besides.
-        features: Makes the f of some queries, [R] int32 numbers to [R, F, C] float32; called once
-            a block. No gradient goes into it.
+        candidate_ids: [C] integer tensor, the candidates' vocabulary indices; only terms read it.
+            Defaults to 0 .. C - 1.
 
     Returns:
         `LossSum` over all (query, positive) pairs.
@@ -52,77 +50,86 @@ def catalogue_softmax_loss(
     >>> round(float(loss.mean), 4)  # log 4
     1.3863
     """
-    queries = tf.cast(query_embeddings, tf.float32)
+    queries = as_queries(queries)
+    embeddings = tf.cast(queries.embeddings, tf.float32)
     candidates = tf.cast(candidate_embeddings, tf.float32)
     positives = tf.cast(positives, tf.int32)
-    interests, dim = queries.shape[1:] if queries.shape.rank == 3 else (1, queries.shape[-1])
-    count, width = tf.shape(queries)[0], tf.shape(positives)[1]
-    least = least_queries
-    if gates is None:
-        gates = tf.zeros([count, 0])
-    elif features is not None:
-        gates = tf.cast(gates, tf.float32)
-        # A block's features are held beside its scores.
-        block_elements //= 1 + int(gates.shape[1])
-        least = max(least // (1 + int(gates.shape[1])), 1)
-    most = tf.maximum(block_elements // tf.shape(candidates)[0], least)
+    if candidate_ids is None:
+        candidate_ids = tf.range(tf.shape(candidates)[0])
+    count = tf.shape(embeddings)[0]
+    interests, dim = embeddings.shape[1:]
+    num_features = queries.num_features
+    # A block holds its features in addition to its scores.
+    least = max(least_queries // (1 + num_features), 1)
+    most = tf.maximum(block_elements // (1 + num_features) // tf.shape(candidates)[0], least)
     blocks = tf.maximum(-(-count // most), 1)
     rows = -(-count // blocks)
     padding = [0, blocks * rows - count], [0, 0]
-    positives = tf.pad(positives, padding, constant_values=-1)
-    positives = tf.reshape(positives, [blocks, rows, width])
+
+    def cut(values: tf.Tensor, *shape: int) -> tf.Tensor:
+        return tf.reshape(tf.pad(values, padding), [blocks, rows, *shape])
+
+    def features(block: tf.Tensor) -> tf.Tensor:
+        numbers = tf.minimum(block * rows + tf.range(rows), count - 1)
+        parts = [term.gather(numbers).features(candidate_ids) for term in queries.terms]
+        return tf.concat(parts, axis=1)
+
+    own = tf.pad(positives, padding, constant_values=-1)
+    own = tf.reshape(own, [blocks, rows, tf.shape(positives)[1]])
+    gates = tf.zeros([count, 0])
+    if queries.terms:
+        gates = tf.cast(tf.concat([term.gates for term in queries.terms], axis=1), tf.float32)
+    total = _blocked_loss(
+        cut(tf.reshape(embeddings, [count, interests * dim]), interests, dim),
+        candidates,
+        cut(gates, num_features),
+        own,
+        features if queries.terms else None,
+    )
+    return LossSum(total, tf.reduce_sum(tf.cast(positives >= 0, tf.float32)))
+
+
+def _blocked_loss(
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
+    gates: tf.Tensor,
+    positives: tf.Tensor,
+    features: Callable[[tf.Tensor], tf.Tensor] | None,
+) -> tf.Tensor:
+    """The sum of the losses of blocks, with the gradient computed block by block.
+
+    Args:
+        queries: [blocks, rows, N, D].
+        candidates: [C, D].
+        gates: [blocks, rows, F].
+        positives: [blocks, rows, H].
+        features: Makes the features [rows, F, C] of a block of that number; None for F = 0.
+    """
 
     @tf.custom_gradient
-    def blocked(queries: tf.Tensor, candidates: tf.Tensor, gates: tf.Tensor) -> tuple:
-        def block(
+    def loss(queries: tf.Tensor, candidates: tf.Tensor, gates: tf.Tensor) -> tuple:
+        def step(
             index: tf.Tensor,
             total: tf.Tensor,
             by_query: tf.TensorArray,
             by_candidate: tf.Tensor,
             by_gate: tf.TensorArray,
         ) -> tuple:
-            query, real = queries[index], positives[index] >= 0
-            columns = tf.maximum(positives[index], 0)
-            logits, winners = score_with_winner(query, candidates)
-            if features is not None:
-                numbers = tf.minimum(index * rows + tf.range(rows), count - 1)
-                known = features(numbers)
-                logits += tf.squeeze(tf.matmul(gates[index][:, tf.newaxis], known), axis=1)
-            positive_logits = tf.gather(logits, columns, axis=1, batch_dims=1)
-            logits = hide_columns(logits, columns, real)
-            largest = tf.reduce_max(logits, axis=1, keepdims=True)
-            shares = tf.exp(logits - largest)  # of the negatives, times their sum
-            sums = tf.reduce_sum(shares, axis=1, keepdims=True)
-            margins = tf.math.log(sums) + largest - positive_logits
-            total += tf.reduce_sum(tf.where(real, tf.nn.softplus(margins), 0.0))
-
-            # dL/ds is -p_positive at the positives, their sum times the share at the negatives.
-            # What a row has in common is put to the narrow side of the products.
-            pulls = tf.where(real, tf.sigmoid(margins), 0.0)
-            pull = tf.reduce_sum(pulls, axis=1, keepdims=True)
-            places = tf.range(tf.shape(columns)[0])[:, tf.newaxis] + tf.zeros_like(columns)
-            shares = tf.tensor_scatter_nd_sub(
-                shares,
-                tf.stack([places, columns], axis=-1),
-                tf.math.divide_no_nan(pulls * sums, pull),
+            known = None if features is None else features(index)
+            block_loss, block_by_query, by_candidate, block_by_gate = _block(
+                queries[index], candidates, gates[index], positives[index], known, by_candidate
             )
-            scale = pull / sums
-            by_interest = []
-            for number, one in enumerate(tf.unstack(query, axis=1)):
-                won = shares if winners is None else tf.where(winners == number, shares, 0.0)
-                by_interest.append(tf.matmul(won, candidates) * scale)
-                by_candidate += tf.matmul(won, one * scale, transpose_a=True)
-            by_query = by_query.write(index, tf.stack(by_interest, axis=1))
-            if features is not None:
-                pulled = tf.squeeze(tf.matmul(known, shares[..., tf.newaxis]), axis=-1)
-                by_gate = by_gate.write(index, pulled * scale)
-            return index + 1, total, by_query, by_candidate, by_gate
+            by_query = by_query.write(index, block_by_query)
+            if block_by_gate is not None:
+                by_gate = by_gate.write(index, block_by_gate)
+            return index + 1, total + block_loss, by_query, by_candidate, by_gate
 
-        by_query = tf.TensorArray(tf.float32, size=blocks, element_shape=[None, interests, dim])
-        by_gate = tf.TensorArray(tf.float32, size=blocks, element_shape=[None, gates.shape[-1]])
+        blocks = tf.shape(queries)[0]
+        by_query = tf.TensorArray(tf.float32, size=blocks, element_shape=queries.shape[1:])
+        by_gate = tf.TensorArray(tf.float32, size=blocks, element_shape=gates.shape[1:])
         _, total, by_query, by_candidate, by_gate = tf.while_loop(
             lambda index, *_: index < blocks,
-            block,
+            step,
             (0, 0.0, by_query, tf.zeros_like(candidates), by_gate),
             parallel_iterations=1,
         )
@@ -134,8 +141,60 @@ def catalogue_softmax_loss(
             upstream * by_gate,
         )
 
-    queries = tf.reshape(queries, [count, interests * dim])
-    queries = tf.reshape(tf.pad(queries, padding), [blocks, rows, interests, dim])
-    pairs = tf.reduce_sum(tf.cast(positives >= 0, tf.float32))
-    gates = tf.reshape(tf.pad(gates, padding), [blocks, rows, gates.shape[1]])
-    return LossSum(blocked(queries, candidates, gates), pairs)
+    return loss(queries, candidates, gates)
+
+
+def _block(
+    queries: tf.Tensor,
+    candidates: tf.Tensor,
+    gates: tf.Tensor,
+    positives: tf.Tensor,
+    features: tf.Tensor | None,
+    by_candidate: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """The loss of some queries and its gradients, that of the candidates added to `by_candidate`.
+
+    Args:
+        queries: [R, N, D].
+        candidates: [C, D].
+        gates: [R, F].
+        positives: [R, H].
+        features: [R, F, C], or None.
+        by_candidate: [C, D].
+
+    Returns:
+        Loss [], and its gradients by queries [R, N, D], candidates [C, D] and gates [R, F] (None
+        without features).
+    """
+    real, columns = positives >= 0, tf.maximum(positives, 0)
+    logits, winners = score_with_winner(queries, candidates)
+    if features is not None:
+        logits += tf.squeeze(tf.matmul(gates[:, tf.newaxis], features), axis=1)
+    positive_logits = tf.gather(logits, columns, axis=1, batch_dims=1)
+    logits = hide_columns(logits, columns, real)
+    largest = tf.reduce_max(logits, axis=1, keepdims=True)
+    shares = tf.exp(logits - largest)  # of the negatives, times their sum
+    sums = tf.reduce_sum(shares, axis=1, keepdims=True)
+    margins = tf.math.log(sums) + largest - positive_logits
+    total = tf.reduce_sum(tf.where(real, tf.nn.softplus(margins), 0.0))
+
+    # dL/ds is -p_positive at the positives, and their sum times the share at the negatives. The
+    # factors that a row shares are applied to the narrow side of the products.
+    pulls = tf.where(real, tf.sigmoid(margins), 0.0)
+    pull = tf.reduce_sum(pulls, axis=1, keepdims=True)
+    places = tf.range(tf.shape(columns)[0])[:, tf.newaxis] + tf.zeros_like(columns)
+    shares = tf.tensor_scatter_nd_sub(
+        shares,
+        tf.stack([places, columns], axis=-1),
+        tf.math.divide_no_nan(pulls * sums, pull),
+    )
+    scale = pull / sums
+    by_query = []
+    for number, one in enumerate(tf.unstack(queries, axis=1)):
+        won = shares if winners is None else tf.where(winners == number, shares, 0.0)
+        by_query.append(tf.matmul(won, candidates) * scale)
+        by_candidate += tf.matmul(won, one * scale, transpose_a=True)
+    by_gate = None
+    if features is not None:
+        by_gate = tf.squeeze(tf.matmul(features, shares[..., tf.newaxis]), axis=-1) * scale
+    return total, tf.stack(by_query, axis=1), by_candidate, by_gate

@@ -1,4 +1,4 @@
-"""What each position has to predict."""
+"""The next session of each position, and its (query, positive) pairs."""
 
 from typing import NamedTuple
 
@@ -21,6 +21,26 @@ class NextSession(NamedTuple):
     positive: tf.Tensor
     shown: tf.Tensor
 
+    def keep(self, mask: tf.Tensor) -> "NextSession":
+        """The same sessions without the items where `mask` [B, S - 1, I] is False."""
+        return NextSession(self.item_ids, self.positive & mask, self.shown & mask)
+
+
+class Pairs(NamedTuple):
+    """P (query, positive) pairs of Q queries.
+
+    Attributes:
+        positives: [Q, H] int, the ids of each query's positives; -1 is padding.
+        rows: [P] int32, the query of each pair, ascending.
+        item_ids: [P] int, the positive of each pair; 0 where there is none.
+        weights: [P] bool, False for pairs that are padding.
+    """
+
+    positives: tf.Tensor
+    rows: tf.Tensor
+    item_ids: tf.Tensor
+    weights: tf.Tensor
+
 
 def next_session(
     item_ids: tf.Tensor,
@@ -28,18 +48,18 @@ def next_session(
     is_target: tf.Tensor | None = None,
     first_item_index: int = 1,
 ) -> NextSession:
-    """Shifts the sessions by one: position t has session t + 1 to predict.
+    """Shifts the sessions by one: position t has to predict session t + 1.
 
-    An item that stands in the session several times counts once, and is no negative of a session
-    in which it was also taken.
+    An item that a session holds several times counts once. It is no negative of a session in which
+    it is also positive.
 
     Args:
         item_ids: [B, S, I] int tensor, 0 is padding.
         labels: [B, S, I] tensor, above 0 for positives. Default: every item is positive.
-        is_target: [B, S] bool tensor, False for sessions that must not be predicted (they stay
-            in the history). Default: all may be.
-        first_item_index: Indices below are no targets: padding, and out-of-vocabulary buckets,
-            which nobody could be recommended. Defaults to 1.
+        is_target: [B, S] bool tensor, False for sessions that are not predicted (they stay in the
+            history). Default: all are predicted.
+        first_item_index: Lower indices are no targets: padding, and out-of-vocabulary buckets,
+            which cannot be recommended. Defaults to 1.
 
     Returns:
         `NextSession`.
@@ -60,11 +80,45 @@ def next_session(
     width = tf.shape(item_ids)[-1]
     same = item_ids[..., :, tf.newaxis] == item_ids[..., tf.newaxis, :]
     earlier = tf.range(width)[:, tf.newaxis] > tf.range(width)
-    taken_before = tf.reduce_any(same & earlier & positive[..., tf.newaxis, :], axis=-1)
-    positive_once = positive & ~taken_before
+    positive_before = tf.reduce_any(same & earlier & positive[..., tf.newaxis, :], axis=-1)
+    positive_once = positive & ~positive_before
     if labels is None:
         return NextSession(item_ids, positive_once, positive_once)
-    taken = tf.reduce_any(same & positive[..., tf.newaxis, :], axis=-1)
-    negative = real & ~taken
-    shown_before = tf.reduce_any(same & earlier & negative[..., tf.newaxis, :], axis=-1)
-    return NextSession(item_ids, positive_once, positive_once | (negative & ~shown_before))
+    negative = real & ~tf.reduce_any(same & positive[..., tf.newaxis, :], axis=-1)
+    negative_before = tf.reduce_any(same & earlier & negative[..., tf.newaxis, :], axis=-1)
+    return NextSession(item_ids, positive_once, positive_once | (negative & ~negative_before))
+
+
+def positive_pairs(target: NextSession, static_shapes: bool = False) -> tuple[Pairs, tf.Tensor]:
+    """The (query, positive) pairs of a batch's positions.
+
+    Args:
+        target: `NextSession`.
+        static_shapes: Keeps positions and pairs without a positive, with weight False, instead of
+            dropping them; XLA needs fixed shapes. Defaults to False.
+
+    Returns:
+        `Pairs`, and the positions that are their queries: [B (S - 1)] bool.
+
+    Example:
+
+    >>> target = next_session(tf.constant([[[2, 0], [3, 4], [0, 0]]]))
+    >>> pairs, kept = positive_pairs(target)
+    >>> pairs.rows.numpy().tolist(), pairs.item_ids.numpy().tolist(), kept.numpy().tolist()
+    ([0, 0], [3, 4], [True, False])
+    """
+    width = tf.shape(target.item_ids)[-1]
+    ids = tf.reshape(target.item_ids, [-1, width])
+    positive = tf.reshape(target.positive, [-1, width])
+    kept = tf.ones_like(positive[:, 0])
+    if not static_shapes:
+        kept = tf.reduce_any(positive, axis=-1)
+        ids, positive = tf.boolean_mask(ids, kept), tf.boolean_mask(positive, kept)
+    ids = tf.where(positive, ids, -1)
+    rows = tf.repeat(tf.range(tf.shape(ids)[0]), width)
+    pair_ids, weights = tf.reshape(ids, [-1]), tf.reshape(positive, [-1])
+    if not static_shapes:
+        rows, pair_ids, weights = (
+            tf.boolean_mask(part, weights) for part in (rows, pair_ids, weights)
+        )
+    return Pairs(ids, rows, tf.maximum(pair_ids, 0), weights), kept

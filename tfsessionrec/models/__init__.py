@@ -5,7 +5,7 @@ from tfsessionrec.backend import require_legacy_keras
 require_legacy_keras("tfsessionrec.models")
 
 from tfsessionrec.models.backbone import SessionRecBackbone  # noqa: E402
-from tfsessionrec.models.config import Recipe, build, names, recipe  # noqa: E402
+from tfsessionrec.models.build import Recipe, build, names, recipe  # noqa: E402
 from tfsessionrec.models.session_rec import SessionRec  # noqa: E402
 
 __all__ = ["Recipe", "SessionRec", "SessionRecBackbone", "build", "names", "recipe"]

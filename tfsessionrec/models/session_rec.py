@@ -1,8 +1,5 @@
 """Next-session prediction as one multi-objective TFRS model."""
 
-from collections.abc import Callable
-from typing import Any
-
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
@@ -13,9 +10,12 @@ from tfsessionrec.layers.terms.trend_term import TrendTerm
 from tfsessionrec.losses.next_session import next_session
 from tfsessionrec.masking import item_mask, last_items, session_mask
 from tfsessionrec.models.backbone import SessionRecBackbone, session_features
-from tfsessionrec.scoring import Queries, score_given
+from tfsessionrec.scoring import Queries, ScoreTerm
 from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
+from tfsessionrec.tasks.next_session_retrieval import Candidates
 from tfsessionrec.types import Config, Features
+
+PARTS = ("backbone", "retrieval_task", "ranking_task", "trend", "relation")
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
@@ -33,15 +33,17 @@ class SessionRec(tfrs.Model):
         retrieval_task: `NextSessionRetrieval`. Defaults to 512 uniform negatives.
         ranking_task: `SessionRanking`, or None for retrieval alone. Defaults to None.
         ranking_weight: Weight alpha of the ranking loss. Defaults to 0.05.
-        trend: `TrendFeatures`, for candidates that know the time; its events are given by
-            `model.trend.set_events`. Batches need `request_times` then. Defaults to None.
-        relation: `RelationFeatures`, or None. It scores what sessions showed, in the ranking loss
-            and in `score_shown`; retrieval from the whole catalogue goes without. Training then
-            ranks unknown items and first sessions too. Batches need `match_ids`. Defaults to None.
+        trend: `TrendFeatures`, or None. It adds a term that depends on the time to the candidates'
+            scores; `model.trend.set_events` sets its events, and batches need `request_times`.
+            Defaults to None.
+        relation: `RelationFeatures`, or None. It scores the items that sessions showed, in the
+            ranking loss and in `score_shown`, but not in retrieval from the whole catalogue.
+            Training then also ranks unknown items and first sessions. Batches need `match_ids`.
+            Defaults to None.
 
     Call arguments:
-        inputs: A session batch, see `SessionRecBackbone`; training takes `is_target` bool [B, S]
-            too, False for sessions that must not be predicted.
+        inputs: A session batch, see `SessionRecBackbone`; training also reads `is_target` bool
+            [B, S], False for sessions that are not predicted.
 
     Returns:
         [B, S, D] float tensor, all positions; [B, S, N, D] if the backbone has a head.
@@ -73,7 +75,7 @@ class SessionRec(tfrs.Model):
         ranking_weight: float = 0.05,
         trend: TrendFeatures | None = None,
         relation: RelationFeatures | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         if ranking_weight < 0:
@@ -90,7 +92,7 @@ class SessionRec(tfrs.Model):
         # Metrics are already summed over replicas: each replica has the result of all.
         self.distribute_reduction_method = "first"
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tf.TensorShape | None = None) -> None:
         if not self.backbone.built:
             self.backbone.build()
         if self.trend is not None and not self.trend.built:
@@ -105,7 +107,7 @@ class SessionRec(tfrs.Model):
     def encode(self, features: Features | tf.Tensor) -> tf.Tensor:
         """The query of each history: [B, D], with a head [B, N, D].
 
-        It is the output at the last session; zeros if empty.
+        It is the output at the last session; zeros for an empty history.
         """
         return self.backbone.encode(features)
 
@@ -113,52 +115,12 @@ class SessionRec(tfrs.Model):
         """All rows of the vocabulary as candidates: [V, D] float32."""
         return tf.cast(self.backbone.items.candidate_table(), tf.float32)
 
-    def candidate_terms(
-        self, query_embeddings: tf.Tensor, features: Features | tf.Tensor
-    ) -> TrendTerm | None:
-        """What the candidates' scores have beside the embeddings: one request a query, by row.
-
-        Args:
-            query_embeddings: [B, S, D] (or of interests [B, S, N, D]), of the first S positions;
-                or [B, D] ([B, N, D]) as `encode` gives them.
-            features: The batch, with `request_times`.
-
-        Returns:
-            `TrendTerm` of B S (or B) requests; None without a trend.
-
-        Raises:
-            ValueError: If `request_times` is missing.
-        """
-        if self.trend is None:
-            return None
-        features = session_features(features)
-        if "request_times" not in features:
-            raise ValueError(
-                "The batch should have `request_times`: candidates know the time. See "
-                f"`data.session_dataset`. Received: {sorted(features)}"
-            )
-        item_ids, times = features["item_ids"], tf.cast(features["request_times"], tf.int64)
-        last = last_items(item_ids, features.get("labels"), self.trend.follow_items)
-        if query_embeddings.shape.rank == (2 if self.backbone.head is None else 3):
-            asked = tf.cast(session_mask(item_mask(item_ids)), tf.int32)
-            asked = tf.maximum(tf.reduce_sum(asked, axis=1) - 1, 0)
-            times, last = (tf.gather(part, asked, batch_dims=1) for part in (times, last))
-            queries = query_embeddings
-        else:
-            count = tf.shape(query_embeddings)[1]
-            times = tf.reshape(times[:, :count], [-1])
-            last = tf.reshape(last[:, :count], [-1, self.trend.follow_items])
-            queries = tf.reshape(query_embeddings, [-1, *query_embeddings.shape[2:]])
-        gates = self.trend.gates(queries)
-        return TrendTerm(self.trend, gates, times, last, bool(self.jit_compile))
-
     def queries(self, batch: Features | tf.Tensor, every: bool = False) -> Queries:
         """The queries of a batch, with the trend as a term.
 
         Args:
             batch: A session batch; with a `trend` it needs `request_times`.
-            every: Whether to ask after each session instead of after the whole history. Defaults
-                to False.
+            every: Asks after each session instead of after the whole history. Defaults to False.
 
         Returns:
             `Queries` of B requests, or with `every` of B S, row by row.
@@ -167,94 +129,51 @@ class SessionRec(tfrs.Model):
             ValueError: If `request_times` is missing.
         """
         features = session_features(batch)
-        embeddings = self(features, training=False) if every else self.encode(features)
-        term = self.candidate_terms(embeddings, features)
-        interests = 1 if self.backbone.head is None else embeddings.shape[-2]
-        embeddings = tf.reshape(embeddings, [-1, interests, embeddings.shape[-1]])
-        return Queries(embeddings, () if term is None else (term,))
+        outputs = self(features, training=False) if every else self.encode(features)
+        return Queries(self._vectors(outputs), self._terms(outputs, features, every))
+
+    def candidate_terms(
+        self, query_embeddings: tf.Tensor, features: Features | tf.Tensor
+    ) -> ScoreTerm | None:
+        """The trend's term of `queries`: of the whole history for the rank of `encode`."""
+        every = query_embeddings.shape.rank > (2 if self.backbone.head is None else 3)
+        terms = self._terms(query_embeddings, session_features(features), every)
+        return terms[0] if terms else None
 
     @property
     def has_terms(self) -> bool:
-        """Whether a score is more than the product of two embeddings."""
+        """A score is more than the product of two embeddings."""
         return self.trend is not None or self.relation is not None
 
     def score_shown(
-        self,
-        features: Features | tf.Tensor,
-        terms: TrendTerm | Callable[[tf.Tensor], tf.Tensor] | None = None,
+        self, features: Features | tf.Tensor, terms: ScoreTerm | None = None
     ) -> tf.Tensor:
-        """Scores what each session showed, given the sessions before it.
+        """Scores the items that each session showed, given the sessions before it.
 
-        `score[t, c] = <O_{t-1}, E_c> + trend + relation`; a session without any before it has the
-        relation's term alone, and so has every one with its `with_product` False.
+        `score[t, c] = <O_{t-1}, E_c> + trend + relation`; the first session has the relation's term
+        only, and so has every session if `with_product` of the relation is False.
 
         Args:
-            features: The batch, with what `trend` and `relation` need.
-            terms: Gives what the trend adds, [B (S - 1), I], to items [B (S - 1), I] shown after
-                the first session. Defaults to None: `candidate_terms`.
+            features: The batch, with the keys that `trend` and `relation` read.
+            terms: Replaces the trend's term: gives [B (S - 1), I] terms of the items
+                [B (S - 1), I] that sessions showed after the first. Defaults to None.
 
         Returns:
             [B, S, I] float32 tensor.
         """
         features = session_features(features)
-        queries = self(features, training=False)[:, :-1]
-        if terms is None:
-            terms = self.candidate_terms(queries, features)
-        return self._score_shown(features, queries, self.backbone.items, terms, training=False)
+        outputs = self(features, training=False)[:, :-1]
+        given = self._terms(outputs, features, every=True) if terms is None else (terms,)
+        return self._score_shown(features, outputs, given, self.backbone.items, training=False)
 
-    def _score_shown(
-        self,
-        features: dict[str, Any],
-        queries: tf.Tensor,
-        items: Any,
-        terms: TrendTerm | Callable[[tf.Tensor], tf.Tensor] | None,
-        training: bool,
-    ) -> tf.Tensor:
-        """`score_shown` with the queries [B, S - 1, D] of the sessions before."""
-        item_ids = features["item_ids"][:, 1:]
-        interests = queries.shape.rank == 4
-        scores = score_given(queries, items.candidates(item_ids), interests=interests)
-        if terms is not None:
-            shown = tf.reshape(item_ids, [-1, tf.shape(item_ids)[-1]])
-            scores += tf.reshape(terms(shown), tf.shape(scores))
-        scores = tf.pad(scores, [[0, 0], [1, 0], [0, 0]])
-        if self.relation is not None:
-            term = self._relation_terms(features, queries, training)
-            scores = scores + term if self.relation.with_product else term
-        return scores
-
-    def _relation_terms(
-        self, features: dict[str, Any], queries: tf.Tensor, training: bool
-    ) -> tf.Tensor:
-        """What `relation` adds: [B, S, I] float32."""
-        relation = self.relation
-        assert relation is not None
-        missing = [name for name in ("match_ids", *relation.numeric) if name not in features]
-        if missing:
-            raise ValueError(
-                f"The batch should have {', '.join(missing)} for `relation`. See "
-                f"`data.session_dataset`. Received: {sorted(features)}"
-            )
-        names = ("labels", "session_times", "position")
-        given = {name: features[name] for name in names if name in features}
-        if relation.num_interaction_types and "interaction_types" in features:
-            given["interaction_types"] = features["interaction_types"]
-        if relation.numeric:
-            columns = [tf.cast(features[name], tf.float32) for name in relation.numeric]
-            given["numeric"] = tf.stack(columns, axis=-1)
-        if relation.query_dim:
-            if queries.shape.rank == 4:
-                queries = tf.reduce_mean(queries, axis=2)
-            given["query_embeddings"] = tf.pad(queries, [[0, 0], [1, 0], [0, 0]])
-        term = relation(tf.cast(features["match_ids"], tf.int64), training=training, **given)
-        return tf.cast(term, tf.float32)
-
-    def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
-        """The weighted sum of the task losses, updating their metrics."""
+    def compute_loss(self, inputs: Features | tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The weighted sum of the task losses; updates their metrics."""
         features = session_features(inputs)
         items = self.backbone.items.taught(training)
-        # What the last session would predict is not known: its output is not made into a query.
-        queries = self(features, training=training)[:, :-1]
+        # The session after the last is unknown: its output makes no query.
+        outputs = self(features, training=training)[:, :-1]
+        terms = self._terms(outputs, features, every=True)
+        queries = Queries(self._vectors(outputs), terms)
         target = next_session(
             features["item_ids"],
             features.get("labels"),
@@ -262,34 +181,87 @@ class SessionRec(tfrs.Model):
             self.retrieval_task.first_item_index,
         )
         if self.backbone.items.num_new_items:
-            taught = target.item_ids < items.vocabulary_size
-            target = target._replace(positive=target.positive & taught, shown=target.shown & taught)
+            target = target.keep(target.item_ids < items.vocabulary_size)
         static_shapes = bool(self.jit_compile)
-        terms = self.candidate_terms(queries, features)
-        loss = self.retrieval_task(queries, target, items, static_shapes=static_shapes, terms=terms)
-        # Without labels nothing was shown in vain: there is nothing to rank.
+        loss = self.retrieval_task(queries, target, items, static_shapes=static_shapes)
+        # Without labels there are no items shown but not clicked, and nothing to rank.
         if self.ranking_task is not None and "labels" in features:
-            scores = self._score_shown(features, queries, items, terms, training)
+            scores = self._score_shown(features, outputs, terms, items, training)
             labels, shown = tf.cast(target.positive, tf.float32), target.shown
             if self.relation is None:
                 scores = scores[:, 1:]
             else:
-                # Unknown items and first sessions have their say too.
-                labels, shown = features["labels"], listed(features)
+                # The relation ranks unknown items and first sessions, too.
+                labels, shown = features["labels"], ranked_items(features)
             loss += self.ranking_weight * self.ranking_task(labels, scores, sample_weight=shown)
         return loss
 
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        features = _features(data)
+    def _vectors(self, outputs: tf.Tensor) -> tf.Tensor:
+        """The backbone's outputs [..., D], with a head [..., N, D], as [R, N, D]."""
+        interests = 1 if self.backbone.head is None else outputs.shape[-2]
+        return tf.reshape(outputs, [-1, interests, outputs.shape[-1]])
+
+    def _terms(self, outputs: tf.Tensor, features: Features, every: bool) -> tuple[ScoreTerm, ...]:
+        """The trend's term for outputs [B, ..] after the history, or [B, T, ..] of `every` session.
+
+        T are the first sessions of the batch.
+        """
+        if self.trend is None:
+            return ()
+        if "request_times" not in features:
+            raise ValueError(
+                "The batch should have `request_times`: candidates know the time. See "
+                f"`data.session_dataset`. Received: {sorted(features)}"
+            )
+        item_ids, follow_items = features["item_ids"], self.trend.follow_items
+        times = tf.cast(features["request_times"], tf.int64)
+        items = last_items(item_ids, features.get("labels"), follow_items)
+        if every:
+            count = tf.shape(outputs)[1]
+            times = tf.reshape(times[:, :count], [-1])
+            items = tf.reshape(items[:, :count], [-1, follow_items])
+        else:
+            real = tf.cast(session_mask(item_mask(item_ids)), tf.int32)
+            last = tf.maximum(tf.reduce_sum(real, axis=1) - 1, 0)
+            times, items = (tf.gather(part, last, batch_dims=1) for part in (times, items))
+        gates = self.trend.gates(Queries(self._vectors(outputs)).mean)
+        return (TrendTerm(self.trend, gates, times, items, bool(self.jit_compile)),)
+
+    def _score_shown(
+        self,
+        features: Features,
+        outputs: tf.Tensor,
+        terms: tuple[ScoreTerm, ...],
+        items: Candidates,
+        training: bool,
+    ) -> tf.Tensor:
+        """`score_shown` with the outputs and terms at the positions before: [B, S, I]."""
+        item_ids = features["item_ids"][:, 1:]
+        shown = tf.reshape(item_ids, [-1, tf.shape(item_ids)[-1]])
+        queries = Queries(self._vectors(outputs), terms)
+        scores = queries.score_own(items.candidates(shown), shown)
+        scores = tf.pad(tf.reshape(scores, tf.shape(item_ids)), [[0, 0], [1, 0], [0, 0]])
+        if self.relation is None:
+            return scores
+        means = None
+        if self.relation.query_dim:
+            means = outputs if self.backbone.head is None else tf.reduce_mean(outputs, axis=2)
+            means = tf.pad(means, [[0, 0], [1, 0], [0, 0]])
+        inputs = self.relation.inputs(features)._asdict()
+        term = self.relation(**inputs, query_embeddings=means, training=training)
+        term = tf.cast(term, tf.float32)
+        return scores + term if self.relation.with_product else term
+
+    def train_step(self, data: Features | tuple) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
-            loss = self.compute_loss(features, training=True)
-            if self.losses:  # regularisation; replicas' gradients are summed
+            loss = self.compute_loss(_inputs(data), training=True)
+            if self.losses:  # regularization; replicas' gradients are summed
                 loss += tf.add_n(self.losses) / self.distribute_strategy.num_replicas_in_sync
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         return self._results()
 
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        self.compute_loss(_features(data), training=False)
+    def test_step(self, data: Features | tuple) -> dict[str, tf.Tensor]:
+        self.compute_loss(_inputs(data), training=False)
         return self._results()
 
     def _results(self) -> dict[str, tf.Tensor]:
@@ -302,13 +274,7 @@ class SessionRec(tfrs.Model):
 
     def get_config(self) -> Config:
         serialize = keras.utils.serialize_keras_object
-        parts = {
-            "backbone": self.backbone,
-            "retrieval_task": self.retrieval_task,
-            "ranking_task": self.ranking_task,
-            "trend": self.trend,
-            "relation": self.relation,
-        }
+        parts = {name: getattr(self, name) for name in PARTS}
         return {
             "name": self.name,
             "ranking_weight": self.ranking_weight,
@@ -316,18 +282,17 @@ class SessionRec(tfrs.Model):
         }
 
     @classmethod
-    def from_config(cls, config: Config, custom_objects: Any = None) -> "SessionRec":
-        config = dict(config)
-        for part in ("backbone", "retrieval_task", "ranking_task", "trend", "relation"):
-            if config[part] is not None:
-                config[part] = keras.utils.deserialize_keras_object(
-                    config[part], custom_objects=custom_objects
-                )
-        return cls(**config)
+    def from_config(cls, config: Config, custom_objects: Config | None = None) -> "SessionRec":
+        parts = {
+            name: keras.utils.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in PARTS
+            if config[name] is not None
+        }
+        return cls(**config | parts)
 
 
-def listed(features: Features) -> tf.Tensor:
-    """[B, S, I] bool: the items among which a session's taken ones are ranked."""
+def ranked_items(features: Features) -> tf.Tensor:
+    """[B, S, I] bool: the items among which a session's positives are ranked."""
     shown = item_mask(features["item_ids"])
     if "position" in features:
         shown &= features["position"] > 0
@@ -336,6 +301,6 @@ def listed(features: Features) -> tf.Tensor:
     return shown
 
 
-def _features(data: Any) -> Any:
-    """The features of what `fit` hands over: `x`, `(x,)`, `(x, y)` or `(x, y, weights)`."""
-    return data[0] if isinstance(data, (tuple, list)) else data
+def _inputs(data: Features | tuple) -> Features:
+    """The features of the data that `fit` passes: `x`, `(x,)`, `(x, y)` or `(x, y, weights)`."""
+    return data[0] if isinstance(data, tuple | list) else data

@@ -1,43 +1,28 @@
 """Retrieval of the next session's items."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+from numpy.typing import ArrayLike
 
 from tfsessionrec.backend import keras
-from tfsessionrec.layers.terms.trend_term import TrendTerm
-from tfsessionrec.losses import (
-    bpr_max_loss,
-    catalogue_softmax_loss,
-    gbce_loss,
-    sampled_log_sum_exp,
-    set_softmax_loss,
-    visible_negatives,
-)
+from tfsessionrec.losses import SampledScores, catalogue_softmax_loss, sampled_loss
 from tfsessionrec.losses.loss_sum import LossSum
-from tfsessionrec.losses.next_session import NextSession
-from tfsessionrec.sampling import (
-    SampledCandidates,
-    in_batch_candidates,
-    log_uniform_candidates,
-    mixed_candidates,
-    popularity_candidates,
-    popularity_table,
-    uniform_candidates,
-)
-from tfsessionrec.scoring import score, score_pairs
-from tfsessionrec.tasks.reduction import global_mean
+from tfsessionrec.losses.next_session import NextSession, Pairs, positive_pairs
+from tfsessionrec.losses.sampled_loss import SAMPLED_LOSSES
+from tfsessionrec.sampling import NegativeSampler
+from tfsessionrec.sampling.negative_sampler import SAMPLERS
+from tfsessionrec.scoring import Queries, as_queries
 from tfsessionrec.types import Config
 
-NEGATIVES = ("uniform", "in_batch", "mixed", "log_uniform", "popularity", "full")
-LOSSES = ("softmax", "gbce", "bpr_max")
+NEGATIVES = (*SAMPLERS, "full")
 
 
 class Candidates(Protocol):
-    """What embeds candidates, as `tfsessionrec.layers.ItemEmbedding` does."""
+    """Embeds candidates, as `tfsessionrec.layers.ItemEmbedding` does."""
 
     vocabulary_size: int
 
@@ -45,25 +30,25 @@ class Candidates(Protocol):
         """[...] int to [..., D]."""
 
     def candidate_table(self) -> tf.Tensor:
-        """[V, D], all of them."""
+        """[V, D], all candidates."""
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
-class NextSessionRetrieval(tfrs.tasks.Retrieval):
+class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
     """Retrieval loss over candidates, with all positives of the next session as labels.
 
     For a position q with next-session positives P_q and negatives N_q
 
     `L = mean over (q, p in P_q) of -log( exp(s_p) / (exp(s_p) + sum_{n in N_q} exp(s_n)) )`
 
-    with `s_c = <O_q, E_c> / temperature - log E[count_c]`; the correction is there for sampled
-    negatives alone. The positives of a position are in nobody's denominator at that position.
+    with `s_c = <O_q, E_c> / temperature - log E[count_c]`; the correction applies to sampled
+    negatives alone. The positives of a position are not in its denominator.
 
     `loss="gbce"` and `loss="bpr_max"` take `gbce_loss` and `bpr_max_loss` of each pair instead,
-    with scores `<O_q, E_c> / temperature`. What is drawn more often than other items is corrected
-    for by `log E[count_c]`: relative to the sampling rate in the scores of `"gbce"`, whose
-    calibration knows the rate, and in the weights of `"bpr_max"`. With uniform negatives both are
-    as published.
+    with scores `<O_q, E_c> / temperature`. `log E[count_c]` corrects for items that are drawn more
+    often than others: relative to the sampling rate in the scores of `"gbce"`, whose calibration
+    knows the rate, and in the weights of `"bpr_max"`. With uniform negatives both are as
+    published.
 
     Args:
         negatives: `"uniform"`, `"in_batch"` (the batch's positives), `"mixed"` (half and half),
@@ -74,9 +59,9 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
             Defaults to 512.
         temperature: Divides the scores. Defaults to 1.
         candidate_sampling_probability: [V] share of each vocabulary index among the log's positive
-            interactions (`vocabulary.counts` over their sum). Needed by `"popularity"`, to draw
-            from; for the correction of `"in_batch"` and `"mixed"`, whose default are the shares
-            within the batch, which correct less.
+            interactions (`vocabulary.counts` over their sum). `"popularity"` draws by it;
+            `"in_batch"` and `"mixed"` correct by it, or by the shares within the batch, which
+            correct less. Defaults to None.
         first_item_index: Lower indices (padding, out-of-vocabulary) are never negatives. Defaults
             to 2: padding and one out-of-vocabulary bucket.
         loss: `"softmax"`, `"gbce"` or `"bpr_max"`; only `"softmax"` takes `"full"` negatives.
@@ -84,26 +69,25 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
         calibration: t of `"gbce"`, from 0 (plain binary cross-entropy) to 1. Defaults to 0.75.
         score_regularization: lambda of `"bpr_max"`. Defaults to 1.
         popularity_power: Power of the shares that `"popularity"` draws by. Defaults to 1.
-        metrics: TFRS factorised metrics, updated on each (position, positive). Slow: rather use
-            `tfsessionrec.evaluation`. Not for interests, which they do not take.
+        metrics: TFRS factorized metrics, updated on each (position, positive). They are slow:
+            prefer `tfsessionrec.evaluation`. They read plain queries without terms.
 
     Call arguments:
-        query_embeddings: [B, S - 1, D] float tensor, what each position says of the session after;
-            or [B, S - 1, N, D] of its interests, of which the best one scores a candidate.
+        queries: `tfsessionrec.scoring.Queries`, one for each position, row by row; or
+            [B, S - 1, D] float tensor of plain ones.
         target: `tfsessionrec.losses.next_session.NextSession` of those positions.
-        items: What embeds candidates: an `ItemEmbedding`, or an object with its `candidates`,
+        items: Embeds candidates: an `ItemEmbedding`, or an object with its `candidates`,
             `candidate_table` and `vocabulary_size`.
-        terms: Terms of the candidates' scores at each position's request, as `TrendFeatures` makes
-            them: of B (S - 1) requests, by row. Defaults to none.
-        static_shapes: Keeps positions without a target, with weight 0, instead of dropping them.
-            Needed under XLA, which wants fixed shapes.
+        static_shapes: Keeps positions without a target, with weight 0, instead of dropping them,
+            as XLA needs. Defaults to False.
+        compute_metrics: Updates the metrics. Defaults to True.
 
     Returns:
         Scalar float32: the mean, 0 without any positive.
 
     Raises:
-        ValueError: If an argument is out of range, or `loss` and `negatives`, or interests and
-            `metrics` do not go together.
+        ValueError: If an argument is out of range, `loss` and `negatives` do not go together, or
+            `metrics` get queries of several vectors.
 
     Example:
 
@@ -116,8 +100,8 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
     TensorShape([])
 
     References:
-        SessionRec (arXiv 2502.10157, 2025). Number and distribution of the negatives, correction
-        and temperature are not known from the paper: this package's choice.
+        SessionRec (arXiv 2502.10157, 2025). The paper does not give the number and distribution of
+        the negatives, the correction and the temperature: this package's choice.
     """
 
     def __init__(
@@ -125,32 +109,22 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
         negatives: str = "uniform",
         num_negatives: int = 512,
         temperature: float = 1.0,
-        candidate_sampling_probability: Any = None,
+        candidate_sampling_probability: ArrayLike | None = None,
         first_item_index: int = 2,
         loss: str = "softmax",
         calibration: float = 0.75,
         score_regularization: float = 1.0,
         popularity_power: float = 1.0,
-        metrics: Sequence[Any] | None = None,
+        metrics: Sequence[tfrs.metrics.Factorized] | tfrs.metrics.Factorized | None = None,
         name: str | None = None,
     ) -> None:
-        if negatives not in NEGATIVES:
-            raise ValueError(
-                f"`negatives` should be one of {', '.join(NEGATIVES)}. Received: "
-                f"`negatives`={negatives!r}"
-            )
-        if not isinstance(num_negatives, int) or num_negatives < 1:
-            raise ValueError(
-                "`num_negatives` should be a positive integer. Received: "
-                f"`num_negatives`={num_negatives!r}"
-            )
+        # Without autocast: the gates of queries' terms stay float32 in mixed precision.
+        super().__init__(name=name, autocast=False)
+        _one_of("negatives", negatives, NEGATIVES)
+        _one_of("loss", loss, SAMPLED_LOSSES)
         if not temperature > 0:
             raise ValueError(
                 f"`temperature` should be positive. Received: `temperature`={temperature!r}"
-            )
-        if loss not in LOSSES:
-            raise ValueError(
-                f"`loss` should be one of {', '.join(LOSSES)}. Received: `loss`={loss!r}"
             )
         if loss != "softmax" and negatives == "full":
             raise ValueError(
@@ -166,166 +140,105 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
                 "`score_regularization` should not be negative. Received: "
                 f"`score_regularization`={score_regularization!r}"
             )
-        if not popularity_power >= 0:
-            raise ValueError(
-                "`popularity_power` should not be negative. Received: "
-                f"`popularity_power`={popularity_power!r}"
-            )
-        if negatives == "popularity" and candidate_sampling_probability is None:
-            raise ValueError(
-                "`candidate_sampling_probability` should be given where `negatives` is "
-                "popularity: negatives are drawn by it. Received: None"
-            )
-        super().__init__(metrics=metrics, temperature=temperature, name=name)
         self.negatives = negatives
         self.num_negatives = num_negatives
         self.temperature = temperature
+        self.candidate_sampling_probability = (
+            None
+            if candidate_sampling_probability is None
+            else np.asarray(candidate_sampling_probability, np.float32)
+        )
         self.first_item_index = first_item_index
         self.loss_name = loss
         self.calibration = calibration
         self.score_regularization = score_regularization
         self.popularity_power = popularity_power
-        self.candidate_sampling_probability = None
-        if candidate_sampling_probability is not None:
-            values = np.asarray(candidate_sampling_probability, np.float32)
-            if values.ndim != 1 or not np.all(np.isfinite(values)) or values.min() < 0:
-                raise ValueError(
-                    "`candidate_sampling_probability` should be a vector of finite shares, one a "
-                    f"vocabulary index. Received: shape {values.shape}"
-                )
-            self.candidate_sampling_probability = values
-        if negatives == "popularity":
-            self._popularity = popularity_table(values, first_item_index, popularity_power)
+        self.sampler = None
+        if negatives != "full":
+            self.sampler = NegativeSampler(
+                negatives,
+                num_negatives,
+                self.candidate_sampling_probability,
+                first_item_index,
+                popularity_power,
+            )
+        metrics = [] if metrics is None else metrics
+        self.factorized_metrics = list(metrics) if isinstance(metrics, Sequence) else [metrics]
         self.loss_mean = keras.metrics.Mean(name="retrieval_loss")
 
     def call(
         self,
-        query_embeddings: tf.Tensor,
+        queries: Queries | tf.Tensor,
         target: NextSession,
         items: Candidates,
         static_shapes: bool = False,
         compute_metrics: bool = True,
-        terms: TrendTerm | None = None,
     ) -> tf.Tensor:
-        loss = self.loss_sum(query_embeddings, target, items, static_shapes, compute_metrics, terms)
-        mean = global_mean(loss)
+        loss = self.loss_sum(queries, target, items, static_shapes, compute_metrics)
         if compute_metrics:
             self.loss_mean.update_state(loss.mean, sample_weight=loss.count)
-        return mean
+        return loss.global_mean
 
     def loss_sum(
         self,
-        query_embeddings: tf.Tensor,
+        queries: Queries | tf.Tensor,
         target: NextSession,
         items: Candidates,
         static_shapes: bool = False,
         compute_metrics: bool = False,
-        terms: TrendTerm | None = None,
     ) -> LossSum:
         """The loss before its reduction, as a `LossSum`."""
-        interests, width = query_embeddings.shape.rank == 4, tf.shape(target.item_ids)[-1]
-        queries = tf.reshape(query_embeddings, [-1, *query_embeddings.shape[2:]])
-        queries = tf.cast(queries, tf.float32) / self.temperature
-        ids = tf.reshape(target.item_ids, [-1, width])
-        positive = tf.reshape(target.positive, [-1, width])
+        queries = as_queries(queries).scaled(self.temperature)
+        pairs, kept = positive_pairs(target, static_shapes)
         if not static_shapes:
-            # Scores are made where there is a target, and nowhere else.
-            has_target = tf.reduce_any(positive, axis=-1)
-            queries = tf.boolean_mask(queries, has_target)
-            ids = tf.boolean_mask(ids, has_target)
-            positive = tf.boolean_mask(positive, has_target)
-            if terms is not None:
-                terms = terms.select(has_target)
-        if terms is not None:
-            terms = terms.scaled(self.temperature)
-        ids = tf.where(positive, ids, -1)
-
-        # (position, positive) pairs, by position
-        pair_rows = tf.repeat(tf.range(tf.shape(ids)[0]), width)
-        pair_ids, weights = tf.reshape(ids, [-1]), tf.reshape(positive, [-1])
-        if not static_shapes:
-            pair_rows = tf.boolean_mask(pair_rows, weights)
-            pair_ids = tf.boolean_mask(pair_ids, weights)
-            weights = tf.boolean_mask(weights, weights)
-        pair_ids = tf.maximum(pair_ids, 0)
-        if compute_metrics:
-            if interests and self.factorized_metrics:
-                raise ValueError(
-                    "`metrics` should be None for queries of several interests: TFRS's factorised "
-                    "metrics take [queries, dim] only. Received: `query_embeddings` with shape "
-                    f"{tuple(query_embeddings.shape)}; see `tfsessionrec.evaluation`"
-                )
-            for metric in self.factorized_metrics:
-                metric.update_state(
-                    tf.gather(queries, pair_rows), items.candidates(pair_ids), sample_weight=weights
-                )
-        if self.negatives == "full":
+            queries = queries.select(kept)
+        if compute_metrics and self.factorized_metrics:
+            self._update_metrics(queries, pairs, items)
+        if self.sampler is None:
             first = self.first_item_index
-            table = items.candidate_table()[first:]
-            if terms is None:
-                return catalogue_softmax_loss(queries, table, ids - first)
-            every = tf.range(first, items.vocabulary_size)
             return catalogue_softmax_loss(
                 queries,
-                table,
-                ids - first,
-                gates=terms.gates,
-                features=lambda rows: terms.gather(rows).features(every),
+                items.candidate_table()[first:],
+                pairs.positives - first,
+                candidate_ids=tf.range(first, items.vocabulary_size),
             )
-        sampled = self._sample(pair_ids, weights, items.vocabulary_size)
-        negative_logits = score(queries, items.candidates(sampled.ids), interests)
-        positive_logits = score_pairs(
-            tf.gather(queries, pair_rows), items.candidates(pair_ids), interests
+        sampled = self.sampler(pairs.item_ids, pairs.weights, items.vocabulary_size)
+        negative_logits = queries.score(items.candidates(sampled.ids), sampled.ids)
+        positive_logits = queries.gather(pairs.rows).score_pairs(
+            items.candidates(pairs.item_ids), pairs.item_ids
         )
-        if terms is not None:
-            negative_logits += terms(sampled.ids)
-            positive_logits += terms.gather(pair_rows)(pair_ids[:, tf.newaxis])[:, 0]
-        log_count, log_count_of = sampled.log_expected_count, sampled.log_expected_count_of
-        if self.loss_name == "softmax":
-            negative_logits -= log_count
-            log_sums = sampled_log_sum_exp(negative_logits, sampled.ids, sampled.mask, ids)
-            positive_logits -= log_count_of(pair_ids)
-            return set_softmax_loss(positive_logits, tf.gather(log_sums, pair_rows), weights)
-        visible = visible_negatives(sampled.ids, sampled.mask, ids)
-        if self.loss_name == "bpr_max":
-            return bpr_max_loss(
-                positive_logits,
-                negative_logits,
-                visible,
-                pair_rows,
-                weights,
-                log_count,
-                self.score_regularization,
-            )
-        distinct = tf.reduce_sum(tf.cast(sampled.mask, tf.float32))
-        rate = distinct / (items.vocabulary_size - self.first_item_index)
-        if self.negatives != "uniform":
-            negative_logits -= log_count - tf.math.log(rate)
-            positive_logits -= log_count_of(pair_ids) - tf.math.log(rate)
-        return gbce_loss(
-            positive_logits, negative_logits, visible, pair_rows, weights, rate, self.calibration
+        scores = SampledScores(
+            positive_logits,
+            negative_logits,
+            pairs.rows,
+            pairs.weights,
+            pairs.positives,
+            sampled.ids,
+            sampled.mask,
+            sampled.log_expected_count,
+            sampled.log_expected_count_of(pairs.item_ids),
+        )
+        return sampled_loss(
+            self.loss_name,
+            scores,
+            items.vocabulary_size - self.first_item_index,
+            self.negatives == "uniform",
+            self.calibration,
+            self.score_regularization,
         )
 
-    def _sample(
-        self, positive_ids: tf.Tensor, weights: tf.Tensor, vocabulary_size: int
-    ) -> SampledCandidates:
-        low, probability = self.first_item_index, self.candidate_sampling_probability
-        if probability is not None and len(probability) != vocabulary_size:
+    def _update_metrics(self, queries: Queries, pairs: Pairs, items: Candidates) -> None:
+        if queries.num_interests > 1:
             raise ValueError(
-                f"`candidate_sampling_probability` should have {vocabulary_size} entries, one a "
-                f"vocabulary index. Received: {len(probability)}"
+                "`metrics` should be None for queries of several vectors: TFRS's factorized "
+                "metrics take [queries, dim] only. Received: queries of shape "
+                f"{tuple(queries.embeddings.shape)}; see `tfsessionrec.evaluation`"
             )
-        if self.negatives == "uniform":
-            return uniform_candidates(self.num_negatives, low, vocabulary_size)
-        if self.negatives == "log_uniform":
-            return log_uniform_candidates(self.num_negatives, low, vocabulary_size)
-        if self.negatives == "popularity":
-            return popularity_candidates(self.num_negatives, self._popularity)
-        if self.negatives == "in_batch":
-            return in_batch_candidates(self.num_negatives, positive_ids, weights, probability)
-        return mixed_candidates(
-            self.num_negatives, low, vocabulary_size, positive_ids, weights, probability
-        )
+        embeddings = tf.gather(queries.embeddings[:, 0], pairs.rows)
+        for metric in self.factorized_metrics:
+            metric.update_state(
+                embeddings, items.candidates(pairs.item_ids), sample_weight=pairs.weights
+            )
 
     def get_config(self) -> Config:
         probability = self.candidate_sampling_probability
@@ -341,3 +254,10 @@ class NextSessionRetrieval(tfrs.tasks.Retrieval):
             "popularity_power": self.popularity_power,
             "name": self.name,
         }
+
+
+def _one_of(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` should be one of {', '.join(choices)}. Received: `{name}`={value!r}"
+        )

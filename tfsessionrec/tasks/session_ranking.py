@@ -1,19 +1,17 @@
 """Ranking of the items shown in the next session."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfsessionrec.backend import keras
 from tfsessionrec.losses import (
-    LossSum,
     binary_cross_entropy_loss,
     listwise_softmax_loss,
     pairwise_logistic_loss,
 )
 from tfsessionrec.metrics.ranking_auc import RankingAUC
-from tfsessionrec.tasks.reduction import global_mean
 from tfsessionrec.types import Config
 
 LOSSES = {
@@ -24,7 +22,7 @@ LOSSES = {
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
-class SessionRanking(tfrs.tasks.Ranking):
+class SessionRanking(keras.layers.Layer, tfrs.tasks.Task):
     """Ranks the positives of a session above the items shown there without a positive interaction.
 
     `"pairwise"`: `L = mean over pairs (p, n) of log(1 + exp(s_n - s_p))`;
@@ -34,12 +32,14 @@ class SessionRanking(tfrs.tasks.Ranking):
 
     Args:
         loss: `"pairwise"`, `"bce"` or `"listwise"`. Defaults to `"pairwise"`.
-        metrics: Further Keras metrics on (labels, scores, sample weights), beside the AUC.
+        metrics: Keras metrics on (labels, scores, sample weights) in addition to the AUC. Defaults
+            to none.
 
     Call arguments:
         labels: [..., I] tensor, above 0 for positives.
         predictions: [..., I] float tensor of scores.
-        sample_weight: [..., I] bool tensor, True for items that were shown.
+        sample_weight: [..., I] bool tensor, True for items that were shown. Default: all were.
+        compute_metrics: Updates the metrics. Defaults to True.
 
     Returns:
         Scalar float32: the mean, 0 without any positive and negative of one session (any item, for
@@ -61,23 +61,35 @@ class SessionRanking(tfrs.tasks.Ranking):
     """
 
     def __init__(
-        self, loss: str = "pairwise", metrics: list[Any] | None = None, name: str | None = None
+        self,
+        loss: str = "pairwise",
+        metrics: Sequence[keras.metrics.Metric] | None = None,
+        name: str | None = None,
     ) -> None:
         if loss not in LOSSES:
             raise ValueError(
                 f"`loss` should be one of {', '.join(LOSSES)}. Received: `loss`={loss!r}"
             )
-        super().__init__(loss=self._reduced, name=name)
+        super().__init__(name=name, autocast=False)
         self.loss_name = loss
         self.loss_mean = keras.metrics.Mean(name="ranking_loss")
         self.auc = RankingAUC()
         self._ranking_metrics = [self.auc, *(metrics or [])]
 
-    def _reduced(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: Any) -> tf.Tensor:
-        mask = tf.ones_like(y_pred, tf.bool) if sample_weight is None else sample_weight
-        loss: LossSum = LOSSES[self.loss_name](y_pred, y_true, mask)
-        self.loss_mean.update_state(loss.mean, sample_weight=loss.count)
-        return global_mean(loss)
+    def call(
+        self,
+        labels: tf.Tensor,
+        predictions: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
+        compute_metrics: bool = True,
+    ) -> tf.Tensor:
+        mask = tf.ones_like(predictions, tf.bool) if sample_weight is None else sample_weight
+        loss = LOSSES[self.loss_name](predictions, labels, mask)
+        if compute_metrics:
+            self.loss_mean.update_state(loss.mean, sample_weight=loss.count)
+            for metric in self._ranking_metrics:
+                metric.update_state(labels, predictions, sample_weight=sample_weight)
+        return loss.global_mean
 
     def get_config(self) -> Config:
         return {"loss": self.loss_name, "name": self.name}

@@ -1,16 +1,17 @@
-"""Systems by name, and how each is trained unless told otherwise."""
+"""Systems by name: their parts, and how each is trained by default."""
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from tfsessionrec import layers
 from tfsessionrec.models.backbone import SessionRecBackbone
 from tfsessionrec.models.session_rec import SessionRec
 from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
+from tfsessionrec.types import Config
 
-ISES: dict[str, type] = {
+ISES: dict[str, type[layers.ItemSessionEncoder]] = {
     "attention": layers.AttentionISE,
     "gru": layers.GRUISE,
     "max": layers.MaxISE,
@@ -24,7 +25,7 @@ ISES: dict[str, type] = {
 
 
 class Recipe(NamedTuple):
-    """How a system is trained unless told otherwise.
+    """How a system is trained by default.
 
     Attributes:
         next_item: True for systems that read one item a session: `data.flatten_sessions` first.
@@ -38,9 +39,9 @@ class Recipe(NamedTuple):
         epochs: Passes over the log.
         learning_rate: Of Adam.
         beta_2: Of Adam.
-        cooldown: Share of the steps, the last, in which the learning rate falls to 0; 0: none.
-        recency_half_life: Seconds of age that halve how often a row is drawn; None: each once an
-            epoch.
+        cooldown: Last share of the steps, in which the learning rate falls to 0; 0: none.
+        recency_half_life: Seconds of age that halve how often a row is drawn; None: each row once
+            an epoch.
     """
 
     next_item: bool = False
@@ -57,26 +58,62 @@ class Recipe(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of `build` beyond the arguments of the parts.
+
+    Attributes:
+        num_interests: Of `MultiInterestHead`; 1: no head.
+        session_context: Features of a `SessionContext`; None: no context.
+        trend: Arguments of `TrendFeatures`; None: no trend.
+        ise: Name of the item-based session encoder.
+        ranking_loss: Of `SessionRanking`; None: no ranking task.
+        ranking_weight: Of `SessionRec`.
+        relation: Arguments of `RelationFeatures`; None: no relation.
+    """
+
+    num_interests: int = 1
+    session_context: Config | None = None
+    trend: Config | None = None
+    ise: str = "mean"
+    ranking_loss: str | None = None
+    ranking_weight: float = 0.0
+    relation: Config | None = None
+
+
+COMMON = ("num_interests", "session_context", "trend")
+SESSION_REC = (*COMMON, "ise", "ranking_loss", "ranking_weight", "relation")
+
+
+@dataclasses.dataclass(frozen=True)
 class System:
-    """One row of the table of systems: what stands inside and across sessions, and its defaults."""
+    """One row of the table of systems.
+
+    Attributes:
+        recipe: How it is trained by default.
+        sse: Its sequence encoder.
+        options: Defaults of the options.
+        choices: Names of the options that a caller may set.
+        defaults: Arguments of the parts that differ from the parts' own defaults.
+    """
 
     recipe: Recipe
-    sse: type
-    ise: str = "mean"
-    choose_ise: bool = False
-    ranking: bool = False
-    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def _session_rec(sse: type, **defaults: Any) -> System:
-    return System(Recipe(), sse, choose_ise=True, ranking=True, defaults=defaults)
+    sse: type[layers.SessionSequenceEncoder]
+    options: Options = Options()
+    choices: tuple[str, ...] = COMMON
+    defaults: Config = dataclasses.field(default_factory=dict)
 
 
 # Cosines over a temperature learn in fewer epochs than dot products, and rank better.
 COSINE = {"normalize": True, "temperature": 0.07}
+NEXT_ITEM = {"interaction_embedding": False, "negatives": "full"}
 
 
-def _next_item(sse: type, **defaults: Any) -> System:
+def _session_rec(sse: type[layers.SessionSequenceEncoder], **defaults: object) -> System:
+    options = Options(ranking_loss="pairwise", ranking_weight=0.05)
+    return System(Recipe(), sse, options, SESSION_REC, defaults)
+
+
+def _next_item(sse: type[layers.SessionSequenceEncoder], **defaults: object) -> System:
     recipe = Recipe(
         next_item=True,
         objective="next_item",
@@ -85,17 +122,10 @@ def _next_item(sse: type, **defaults: Any) -> System:
         learning_rate=2e-3,
         cooldown=0.3,
     )
-    defaults = {
-        "interaction_embedding": False,
-        "negatives": "full",
-        "dropout": 0.4,
-        **COSINE,
-        **defaults,
-    }
-    return System(recipe, sse, defaults=defaults)
+    return System(recipe, sse, defaults={**NEXT_ITEM, "dropout": 0.4, **COSINE, **defaults})
 
 
-def _running_session(ise: str, **defaults: Any) -> System:
+def _running_session(ise: str, **defaults: object) -> System:
     recipe = Recipe(
         objective="next_item",
         max_sessions=1,
@@ -105,14 +135,13 @@ def _running_session(ise: str, **defaults: Any) -> System:
         learning_rate=2e-3,
         cooldown=0.3,
     )
-    defaults = {"interaction_embedding": False, "negatives": "full", **COSINE, **defaults}
-    return System(recipe, layers.IdentitySSE, ise, defaults=defaults)
+    defaults = {**NEXT_ITEM, **COSINE, **defaults}
+    return System(recipe, layers.IdentitySSE, Options(ise=ise), defaults=defaults)
 
 
-def _whole_history(**defaults: Any) -> System:
+def _whole_history(**defaults: object) -> System:
     recipe = Recipe(whole_history=True, objective="next_item", max_sessions=1, max_items=50)
-    defaults = {"interaction_embedding": False, "negatives": "full", **defaults}
-    return System(recipe, layers.MLPSSE, defaults=defaults)
+    return System(recipe, layers.MLPSSE, defaults={**NEXT_ITEM, **defaults})
 
 
 SYSTEMS: dict[str, System] = {
@@ -137,14 +166,12 @@ def names() -> tuple[str, ...]:
 
 
 def recipe(name: str) -> Recipe:
-    """How the system of that name is trained unless told otherwise.
+    """How the system of that name is trained by default.
 
     Raises:
         ValueError: If the name is not known.
     """
-    if name not in SYSTEMS:
-        raise ValueError(f"`name` should be one of {', '.join(names())}. Received: `name`={name!r}")
-    return SYSTEMS[name].recipe
+    return _system(name).recipe
 
 
 def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
@@ -159,7 +186,7 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
 
     `two-tower` scores by `MLP(1/n Σ_j E_j) · E_i`, `mf` by `(W 1/n Σ_j E_j + b) · E_i`, over the n
     items j of the history. `mf` has no vector a user, so that a new user needs no training: in a
-    factorisation with squared loss a user's vector follows from the items by least squares,
+    factorization with squared loss a user's vector follows from the items by least squares,
     `(EᵀE + λ)⁻¹ Σ_j E_j`, a linear map of their sum, and W is learned in that map's place;
     `b · E_i` is the item's bias. The mean, so that a long history weighs as much as a short one,
     and the softmax over items as the loss are this package's choice.
@@ -178,7 +205,7 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
         `SessionRec`.
 
     Raises:
-        ValueError: If the name or an option is not known; the message lists what is.
+        ValueError: If the name or an option is not known; the message lists the known ones.
 
     Example:
 
@@ -186,61 +213,52 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
     >>> model.backbone.items.embedding_dim
     16
     """
-    recipe(name)
-    system = SYSTEMS[name]
-    parts = [layers.ItemEmbedding, system.sse, NextSessionRetrieval]
-    arguments = [_arguments(part) for part in parts]
-    values = {option: default for part in arguments for option, default in part.items()}
-    values |= {"embedding_dim": 64, "num_interests": 1, "session_context": None, "trend": None}
-    values |= system.defaults
-    if system.choose_ise:
-        values["ise"] = system.ise
-    if system.ranking:
-        values |= {"ranking_loss": "pairwise", "ranking_weight": 0.05, "relation": None}
-    unknown = sorted(set(options) - set(values))
+    system = _system(name)
+    parts = (layers.ItemEmbedding, system.sse, NextSessionRetrieval)
+    known = [_arguments(part) for part in parts]
+    unknown = sorted(set(options).difference(system.choices, *known))
     if unknown:
-        raise ValueError(
-            f"Unknown options of {name!r}: {', '.join(unknown)}. It has: {', '.join(values)}"
+        every = ", ".join([*(argument for part in known for argument in part), *system.choices])
+        raise ValueError(f"Unknown options of {name!r}: {', '.join(unknown)}. It has: {every}")
+    given = {"embedding_dim": 64, **system.defaults, **options}
+    items, sse, retrieval = ({key: given[key] for key in part if key in given} for part in known)
+    chosen = {key: options[key] for key in system.choices if key in options}
+    own = dataclasses.replace(system.options, **chosen)
+    if own.ise not in ISES:
+        raise ValueError(f"`ise` should be one of {', '.join(ISES)}. Received: `ise`={own.ise!r}")
+    context = head = ranking = trend = relation = None
+    if own.session_context:
+        context = layers.SessionContext(
+            own.session_context, given["embedding_dim"], name="session_context"
         )
-    values |= options
-    ise = values.get("ise", system.ise)
-    if ise not in ISES:
-        raise ValueError(f"`ise` should be one of {', '.join(ISES)}. Received: `ise`={ise!r}")
-
-    interests, context, dim = (
-        values[name] for name in ("num_interests", "session_context", "embedding_dim")
-    )
-    items, sse, retrieval = ({option: values[option] for option in part} for part in arguments)
+    if own.num_interests != 1:
+        head = layers.MultiInterestHead(own.num_interests, name="head")
     backbone = SessionRecBackbone(
         layers.ItemEmbedding(vocabulary_size, **items, name="items"),
-        ISES[ise](name="ise"),
+        ISES[own.ise](name="ise"),
         system.sse(**sse, name="sse"),
-        None if interests == 1 else layers.MultiInterestHead(interests, name="head"),
-        session_context=context and layers.SessionContext(context, dim, name="session_context"),
+        head,
+        session_context=context,
     )
-    ranking = None
-    if values.get("ranking_loss") is not None:
-        ranking = SessionRanking(values["ranking_loss"], name="ranking")
     task = NextSessionRetrieval(**retrieval, name="retrieval")
-    relation = values.get("relation")
-    if relation is not None:
-        relation = layers.RelationFeatures(**relation, name="relation")
-    trend = values["trend"]
-    if trend is not None:
-        first = values["first_item_index"]
-        trend = layers.TrendFeatures(
-            vocabulary_size, **{"first_item_index": first, **trend}, name="trend"
-        )
-    weight = values.get("ranking_weight", 0.0)
-    return SessionRec(backbone, task, ranking, weight, trend=trend, relation=relation)
+    if own.ranking_loss is not None:
+        ranking = SessionRanking(own.ranking_loss, name="ranking")
+    if own.trend is not None:
+        arguments = {"first_item_index": task.first_item_index, **own.trend}
+        trend = layers.TrendFeatures(vocabulary_size, **arguments, name="trend")
+    if own.relation is not None:
+        relation = layers.RelationFeatures(**own.relation, name="relation")
+    return SessionRec(backbone, task, ranking, own.ranking_weight, trend=trend, relation=relation)
 
 
-def _arguments(part: type) -> dict[str, Any]:
-    """What `build` hands to a part: its arguments and their defaults."""
+def _system(name: str) -> System:
+    if name not in SYSTEMS:
+        raise ValueError(f"`name` should be one of {', '.join(names())}. Received: `name`={name!r}")
+    return SYSTEMS[name]
+
+
+def _arguments(part: type) -> Iterable[str]:
+    """Names of a part's arguments that `build` passes on."""
     left_out = {"self", "kwargs", "name", "vocabulary_size", "embeddings_initializer", "metrics"}
     parameters = inspect.signature(part.__init__).parameters  # type: ignore[misc]
-    return {
-        name: None if parameter.default is parameter.empty else parameter.default
-        for name, parameter in parameters.items()
-        if name not in left_out
-    }
+    return [name for name in parameters if name not in left_out]
