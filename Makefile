@@ -2,13 +2,17 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 WORKERS ?= 2
+# The tests of a file share what they train: they go to one worker.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test lint notebooks clean
+.PHONY: help demo test test-all lint notebooks clean
 
 help:
 	@echo "make demo       simulate a log, train on it, evaluate, export, recommend (under 3 minutes)"
-	@echo "make test       all tests; layers, losses and metrics again under Keras 3; docstring examples"
+	@echo "make test       all tests but slow ones; layers, losses and metrics again under Keras 3;"
+	@echo "                docstring examples"
+	@echo "make test-all   the same, then the slow ones: real logs, benchmarks, XLA of all modes"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make notebooks  run the notebooks"
 	@echo "make clean      remove .venv and caches"
@@ -17,9 +21,12 @@ demo: .venv/installed
 	$(BIN)/tfsessionrec demo
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS)
-	TF_USE_LEGACY_KERAS=0 $(BIN)/python -m pytest -n $(WORKERS) tests/layers tests/losses tests/metrics
-	$(BIN)/python -m pytest -n $(WORKERS) --doctest-modules tfsessionrec
+	$(PYTEST) -m "not slow"
+	TF_USE_LEGACY_KERAS=0 $(PYTEST) -m "not slow" tests/layers tests/losses tests/metrics
+	$(PYTEST) --doctest-modules tfsessionrec
+
+test-all: test
+	$(PYTEST) -m slow
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -1,8 +1,11 @@
 """What all tests share."""
 
+import gc
 import os
 import pathlib
+import sys
 import typing
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -13,6 +16,24 @@ import pytest
 from tfsessionrec import data
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever reads a real log is slow."""
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models_are_let_go() -> Iterator[None]:
+    """A worker that keeps what each file traced grows to gigabytes."""
+    yield
+    if "tensorflow" in sys.modules:
+        from tfsessionrec.backend import keras
+
+        keras.backend.clear_session()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,7 @@ def test_memory_growth_is_what_neither_size_explains_alone(step_memory: types.Mo
     assert step_memory.memory_growth(cells(2.0)) == pytest.approx(2)
 
 
+@pytest.mark.slow
 def test_our_half_of_the_comparison_runs_and_learns(
     throughput: types.ModuleType, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,7 @@ def test_the_grid_crosses_in_the_middle() -> None:
         assert {point[key] for point in own} == sizes[key]
 
 
+@pytest.mark.slow
 def test_a_point_is_trained_on_its_share_and_tested_on_other_users(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_point_is_trained_on_its_share_and_tested_on_other_users(
     assert point["parameters"] > 20 * 8
 
 
+@pytest.mark.slow
 def test_epochs_of_both_objectives_are_timed_on_the_same_clicks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

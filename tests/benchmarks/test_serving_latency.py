@@ -30,6 +30,7 @@ def test_calls_take_turns_and_two_rounds_do_not_count(script: types.ModuleType) 
     assert script.milliseconds(seconds["b"]) == {"ms": 7e3, "fastest_ms": 6e3, "cpu_ms": 500.0}
 
 
+@pytest.mark.slow
 def test_tables_are_measured_and_found_to_answer_right(
     script: types.ModuleType, tmp_path: pathlib.Path
 ) -> None:

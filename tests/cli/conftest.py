@@ -29,15 +29,34 @@ def train(log: pathlib.Path) -> Callable[..., int]:
     return run
 
 
+@pytest.fixture(scope="session")
+def train_once(
+    log: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], pathlib.Path]:
+    """The directory of a small model of that name, trained without each user's last session."""
+    done: dict[str, pathlib.Path] = {}
+
+    def train(name: str) -> pathlib.Path:
+        if name not in done:
+            path = tmp_path_factory.mktemp("trained") / name
+            command = ["train", "--events", str(log), *LOG, "--model", name, *SMALL]
+            command += ["--epochs", "3", "--holdout", "last-session", "--output", str(path)]
+            assert main(command) == 0
+            done[name] = path
+        return done[name]
+
+    return train
+
+
 @pytest.fixture(scope="session", params=["sessionrec-sasrec", "sasrec"])
 def trained(
-    request: pytest.FixtureRequest,
-    log: pathlib.Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, train_once: Callable[[str], pathlib.Path]
 ) -> pathlib.Path:
-    """A session model and a next-item model, trained without each user's last session."""
-    path = tmp_path_factory.mktemp("trained") / request.param
-    command = ["train", "--events", str(log), *LOG, "--model", request.param, *SMALL]
-    command += ["--epochs", "3", "--holdout", "last-session", "--output", str(path)]
-    assert main(command) == 0
-    return path
+    """A session model and a next-item model: what a test of either should hold for."""
+    return train_once(request.param)
+
+
+@pytest.fixture(scope="session")
+def session_model(train_once: Callable[[str], pathlib.Path]) -> pathlib.Path:
+    """The session model alone: for what does not depend on the model."""
+    return train_once("sessionrec-sasrec")

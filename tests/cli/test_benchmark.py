@@ -144,6 +144,7 @@ def test_other_commands_under_the_same_name_are_not_what_was_run(tmp_path: pathl
     assert "`sasrec`" not in render(load_suites(configs), folders)
 
 
+@pytest.mark.slow
 def test_a_suite_runs_once_and_goes_on_where_it_stopped(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

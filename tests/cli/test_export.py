@@ -19,6 +19,16 @@ def exported(trained: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) ->
     return path
 
 
+@pytest.fixture(scope="module")
+def session_export(
+    session_model: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("session") / "1"
+    command = ["export", "--model", str(session_model), "--output", str(path)]
+    assert main([*command, "--warm-up-batch-sizes", "2"]) == 0
+    return path
+
+
 def test_recommend_asks_the_trained_model(
     trained: pathlib.Path,
     exported: pathlib.Path,
@@ -58,14 +68,15 @@ def test_a_visitor_without_history(
 
 
 def test_rules_of_a_request(
-    trained: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    session_model: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ids = ModelDirectory(trained).vocabulary().ids.tolist()
+    ids = ModelDirectory(session_model).vocabulary().ids.tolist()
     table, path, sold_out = tmp_path / "items.csv", tmp_path / "1", tmp_path / "sold_out.txt"
     # Of ten items each: even ones are tagged 1, odd ones 2; two categories; the last is new.
     rows = [f"{item},{1 + n % 2},{'ab'[n % 2]},{n}" for n, item in enumerate(ids[:10])]
     table.write_text("\n".join(["item_id,tags,kind,since", *rows]) + "\n")
-    command = ["export", "--model", str(trained), "--output", str(path), "--availability"]
+    command = ["export", "--model", str(session_model), "--output", str(path), "--availability"]
+    command += ["--warm-up-batch-sizes", ""]
     columns = ["--item-tags", "tags", "--item-category", "kind", "--item-time", "since"]
     assert main([*command, "--item-table", str(table), *columns]) == 0
 
@@ -139,27 +150,30 @@ def test_check(
 
 @pytest.mark.usefixtures("replay_here")
 def test_check_against_another_model(
-    train: Any, exported: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    train: Any,
+    session_export: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert train(tmp_path / "other", "--epochs", "1", "--seed", "5") == 0
-    assert main(["export", "--check", str(exported), "--model", str(tmp_path / "other")]) == 1
+    assert main(["export", "--check", str(session_export), "--model", str(tmp_path / "other")]) == 1
     assert "live model        FAILED" in capsys.readouterr().out
 
 
 def test_what_made_the_model_travels_along(
-    trained: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    session_model: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"metrics": {"recall@20": 0.25}}))
     base = tmp_path / "shop"
-    command = ["export", "--model", str(trained), "--output", str(base), "--next-version"]
+    command = ["export", "--model", str(session_model), "--output", str(base), "--next-version"]
     command += ["--warm-up-batch-sizes", "2"]
     assert main([*command, "--report", str(report)]) == 0
     assert main([*command]) == 0
     assert sorted(path.name for path in base.iterdir()) == ["1", "2"]
     metadata = json.loads((base / "1" / "metadata.json").read_text())
-    directory = ModelDirectory(trained)
-    assert metadata["settings"] == json.loads((trained / "config.json").read_text())
+    directory = ModelDirectory(session_model)
+    assert metadata["settings"] == json.loads((session_model / "config.json").read_text())
     assert metadata["epochs"] == directory.history()
     assert metadata["evaluation"] == {"metrics": {"recall@20": 0.25}}
     assert "evaluation" not in json.loads((base / "2" / "metadata.json").read_text())
@@ -174,19 +188,19 @@ def test_what_made_the_model_travels_along(
     ):
         assert main([*command, *more]) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]
-    assert main(["export", "--model", str(trained)]) == 2
+    assert main(["export", "--model", str(session_model)]) == 2
     assert "`--model` and `--output`, or with `--check`" in capsys.readouterr().err
     assert sorted(path.name for path in base.iterdir()) == ["1", "2"]
 
 
 def test_bad_arguments(
-    trained: pathlib.Path,
-    exported: pathlib.Path,
+    session_model: pathlib.Path,
+    session_export: pathlib.Path,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    export = ["export", "--model", str(trained), "--output", str(exported)]
-    recommend = ["recommend", "--saved-model", str(exported), "--items", "a,b"]
+    export = ["export", "--model", str(session_model), "--output", str(session_export)]
+    recommend = ["recommend", "--saved-model", str(session_export), "--items", "a,b"]
     for command, message in (
         (export, "exists"),
         ([*recommend, "--sessions", "0,x"], "whole numbers"),
@@ -195,10 +209,10 @@ def test_bad_arguments(
         (["recommend", "--saved-model", str(tmp_path), "--items", "a"], "should be an export"),
         ([*recommend, "--tag-mask", "1"], "made without `item_tags`"),
         (
-            ["availability", "--export", str(exported), "--unavailable", "x"],
+            ["availability", "--export", str(session_export), "--unavailable", "x"],
             "no export made with --availability",
         ),
     ):
         assert main(command) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]
-    assert main([*export, "--overwrite"]) == 0
+    assert main([*export, "--overwrite", "--warm-up-batch-sizes", ""]) == 0

@@ -22,7 +22,8 @@ def test_train_evaluate_export_recommend(
     command = ["evaluate", "--model", str(directory), "--events", str(log), "--k", "5"]
     assert main([*command, "--protocol", "next_session", "--json", str(report)]) == 0
     assert 0 < json.loads(report.read_text())["metrics"]["recall@5"] < 1
-    assert main(["export", "--model", str(directory), "--output", str(export)]) == 0
+    command = ["export", "--model", str(directory), "--output", str(export)]
+    assert main([*command, "--warm-up-batch-sizes", "2"]) == 0
     assert json.loads((export / "signature.json").read_text())["dimensions"]["M"] == 4
     capsys.readouterr()
     command = ["recommend", "--saved-model", str(export), "--items", "i00001,i00002", "--k", "3"]

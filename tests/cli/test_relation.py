@@ -50,7 +50,7 @@ def test_trained_asked_and_exported(log, tmp_path):
     model, report, export = (tmp_path / name for name in ("model", "report.json", "1"))
     train = ["--events", log, "--user", "user", *COLUMNS]
     small = (
-        "--embedding-dim 4 --epochs 60 --learning-rate 0.01 --set num_layers=1 --set num_heads=1"
+        "--embedding-dim 4 --epochs 20 --learning-rate 0.03 --set num_layers=1 --set num_heads=1"
     )
     more = "--set ranking_loss=listwise --set ranking_weight=10 --relation --holdout after=180"
     run(

@@ -77,7 +77,7 @@ def test_the_whole_path(
     assert json.loads(report.read_text())["num_candidates"] == 25
 
     export = str(tmp_path / "export" / "1")
-    assert main(["export", "--model", model, "--output", export]) == 0
+    assert main(["export", "--model", model, "--output", export, "--warm-up-batch-sizes", ""]) == 0
     recommend = ["recommend", "--saved-model", export, "--items", "i3,i8", "--k", "25"]
     recommend += ["--input", "timestamps=1700000000,1700000060"]
     recommend += ["--input", "interaction_types=cart,click", "--input", "device=desk,desk"]

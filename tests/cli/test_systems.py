@@ -46,7 +46,8 @@ def test_train_evaluate_export_recommend(
     result = json.loads(report.read_text())
     assert result["num_queries"] > 100
     assert 0 < result["metrics"]["recall@5"] < 1
-    assert main(["export", "--model", str(directory), "--output", str(export)]) == 0
+    command = ["export", "--model", str(directory), "--output", str(export)]
+    assert main([*command, "--warm-up-batch-sizes", "2"]) == 0
     capsys.readouterr()
     command = ["recommend", "--saved-model", str(export), "--items", "i00001,i00002", "--k", "3"]
     if model == "sessionrec-hstu":  # reads times

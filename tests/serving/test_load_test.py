@@ -124,6 +124,7 @@ def run(load_test: Any, folder: pathlib.Path, name: str) -> Any:
     return report
 
 
+@pytest.mark.slow
 def test_in_process(load_test: Any, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TENSORFLOW_MODEL_SERVER", raising=False)
     report = run(load_test, folder, "in_process")
@@ -133,6 +134,7 @@ def test_in_process(load_test: Any, folder: pathlib.Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("kind", ["stand-in", "tensorflow_model_server"])
+@pytest.mark.slow
 def test_with_a_server(
     load_test: Any,
     serving: Any,
