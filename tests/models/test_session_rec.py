@@ -39,7 +39,7 @@ def losses_of(negatives, **modes):
     """What Keras reports of each epoch; losses over a sample are noisy."""
     model = make(negatives)
     model.compile(tf.keras.optimizers.Adam(0.03), **modes)
-    return model.fit(dataset(), epochs={"full": 5, "uniform": 10}[negatives], verbose=0).history
+    return model.fit(dataset(), epochs={"full": 5, "uniform": 16}[negatives], verbose=0).history
 
 
 @pytest.fixture(scope="module")
