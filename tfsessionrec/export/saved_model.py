@@ -74,7 +74,8 @@ def export_saved_model(
     Args:
         model: A `query_model.QueryModel`, or any object with `encode(features)` → [B, D] (or
             [B, M, D] for M interests, of which the best one scores), where `features` is a session
-            batch with `item_ids` int32 [B, S, I], and `candidate_embeddings()` → [len(vocabulary), D].
+            batch with `item_ids` int32 [B, S, I], and `candidate_embeddings()` →
+            [len(vocabulary), D].
         path: The directory to write, on this machine, such as "exported/sessionrec/1".
         vocabulary: The `Vocabulary` the model was trained with.
         spec: The `HistorySpec` of training: what a session is, the limits, and what the model reads

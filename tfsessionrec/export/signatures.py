@@ -66,8 +66,8 @@ class ServingSignatures(tf.Module):
 
     Args:
         model: A `query_model.QueryModel`, or any object with `encode(features)` → [B, D] (or
-            [B, M, D] for M interests, of which the best one scores an item) and `candidate_embeddings()` →
-            [vocabulary_size, D].
+            [B, M, D] for M interests, of which the best one scores an item) and
+            `candidate_embeddings()` → [vocabulary_size, D].
         vocabulary: The `Vocabulary` the model was trained with.
         vocabulary_file: Text file of the vocabulary's raw ids, one a line; it becomes an asset.
         spec: What the model reads of a history.
