@@ -1,7 +1,7 @@
 """Business rules of a served model, as small functions in its graph.
 
 Hard rules say which candidates may be recommended at all: masks [B, C], joined by `&`; no number
-is ever subtracted from a score. Soft rules add to the scores before the best are chosen
+is ever taken from a score. Soft rules add to the scores before the best are taken
 (`freshness_bonus`), or choose among those that came first (`category_cap`,
 `maximal_marginal_relevance`).
 """

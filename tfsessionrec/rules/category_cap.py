@@ -22,7 +22,7 @@ def category_cap(categories: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
     array([[ True, False,  True, False,  True,  True, False]])
     """
     length = tf.shape(categories)[1]
-    # Items of a category are neighbors once sorted, in the order of the list.
+    # Items of a category stand together once sorted, in the order of the list.
     order = tf.argsort(categories, axis=1, stable=True)
     together = tf.gather(categories, order, batch_dims=1)
     begins = tf.concat(

@@ -28,7 +28,7 @@ def exclude(rows: tf.Tensor, num_items: int) -> tf.Tensor:
 def mark(rows: tf.Tensor, num_items: int, value: bool) -> tf.Tensor:
     """[B, C] bool tensor, `value` for the candidates listed, see `exclude`, and else its opposite.
 
-    It writes one byte a candidate, which is little next to the scores.
+    One byte a candidate is all that is written, so that it costs little beside the scores.
     """
     real = tf.where(rows >= 0)
     cells = tf.stack([real[:, 0], tf.cast(tf.gather_nd(rows, real), tf.int64)], axis=1)

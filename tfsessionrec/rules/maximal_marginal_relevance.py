@@ -10,12 +10,12 @@ def maximal_marginal_relevance(
 ) -> tf.Tensor:
     """Reorders a list so that each item is good and unlike those before it.
 
-    One after another, `picks[b]` items are picked, each the one of the first `size[b]` with the
+    One after another, `picks[b]` items are taken, each the one of the first `size[b]` with the
     highest
 
-    `(1 - strength[b]) * relevance[b, i] - strength[b] * max over picked j of cosine(e[i], e[j])`
+    `(1 - strength[b]) * relevance[b, i] - strength[b] * max over taken j of cosine(e[i], e[j])`
 
-    (of equal ones the first; with nothing picked yet, the cosine is 0), where `relevance` is the
+    (of equal ones the first; with nothing taken yet, the cosine is 0), where `relevance` is the
     score brought to 0 … 1 over the first `size[b]`: `(s - min) / (max - min)`. The others follow in
     their order.
 
@@ -25,7 +25,7 @@ def maximal_marginal_relevance(
         strength: float32 [B], 0 (the order of the scores) to 1; beyond, it is the nearer of both,
             and 0 if it is not a number.
         picks: int32 [B], how many to take.
-        size: int32 [B], how many items from the first on may be picked; the others follow.
+        size: int32 [B], how many items from the first on may be taken; the others stay behind.
 
     Returns:
         [B, L] int32 tensor, places in the list as they should follow each other.
