@@ -76,7 +76,8 @@ def as_query_model(model: object) -> QueryModel:
     Raises:
         TypeError: If `model` is neither.
     """
-    if isinstance(model, QueryModel):
+    # The protocol sees an attribute of that name, whatever it is.
+    if isinstance(model, QueryModel) and callable(model.queries):
         return model
     if isinstance(model, _Candidates) and isinstance(model, _EncodesSessions | _EncodesHistories):
         return _EncoderQueries(model)

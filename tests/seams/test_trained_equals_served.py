@@ -96,7 +96,7 @@ CASES = {
         "side",
         f"--model sessionrec-gru {BY_USER} {SMALL} {SESSIONS} --set num_item_time_buckets=8",
         "next_session",
-        ("item_ids", "session_times", "item_times"),
+        ("item_ids", "item_times"),
     ),
     "context": Case(
         "side",
@@ -153,7 +153,7 @@ CASES = {
         f"--model two-tower {BY_USER} {SIDE} {SMALL} --max-items 5 "
         "--set interaction_embedding=true --set num_item_time_buckets=8",
         "next_session",
-        ("item_ids", "interaction_types", "session_times", "item_times", "device"),
+        ("item_ids", "interaction_types", "item_times", "device"),
     ),
     "trend": Case(
         "moment",
@@ -162,28 +162,6 @@ CASES = {
         every=True,
     ),
 }
-NO_LABELS = "labels are not handed to the export"
-DEFECTS = {
-    "labels": NO_LABELS,
-    "everything, labels": NO_LABELS,
-    "running session, labels": NO_LABELS,
-    "next item, labels": "the export counts items with label 0 as clicked",
-    "whole history, labels": "the export counts items with label 0 as clicked",
-    "whole history, everything": "times and context are those of the oldest item sent",
-}
-
-
-def params(*sound: str) -> list[Any]:
-    """All cases; known defects are expected to fail, but for the names of `sound`."""
-    return [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xfail(strict=True, reason=DEFECTS[name])]
-            if name in DEFECTS and name not in sound
-            else [],
-        )
-        for name in CASES
-    ]
 
 
 @pytest.fixture(scope="session")
@@ -352,7 +330,7 @@ def trained(
     return prepare
 
 
-@pytest.mark.parametrize("name", params())
+@pytest.mark.parametrize("name", CASES)
 def test_batches_are_the_same(
     name: str, trained: Callable[[str], Trained], capture: types.ModuleType
 ) -> None:
@@ -381,7 +359,7 @@ def test_batches_are_the_same(
     assert len(sizes[0]) > 1 or len(sizes[1]) > 1
 
 
-@pytest.mark.parametrize("name", params(*DEFECTS))
+@pytest.mark.parametrize("name", CASES)
 def test_the_export_scores_as_the_live_model(
     name: str, trained: Callable[[str], Trained], capture: types.ModuleType
 ) -> None:
@@ -421,7 +399,7 @@ def assert_same_metrics(found: Sequence[Sequence[int]], report: Mapping[str, Any
             assert report["metrics"][f"{metric}@{k}"] == pytest.approx(value, abs=1e-6), k
 
 
-@pytest.mark.parametrize("name", params())
+@pytest.mark.parametrize("name", CASES)
 def test_ranks_are_the_same(name: str, trained: Callable[[str], Trained]) -> None:
     system = trained(name)
     inputs = inputs_of([request.history for request in system.requests], system.export)
