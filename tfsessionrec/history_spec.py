@@ -2,6 +2,7 @@
 
 import dataclasses
 import operator
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Literal, SupportsIndex
 
@@ -95,6 +96,28 @@ class HistorySpec:
     def reads_times(self) -> bool:
         """Whether a request has to give the time of each item."""
         return self.session_times or self.item_times
+
+    def check_layout(self, shape: Sequence[int | None]) -> None:
+        """Warns if a batch [B, S, I] cannot hold histories of this specification.
+
+        Args:
+            shape: Shape of `item_ids`; None for a size that is not known.
+        """
+        _, num_sessions, num_items = shape
+        # The last session of a training batch is the target.
+        sizes = {
+            "I": (num_items, 1 if self.session == "item" else None),
+            "S": (num_sessions, 2 if self.max_sessions == 1 else None),
+        }
+        for axis, (size, limit) in sizes.items():
+            if limit is not None and size is not None and size > limit:
+                warnings.warn(
+                    f"`item_ids` should have {axis} <= {limit} in [B, S, I], as the model reads "
+                    f'histories with `session="{self.session}"` and `max_sessions='
+                    f"{self.max_sessions}`. Make batches with this specification: "
+                    f"`session_dataset(sessions, vocabulary, spec)`. Received: {tuple(shape)}",
+                    stacklevel=4,
+                )
 
     def to_json(self) -> dict[str, object]:
         """The specification as JSON values."""

@@ -104,7 +104,7 @@ def test_resume_remembers_the_settings(
 
 def press_ctrl_c(finished: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sends SIGINT to this process once, in the first batch after so many finished epochs."""
-    from tfsessionrec.cli.training_callback import TrainingCallback
+    from tfsessionrec.systems.training_callback import TrainingCallback
 
     begin = TrainingCallback.on_train_batch_begin
     sent = threading.Event()

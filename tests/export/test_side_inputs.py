@@ -1,5 +1,6 @@
 """The signatures take what a model reads in addition to items, and nothing else."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -196,6 +197,16 @@ def test_without_a_spec_the_model_says_which_times_it_reads(
         session_times="session_times" in reads, item_times="item_times" in reads, **LIMITS
     )
     assert load_saved_model(path).item_inputs == ({"timestamps": "int64"} if reads else {})
+
+
+@pytest.mark.parametrize("name", ["sasrec", "stamp", "mf"])
+def test_without_a_spec_a_model_by_name_says_what_a_session_is(
+    tmp_path: pathlib.Path, name: str
+) -> None:
+    path = export_saved_model(make(name), tmp_path / "1", VOCABULARY, max_items=1, **QUICK)
+    history = json.loads((path / "signature.json").read_text())["history"]
+    made_for = tfsessionrec.models.recipe(name).history
+    assert HistorySpec.from_json(history) == dataclasses.replace(made_for, max_items=1)
 
 
 # Keywords of before there was a specification.

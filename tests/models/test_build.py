@@ -1,5 +1,7 @@
 """Every system by name: it trains, answers causally, and says what it takes."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,7 +38,7 @@ def test_learns_and_answers(name):
     encoded = model.encode(features).numpy()
     assert encoded.shape == (6, 8)
     assert np.all(np.isfinite(encoded))
-    # the order of the rows does not matter, and nobody sees another
+    # the order of the rows does not matter, and rows are independent
     np.testing.assert_allclose(
         model.encode({key: value[::-1] for key, value in features.items()}),
         encoded[::-1],
@@ -111,3 +113,28 @@ def test_unknown_names_and_options_list_what_exists():
         make("gru4rec", num_heads=2)
     with pytest.raises(ValueError, match=r"`ise` should be one of .*mean"):
         make("sessionrec-sasrec", ise="median")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [
+        ("sasrec", (1, 3, 3), "I <= 1"),
+        ("sasrec", (1, 3, 1), None),
+        ("stamp", (1, 3, 3), "S <= 2"),
+        ("stamp", (1, 2, 3), None),
+        ("two-tower", (1, 3, 3), "S <= 2"),
+        ("sessionrec-gru", (1, 3, 3), None),
+    ],
+)
+def test_a_batch_of_another_layout_warns(name, shape, expected):
+    model = models.build(name, vocabulary_size=20, embedding_dim=8)
+    model.compile("adam")
+    batches = tf.data.Dataset.from_tensors({"item_ids": tf.fill(shape, 3)})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(batches, verbose=0)
+    found = [str(one.message) for one in caught if "`item_ids` should have" in str(one.message)]
+    assert bool(found) == (expected is not None)
+    assert all(f"should have {expected}" in message for message in found)
+    copy = models.SessionRec.from_config(model.get_config())
+    assert copy.history_spec == models.recipe(name).history

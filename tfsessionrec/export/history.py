@@ -31,6 +31,15 @@ class KeyReader(Protocol):
         """Batch keys in addition to `item_ids`."""
 
 
+@runtime_checkable
+class MadeForHistories(Protocol):
+    """A model that knows which histories it reads."""
+
+    @property
+    def history_spec(self) -> HistorySpec | None:
+        """Its specification; None: any."""
+
+
 def resolved_spec(
     spec: HistorySpec | None,
     model: object,
@@ -52,7 +61,7 @@ def resolved_spec(
     """
     given = {name: positive_integer(name, v) for name, v in limits.items() if v is not None}
     if spec is None:
-        return _with_deprecated(_default_spec(model, vocabulary, **given), deprecated)
+        return _with_deprecated(_default_spec(model, vocabulary, given), deprecated)
     if given or deprecated:
         raise ValueError(
             "`spec` should come without the arguments that it replaces. Received: "
@@ -62,14 +71,20 @@ def resolved_spec(
 
 
 def _default_spec(
-    model: object, vocabulary: "Vocabulary", max_sessions: int = 50, max_items: int = 20
+    model: object, vocabulary: "Vocabulary", limits: Mapping[str, int]
 ) -> HistorySpec:
-    """The specification of a model trained on real sessions without labels, types and context."""
+    """The specification of a model trained without labels, types and context.
+
+    What a session is follows from the model's `history_spec`; without one, sessions are real.
+    """
     reads = model.reads if isinstance(model, KeyReader) else frozenset()
     relation = relation_of(model)
-    return HistorySpec(
-        max_sessions=max_sessions,
-        max_items=max_items,
+    made_for = model.history_spec if isinstance(model, MadeForHistories) else None
+    spec = made_for or HistorySpec()
+    return dataclasses.replace(
+        spec,
+        max_sessions=limits.get("max_sessions", spec.max_sessions),
+        max_items=limits.get("max_items", spec.max_items),
         session_times="session_times" in reads,
         item_times="item_times" in reads,
         request_times=trend_of(model) is not None,
@@ -97,6 +112,8 @@ def _with_deprecated(spec: HistorySpec, options: Mapping[str, object]) -> Histor
         for name, empty in (("interaction_types", ()), ("session_context", {}))
         if name in options
     }
+    if not all(options.get(name, True) for name in ("next_item", "whole_history")):
+        fields["session"] = "real"
     if options.get("next_item"):
         fields["session"] = "item"
     elif options.get("whole_history"):

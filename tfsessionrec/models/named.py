@@ -164,7 +164,7 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
             `relation`, the arguments of `RelationFeatures` (None: no such term).
 
     Returns:
-        `SessionRec`.
+        `SessionRec` with the `history` of `recipe(name)`: batches of another layout give a warning.
 
     Raises:
         ValueError: If the name or an option is not known; the message lists the known ones.
@@ -213,7 +213,15 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
         trend = layers.TrendFeatures(vocabulary_size, **arguments, name="trend")
     if own.relation is not None:
         relation = layers.RelationFeatures(**own.relation, name="relation")
-    return SessionRec(backbone, task, ranking, own.ranking_weight, trend=trend, relation=relation)
+    return SessionRec(
+        backbone,
+        task,
+        ranking,
+        own.ranking_weight,
+        trend=trend,
+        relation=relation,
+        history=system.recipe.history,
+    )
 
 
 def _system(name: str) -> System:

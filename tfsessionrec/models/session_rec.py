@@ -4,6 +4,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.layers.terms.relation import RelationFeatures
 from tfsessionrec.layers.terms.trend import TrendFeatures
 from tfsessionrec.layers.terms.trend_term import TrendTerm
@@ -40,6 +41,8 @@ class SessionRec(tfrs.Model):
             ranking loss and in `score_shown`, but not in retrieval from the whole catalogue.
             Training then also ranks unknown items and first sessions. Batches need `match_ids`.
             Defaults to None.
+        history: The `HistorySpec` that the model is made for. Batches of another layout give a
+            warning, and an export reads histories as it says. Defaults to None: any layout.
 
     Call arguments:
         inputs: A session batch, see `SessionRecBackbone`; training also reads `is_target` bool
@@ -75,6 +78,7 @@ class SessionRec(tfrs.Model):
         ranking_weight: float = 0.05,
         trend: TrendFeatures | None = None,
         relation: RelationFeatures | None = None,
+        history: HistorySpec | None = None,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
@@ -89,6 +93,7 @@ class SessionRec(tfrs.Model):
         self.ranking_weight = ranking_weight
         self.trend = trend
         self.relation = relation
+        self.history_spec = history
         # Metrics are already summed over replicas: each replica has the result of all.
         self.distribute_reduction_method = "first"
 
@@ -119,7 +124,7 @@ class SessionRec(tfrs.Model):
 
         It is the output at the last session; zeros for an empty history.
         """
-        return self.backbone.encode(features)
+        return self.backbone.encode(self._features(features))
 
     def candidate_embeddings(self) -> tf.Tensor:
         """All rows of the vocabulary as candidates: [V, D] float32."""
@@ -138,7 +143,7 @@ class SessionRec(tfrs.Model):
         Raises:
             ValueError: If `request_times` is missing.
         """
-        features = session_features(batch)
+        features = self._features(batch)
         outputs = self(features, training=False) if every else self.encode(features)
         return Queries(self._vectors(outputs), self._terms(outputs, features, every))
 
@@ -178,7 +183,7 @@ class SessionRec(tfrs.Model):
 
     def compute_loss(self, inputs: Features | tf.Tensor, training: bool = False) -> tf.Tensor:
         """The weighted sum of the task losses; updates their metrics."""
-        features = session_features(inputs)
+        features = self._features(inputs)
         items = self.backbone.items.training_candidates(training)
         # The session after the last is unknown: its output makes no query.
         outputs = self(features, training=training)[:, :-1]
@@ -205,6 +210,13 @@ class SessionRec(tfrs.Model):
                 labels, shown = features["labels"], ranked_items(features)
             loss += self.ranking_weight * self.ranking_task(labels, scores, sample_weight=shown)
         return loss
+
+    def _features(self, inputs: Features | tf.Tensor) -> Features:
+        """A batch as a dict; warns if its layout is not that of the model's histories."""
+        features = session_features(inputs)
+        if self.history_spec is not None:
+            self.history_spec.check_layout(features["item_ids"].shape)
+        return features
 
     def _vectors(self, outputs: tf.Tensor) -> tf.Tensor:
         """The backbone's outputs [..., D], with a head [..., N, D], as [R, N, D]."""
@@ -288,6 +300,7 @@ class SessionRec(tfrs.Model):
         return {
             "name": self.name,
             "ranking_weight": self.ranking_weight,
+            "history": None if self.history_spec is None else self.history_spec.to_json(),
             **{name: None if part is None else serialize(part) for name, part in parts.items()},
         }
 
@@ -298,6 +311,8 @@ class SessionRec(tfrs.Model):
             for name in PARTS
             if config[name] is not None
         }
+        if config.get("history") is not None:
+            parts["history"] = HistorySpec.from_json(config["history"])
         return cls(**config | parts)
 
 

@@ -88,6 +88,7 @@ def build_model(
         first_item_index=vocabulary.first_item_index,
         **options,
     )
+    model.history_spec = history
     context = {name: tf.zeros([1, 2], tf.int32) for name in history.session_context}
     model({"item_ids": tf.zeros([1, 2, 1], tf.int32), **context})
     return model
