@@ -44,7 +44,7 @@ def test_recommend_asks_the_trained_model(
     assert main([*command, "--sessions", "0,0,1", "--k", "5", "--json", str(path)]) == 0
 
     a, b, c = vocabulary.lookup(history)
-    items = [[[a], [b], [c]]] if system.history.is_item_history else [[[a, b], [c, 0]]]
+    items = [[[a], [b], [c]]] if system.history.session == "item" else [[[a, b], [c, 0]]]
     query = model.encode({"item_ids": np.array(items)}).numpy()[0]
     scores = model.candidate_embeddings().numpy() @ query
     best = 2 + np.argsort(-scores[2:])[:5]
@@ -104,7 +104,7 @@ def test_rules_of_a_request(
     assert main(tell) == 0
     out = capsys.readouterr().out
     assert "unavailable items: 1" in out
-    assert "1 ids are not known" in out
+    assert "ids that are not in the export: 1" in out
     assert ask() == [item for item in everything if item != ids[9]]
     assert main([*command, "--item-tags", "tags", "--overwrite"]) == 2
     assert "`--item-table` should come with" in capsys.readouterr().err
@@ -208,7 +208,7 @@ def test_bad_arguments(
         ([*recommend, "--tag-mask", "1"], "made without `item_tags`"),
         (
             ["availability", "--export", str(session_export), "--unavailable", "x"],
-            "no export made with --availability",
+            "should be an export with availability",
         ),
     ):
         assert main(command) == 2

@@ -65,7 +65,7 @@ def test_trained_asked_and_exported(log, tmp_path):
         'relation={"hidden_dims":[16,8],"with_product":false}',
     )
     config = json.loads((model / "config.json").read_text())
-    assert config["training"]["relation"] == ["price"]
+    assert config["history"]["relation"] == ["price"]
     ask = ["--protocol", "ranking", "--empty-history", "--json", report]
     run("evaluate", "--model", model, "--events", log, *ask)
     found = json.loads(report.read_text())

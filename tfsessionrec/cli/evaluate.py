@@ -146,7 +146,7 @@ def run(arguments: argparse.Namespace) -> None:
     from tfsessionrec.systems import Streaming, load
 
     if arguments.report is not None:
-        from tfsessionrec.evaluation.plots import import_matplotlib
+        from tfsessionrec.evaluation.plot_report import import_matplotlib
 
         import_matplotlib()  # better now than after the evaluation
     system = load(arguments.model)

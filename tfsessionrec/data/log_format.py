@@ -157,7 +157,7 @@ def split_by_rule(sessions: Sessions, rule: str) -> tuple[Sessions, Sessions]:
         place, _, days = value.partition(",")
         window, count = (int(part) for part in place.split("/"))
         if not window < count:
-            raise ValueError(f"Windows count from 0 to {count - 1}. Received: {rule!r}")
+            raise ValueError(f"A window should have I from 0 to {count - 1}. Received: {rule!r}")
         train, test, *shift = (float(part) for part in days.split(","))
         windows = sliding_windows(
             sessions, count, train, test, shift[0] if shift else None, history=True

@@ -64,7 +64,10 @@ class NeuralSystem(TrainedSystem):
         return self._live.recommend(sessions, k, now, filter_seen)
 
     def export(self, path: str | os.PathLike[str], **options: object) -> pathlib.Path:
-        metadata: dict[str, object] = {"settings": self.settings.to_json(), "epochs": self.epochs}
+        metadata: dict[str, object] = {
+            "settings": self.settings.to_json(),
+            "epochs": {"epochs": self.epochs},  # as history.json has them
+        }
         metadata |= options.pop("metadata", {})  # type: ignore[call-overload]
         return export_saved_model(
             self.model,

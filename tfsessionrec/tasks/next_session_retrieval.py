@@ -160,6 +160,9 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
         self.factorized_metrics = list(metrics) if isinstance(metrics, Sequence) else [metrics]
         self.loss_mean = keras.metrics.Mean(name="retrieval_loss")
 
+    def get_build_config(self) -> None:
+        """None: a task has no weights, so its config does not depend on the shapes of a batch."""
+
     def call(
         self,
         queries: Queries | tf.Tensor,
