@@ -38,7 +38,7 @@ def clear_models() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
-    """The folder of real logs beside the checkout; skips where it is absent."""
+    """The folder of real logs next to the checkout; skips where it is absent."""
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("the real logs (../shared/data) are not here")

@@ -66,7 +66,7 @@ def test_trend_alone_takes_its_defaults(
     )
 
 
-def test_an_export_is_told_what_is_clicked_now(
+def test_an_export_reads_what_is_clicked_now(
     news: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     export, early = tmp_path / "1", tmp_path / "early.csv"
@@ -77,14 +77,14 @@ def test_an_export_is_told_what_is_clicked_now(
     file = tmp_path / "report.json"
     words = ["--model", f"{trained}", "--export", f"{export}", "--events", f"{news}"]
     assert not main(["trend", *words, "--json", f"{file}"])
-    told = json.loads(file.read_text())
-    assert told["time"] == 29990
-    assert told["items"] > 0
-    assert told["pairs"] > 0
+    counted = json.loads(file.read_text())
+    assert counted["time"] == 29990
+    assert counted["items"] > 0
+    assert counted["pairs"] > 0
     assert (export / "assets" / "trend.pb").read_bytes() != first
 
 
-def test_a_model_without_a_trend_is_told_nothing(
+def test_a_model_without_a_trend_reads_no_counts(
     news: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "model"

@@ -15,7 +15,7 @@ HISTORY, NEXT = (START[:, None] + 3 * np.arange(4)) % NUM_ITEMS, (START + 12) % 
 
 
 class TwoTowers(tfrs.Model):
-    """Two towers as somebody writes them who has never heard of this package."""
+    """Two towers by an author who does not know this package."""
 
     def __init__(self, query_tower, candidate_tower, candidates):
         super().__init__()

@@ -11,7 +11,7 @@ NUM_USERS = 60
 
 
 def log(seed=0, users=NUM_USERS):
-    """Touches of hotels nobody else sees, then a request: taken is what was touched last.
+    """Touches of hotels that no other user sees, then a request: clicked is what was touched last.
 
     A user's first request is answered by the lowest price.
     """

@@ -1,4 +1,4 @@
-"""What a session batch may hold beside items: it reaches the model, and only where it should."""
+"""What a session batch may hold in addition to items reaches the model only where it should."""
 
 import numpy as np
 import pytest

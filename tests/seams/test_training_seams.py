@@ -13,7 +13,7 @@ from tfsessionrec.cli.main import main
 
 
 def test_losses_of_layers_are_trained() -> None:
-    """One step of SGD with `0.5 |w|^2` beside the task takes `rate * w` more off w."""
+    """One step of SGD with `0.5 |w|^2` added to the task takes `rate * w` more off w."""
     rate = 0.1
     items = np.random.default_rng(0).integers(2, 20, (8, 4, 3)).astype(np.int32)
 

@@ -130,7 +130,7 @@ COMPILED = [
     ("negatives", "loss", "jit_compile"), [*((*one, False) for one in OBJECTIVES), *COMPILED]
 )
 def test_interests_equal_one_query_an_item(parts, negatives, loss, jit_compile):
-    """Scores of interests are a plain query's where each item stands in a dimension of its own.
+    """Scores of interests are a plain query's where each item has a dimension of its own.
 
     Such a query holds the best score of each item: the naive formula, and its gradient by autodiff.
     """
