@@ -82,8 +82,10 @@ def test_readme_links_exist() -> None:
 
 
 def test_readme_python_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asking, code = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    asking, *steps = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
     compile(asking, "README.md", "exec")  # it wants a server
     monkeypatch.chdir(tmp_path)
-    exec(code.replace("epochs=5", "epochs=1"), {})
-    assert (tmp_path / "exported" / "sessionrec" / "1" / "saved_model.pb").exists()
+    for code in steps:
+        exec(code.replace("epochs=5", "epochs=1"), {})
+    for export in ("shop", "sessionrec"):
+        assert (tmp_path / "exported" / export / "1" / "saved_model.pb").exists()
