@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import re
 import sys
 import typing
 from collections.abc import Iterator
@@ -17,11 +18,41 @@ from tfsessionrec import data
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
+# `make test` runs one or two variants of each expensive test; `make test-all` also these. Regular
+# expressions that match the start of `FILE::TEST[PARAMETERS]`.
+SLOW_VARIANTS = (
+    # Systems of the harness whose seams other systems of it have, too.
+    r"seams/test_trained_equals_served\.py::\w+\[(types|session times|item times|context|everything"
+    r"|next item|next item, labels|next item, next session|running session|whole history"
+    r"|whole history, everything)\]",
+    # The commands with every kind of system: the harness has one of each.
+    r"cli/test_systems\.py::test_train_evaluate_export_recommend\[(?!sessionrec-hstu)",
+    r"cli/test_(side_information|interests)\.py::",
+    r"models/test_build\.py::test_learns_and_answers\[(?!sessionrec-sasrec|sasrec|stamp|two-tower)",
+    r"models/test_every_combination\.py::test_each_encoder_is_exported\[(?!gru-hstu|mean-mlp)",
+    r"models/test_(session_rec|interests)\.py::test_modes_train_alike\[(eager-uniform|xla)",
+    r"models/test_relation\.py::test_xla_trains",
+    r"models/test_new_items\.py::",
+    r"tasks/test_tasks\.py::test_trains_and_saves_inside_a_model\[True",
+    r"layers/test_functional_model\.py::test_fit\[(attention, mlp|srgnn, gru)",
+    # The same export with integer ids, another precision or other rules.
+    r"export/test_saved_model\.py::test_keras_model_leaves_optimizer_and_losses_behind\[mixed",
+    r"export/test_saved_model\.py::test_items_that_were_not_clicked_are_no_history\[int64",
+    r"export/test_routes\.py::test_c_api_with_rules\[False",
+    r"export/test_routes\.py::test_compat_v1_session_with_rules\[int64",
+    r"export/test_routes\.py::test_c_api_with_models_of_this_package\[(?!sessionrec-sasrec-spec1)",
+    r"export/test_recommender\.py::test_rules\[int64",
+    r"export/test_side_inputs\.py::test_deprecated_keywords\[keywords[1-6]",
+    r"export/test_side_inputs\.py::test_times_where_the_model_reads_them\[(?!sessionrec-(hstu-options0|sasrec))",
+    r"export/test_check\.py::test_damage_that_checksums_do_not_see\[(changed-expected[678]|swap_l)",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that read a real log are slow."""
+    """Marks tests slow that read a real log, or that are further variants of an expensive one."""
+    slow = re.compile("|".join(SLOW_VARIANTS))
     for item in items:
-        if "shared_data" in getattr(item, "fixturenames", ()):
+        if "shared_data" in getattr(item, "fixturenames", ()) or slow.match(item.nodeid[6:]):
             item.add_marker(pytest.mark.slow)
 
 
