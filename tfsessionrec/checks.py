@@ -1,7 +1,8 @@
 """Checks of arguments that many layers and functions take."""
 
+import math
 import operator
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -59,3 +60,36 @@ def non_negative_integer(name: str, value: int) -> int:
     if not is_integer or value < 0:
         raise ValueError(f"`{name}` should be a non-negative integer. Received: `{name}`={value!r}")
     return int(value)
+
+
+def number(
+    name: str, value: Any, *, least: float | None = None, above: float | None = None
+) -> float:
+    """Returns `value` as a float.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The value given.
+        least: Lowest value. Defaults to None: none.
+        above: Value that it must exceed. Defaults to None: none.
+
+    Raises:
+        ValueError: If `value` is not a finite number in that range.
+
+    Example:
+
+    >>> number("timeout", 5, above=0)
+    5.0
+    """
+    limit = f" of {least} or more" if least is not None else ""
+    limit = f" above {above}" if above is not None else limit
+    try:
+        # A text is no number, although `float` takes it.
+        is_number = isinstance(value, SupportsFloat) and not isinstance(value, bool | np.bool_)
+        found = float(value) if is_number and np.ndim(value) == 0 else math.nan
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    inside = (least is None or found >= least) and (above is None or found > above)
+    if not math.isfinite(found) or not inside:
+        raise ValueError(f"`{name}` should be a finite number{limit}. Received: `{name}`={value!r}")
+    return found
