@@ -300,7 +300,7 @@ def test_a_malformed_version() -> None:
         ({"url": "localhost:8501"}, "`url` should be http://HOST:PORT or grpc://HOST:PORT"),
         ({"url": "http://localhost"}, "`url` should be http://HOST:PORT"),
         ({"url": "http://localhost:port"}, "`url` should be http://HOST:PORT"),
-        ({"model_name": "a/b"}, "`name` should be a model's name"),
+        ({"model_name": "a/b"}, "`model_name` should be a model's name"),
         ({"timeout": 0}, "`timeout` should be a finite number above 0. Received: `timeout`=0"),
         ({"retries": -1}, "`retries` should be a non-negative integer"),
         ({"backoff": -1}, "`backoff` should be a finite number of 0 or more"),

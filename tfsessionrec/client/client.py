@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsessionrec.checks import non_negative_integer, number, positive_integer
+from tfsessionrec.checks import non_negative_integer, number, positive_integer, sequence
 from tfsessionrec.client.address import Address
 from tfsessionrec.client.answer import check_outputs, reading
 from tfsessionrec.client.batch import lists, make_inputs, one_a_row
@@ -23,6 +23,7 @@ from tfsessionrec.client.transport import (
     TensorSpec,
     Transport,
     VersionStatus,
+    check_part,
 )
 from tfsessionrec.client.types import History, RankedItem, Recommendation
 
@@ -97,6 +98,7 @@ class Client:
         self.timeout = number("timeout", timeout, above=0)
         self.retries = non_negative_integer("retries", retries)
         self.backoff = number("backoff", backoff, least=0)
+        check_part("model_name", model_name, "a model's name")
         self.model = ModelReference(model_name, version, label)
         self.history_length = history_length
         self.list_length = list_length
@@ -157,7 +159,14 @@ class Client:
             k: Number of items. Defaults to None.
             **inputs: Further inputs of the signature.
         """
-        return self._recommend("similar_items", [[item] for item in item_ids], k, inputs)
+        sequence("item_ids", item_ids, "ids")
+        if not len(item_ids):
+            raise ValueError("`item_ids` should hold at least one id. Received: none")
+        try:
+            histories = [History([item]) for item in item_ids]
+        except ValueError as error:
+            raise ValueError(f"`item_ids` should be a list of ids: {error}") from error
+        return self._recommend("similar_items", histories, k, inputs)
 
     def rank(
         self,
@@ -246,10 +255,16 @@ class Client:
         inputs: Mapping[str, object],
     ) -> list[list[Recommendation]]:
         rows = self._histories(histories)
-        ks = [self.k if k is None else k] * len(rows) if isinstance(k, int | None) else list(k)
-        if any(isinstance(one, bool) or not isinstance(one, int) or one <= 0 for one in ks):
-            raise ValueError(f"`k` should be positive integers. Received: `k`={k!r}")
-        ks = [min(one, 2**31 - 1) for one in ks]
+        of_all = not isinstance(k, list | tuple | np.ndarray)
+        values: Any = k
+        each = [self.k if k is None else k] if of_all else list(values)
+        try:
+            ks = [min(positive_integer("k", one), 2**31 - 1) for one in each]
+        except ValueError:
+            text = f"`k` should be positive integers. Received: `k`={k!r}"
+            raise ValueError(text) from None
+        if of_all:
+            ks *= len(rows)
         answer = self._ask(signature, rows, {"k": ks, **inputs})
         return [
             [
@@ -263,13 +278,15 @@ class Client:
         ]
 
     def _histories(self, histories: Sequence[AnyHistory]) -> list[History]:
-        if isinstance(histories, str | History):
-            raise ValueError(
-                f"`histories` should be a list, one history a visitor. Received: {histories!r}"
-            )
+        sequence("histories", histories, "histories, one a visitor")
         if not len(histories):
             raise ValueError("`histories` should hold at least one history. Received: none")
-        return [one if isinstance(one, History) else History(one) for one in histories]
+        try:
+            return [one if isinstance(one, History) else History(one) for one in histories]
+        except ValueError as error:
+            raise ValueError(
+                f"`histories` should hold a `History` or a list of ids for each visitor: {error}"
+            ) from error
 
     def _ask(
         self, signature: str, histories: list[History], inputs: Mapping[str, object]

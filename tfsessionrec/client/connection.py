@@ -87,7 +87,7 @@ class Connection(http.client.HTTPConnection):
         return response.status, b"".join(parts)
 
     def is_usable(self) -> bool:
-        """Whether the server has neither closed the idle connection nor sent an answer without a request."""
+        """Whether the server has neither closed the idle connection nor sent an answer unasked."""
         if self.sock is None:
             return False
         idle = select.poll()

@@ -86,16 +86,9 @@ class ModelReference:
     label: str | None = None
 
     def __post_init__(self) -> None:
-        if not _is_part(self.name):
-            raise ValueError(
-                "`name` should be a model's name without spaces and any of /:?#%\\. "
-                f"Received: `name`={self.name!r}"
-            )
-        if self.label is not None and not _is_part(self.label):
-            raise ValueError(
-                "`label` should be a label of models.config without spaces and any of /:?#%\\. "
-                f"Received: `label`={self.label!r}"
-            )
+        check_part("name", self.name, "a model's name")
+        if self.label is not None:
+            check_part("label", self.label, "a label of models.config")
         if self.version is not None:
             version = non_negative_integer("version", self.version)
             object.__setattr__(self, "version", version)
@@ -116,14 +109,23 @@ class ModelReference:
         return path
 
 
-def _is_part(text: object) -> bool:
-    """Whether a text can be one part of a path, also for a proxy."""
-    return (
+def check_part(name: str, text: object, what: str) -> None:
+    """Checks that a text can be one part of a path, also for a proxy.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    fits = (
         isinstance(text, str)
         and text not in ("", ".", "..")
         and text.isprintable()
         and not set("/:?#%\\ ") & set(text)
     )
+    if not fits:
+        raise ValueError(
+            f"`{name}` should be {what} without spaces and any of /:?#%\\. "
+            f"Received: `{name}`={text!r}"
+        )
 
 
 def _quoted(text: str) -> str:
@@ -188,8 +190,13 @@ class TensorSpec:
             ValueError: If it cannot be converted.
         """
         kind = KINDS.get(self.dtype, float)
+        is_bool = isinstance(value, bool | np.bool_)
         try:
-            fits = not (kind is int and isinstance(value, float) and not value.is_integer())
+            fits = is_bool or kind is not bool
+            if kind is str:
+                fits = isinstance(value, str | int | np.integer) and not is_bool
+            if kind is int:
+                fits = not is_bool and not (isinstance(value, float) and not value.is_integer())
             converted = kind(value)
             if kind is int and isinstance(converted, int):
                 info = np.iinfo(self.dtype)
