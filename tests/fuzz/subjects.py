@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from generator import Subject
 
-from tfsessionrec import client, data, layers, losses, rules
+from tfsessionrec import client, data, evaluation, layers, losses, rules
 
 ROWS = tf.constant([[0, 2], [1, -1]])
 TRUE = tf.constant([[True, True], [True, False]])
@@ -370,7 +370,7 @@ def _layers() -> list[Subject]:
             {"num_layers": 1, "dropout": 0.1, "input_norm": False},
             {"num_layers": "size", "dropout": "rate", "input_norm": "boolean"},
         ),
-        Subject("HSTUSSE", layers.HSTUSSE, small, {**heads, "num_time_buckets": "size"}),
+        Subject("HSTUSSE", layers.HSTUSSE, small, {**heads, "num_time_buckets": "count"}),
         Subject(
             "SASRecSSE",
             layers.SASRecSSE,
@@ -482,10 +482,49 @@ def _data() -> list[Subject]:
     ]
 
 
+class Model:
+    """A model that evaluation takes."""
+
+    def encode(self, features: Any) -> tf.Tensor:
+        return tf.ones([len(features["item_ids"]), 2])
+
+    def candidate_embeddings(self) -> tf.Tensor:
+        return tf.ones([9, 2])
+
+
+def _evaluation() -> list[Subject]:
+    ones = np.ones([4, 2], np.float32)
+    return [
+        Subject(
+            "rank_targets",
+            evaluation.rank_targets,
+            {
+                "query_embeddings": ones,
+                "candidate_embeddings": np.eye(5, 2, dtype=np.float32),
+                "targets": np.arange(4)[:, np.newaxis],
+                "block_size": 100,
+            },
+            {
+                "query_embeddings": "tensor number",
+                "candidate_embeddings": "tensor number",
+                "targets": "tensor integer",
+                "block_size": "size",
+            },
+        ),
+        Subject(
+            "Ensemble",
+            evaluation.Ensemble,
+            {"systems": [Model(), Model()], "vocabulary_size": 9},
+            {"systems": "list", "fusion": "choice", "top": "size"},
+        ),
+    ]
+
+
 ROOMS = {
     "rules": _rules,
     "losses": _losses,
     "layers": _layers,
     "client": _client,
     "data": _data,
+    "evaluation": _evaluation,
 }
