@@ -202,6 +202,16 @@ def test_sizes_are_bounded(script: Script) -> None:
         assert time.monotonic() - begin < 10
 
 
+def test_headers_without_end_count() -> None:
+    script = endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+    with (
+        serving(script) as (port, _),
+        client_of(port, timeout=20, retries=0, max_response_bytes=MIB) as client,
+        pytest.raises(ServingError, match=r"^RESOURCE_EXHAUSTED"),
+    ):
+        client.recommend([["x"]])
+
+
 def test_the_limit_is_named_and_is_exact() -> None:
     body = json.dumps(GOOD).encode()
     with serving(plain(body)) as (port, _):
@@ -388,7 +398,9 @@ def test_a_second_answer_is_not_taken_for_that_of_the_next_request() -> None:
         return OK + f"Content-Length: {len(text)}\r\n\r\n".encode() + text
 
     def script(one: Any, _: threading.Event) -> None:
-        one.sendall(body("right") + body("wrong") * 1000)
+        one.sendall(body("right"))
+        time.sleep(0.02)
+        one.sendall(body("wrong"))
 
     with serving(script) as (port, _), client_of(port) as client:
         for _ in range(3):
@@ -572,6 +584,23 @@ def test_a_malformed_answer_over_grpc(change: Callable[[], dict[str, Any]]) -> N
         pytest.raises(ServingError, match=r"^INTERNAL"),
     ):
         client.recommend([["x"]])
+
+
+def test_a_claimed_size_takes_no_memory_over_grpc() -> None:
+    pytest.importorskip("tensorflow_serving")
+    tensor = _tensor([1.0], [1, 5 * 10**7], np.float32)
+    with (
+        grpc_serving(_response(scores=tensor)) as url,
+        Client(url, "shop", description=DESCRIPTION, timeout=30, max_response_bytes=MIB) as client,
+    ):
+        tracemalloc.start()
+        try:
+            with pytest.raises(ServingError, match=r"`scores` has the shape"):
+                client.recommend([["x"]])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 50 * MIB
 
 
 def test_other_malformed_answers_over_grpc() -> None:
