@@ -6,13 +6,14 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test test-all lint notebooks clean
+.PHONY: help demo test test-all fuzz lint notebooks clean
 
 help:
 	@echo "make demo       simulate a log, train on it, evaluate, export, recommend (under 3 minutes)"
 	@echo "make test       all tests but slow ones; layers, losses and metrics again under Keras 3;"
 	@echo "                docstring examples"
 	@echo "make test-all   the same, then the slow ones: real logs, benchmarks, XLA of all modes"
+	@echo "make fuzz       public functions and constructors with every wrong argument of a generator"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make notebooks  run the notebooks"
 	@echo "make clean      remove .venv and caches"
@@ -27,6 +28,9 @@ test: .venv/installed-dev
 
 test-all: test
 	$(PYTEST) -m slow
+
+fuzz: .venv/installed-dev
+	FUZZ_CASES=all $(BIN)/python -m pytest -n 0 -q -s tests/fuzz
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

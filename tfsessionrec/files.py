@@ -3,13 +3,17 @@
 import json
 import os
 import pathlib
+import uuid
 from collections.abc import Mapping
 
 
 def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Writes a file under a temporary name, then renames it; a file of that name is replaced."""
+    """Writes a file under a temporary name, then renames it; a file of that name is replaced.
+
+    Each call has a temporary name of its own: of several writers, the last one's file remains.
+    """
     path = pathlib.Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with part.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)

@@ -140,6 +140,17 @@ def test_no_checksums(copy: pathlib.Path, quick: Check) -> None:
     assert quick(copy).problems == ["files: `checksums.json` is missing: not a whole export"]
 
 
+def test_files_that_are_missing_or_more(copy: pathlib.Path, quick: Check) -> None:
+    (copy / "SHA256SUMS").write_text("")
+    (copy / "assets" / "availability.pb").unlink()
+    (copy / "assets" / "copy.txt").write_text("")
+    assert quick(copy).problems == [
+        "files: `assets/availability.pb` is missing",
+        "files: `SHA256SUMS` does not match `checksums.json`",
+        "files: `assets/copy.txt` was added after the export",
+    ]
+
+
 def test_no_export(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError, match="`path` should be an export"):
         check_saved_model(tmp_path / "1")

@@ -7,7 +7,12 @@ import subprocess
 
 import pytest
 
-from tfsessionrec.export.checksum import damaged_files, replaced_files, write_checksums
+from tfsessionrec.export.checksum import (
+    damaged_files,
+    misplaced_files,
+    replaced_files,
+    write_checksums,
+)
 
 FILES = {"saved_model.pb": b"graph", "assets/vocabulary.txt": b"a\nb\n", "assets/trend.pb": b"now"}
 
@@ -84,3 +89,22 @@ def test_checksums_that_are_damaged(folder: pathlib.Path, content: str) -> None:
     (folder / "checksums.json").write_text(content)
     with pytest.raises(ValueError, match=r"`checksums.json` is damaged"):
         damaged_files(folder)
+
+
+def test_what_no_server_notices(folder: pathlib.Path) -> None:
+    assert misplaced_files(folder) == []
+    (folder / "assets" / ".trend.pb.0a1b2c3d.part").write_bytes(b"a writer is at work")
+    (folder / "assets" / "trend.pb").write_bytes(b"later")
+    assert misplaced_files(folder) == []
+    (folder / "assets" / "trend.pb").unlink()
+    (folder / "assets" / "more.txt").write_text("")
+    sums = folder / "SHA256SUMS"
+    sums.write_text(sums.read_text().replace("a", "b", 1))
+    assert misplaced_files(folder) == [
+        "`assets/trend.pb` is missing",
+        "`SHA256SUMS` does not match `checksums.json`",
+        "`assets/more.txt` was added after the export",
+    ]
+    sums.unlink()
+    assert "`SHA256SUMS` is missing" in misplaced_files(folder)
+    assert damaged_files(folder) == []  # A server loads it as it is.

@@ -94,7 +94,7 @@ def test_stochastic_depth_grows_linearly():
     [
         (
             {"feed_forward": "swish"},
-            '`feed_forward` should be "relu" or "gated". Received: `feed_forward`=\'swish\'',
+            "`feed_forward` should be one of 'relu', 'gated'. Received: `feed_forward`='swish'",
         ),
         ({"stochastic_depth": 1}, r"`stochastic_depth` should be in \[0, 1\). .*=1"),
     ],

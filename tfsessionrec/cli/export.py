@@ -5,6 +5,7 @@ tfsessionrec export --check exported/shop/1 --model model
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 from typing import TYPE_CHECKING
@@ -109,31 +110,34 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check is not None and arguments.output is not None:
         raise ValueError("`--check` should come without `--output`")
     import_tensorflow()
-    from tfsessionrec.export import next_version
+    from tfsessionrec.export import reserved_next_version
     from tfsessionrec.systems import NeuralSystem, load
 
     if arguments.check is not None:
         return _check(arguments)
     system = load(arguments.model)
-    path = next_version(arguments.output) if arguments.next_version else arguments.output
     options: dict[str, object] = {}
     if arguments.trend_events is not None and isinstance(system, NeuralSystem):
         sessions = log_arguments.read(system.settings.log, arguments.trend_events)
         system.prepare(sessions)
         options["trend_time"] = system.last_tick(sessions)
     report = _report(arguments.report)
-    output.say(f"Exporting to {path}")
-    written = system.export(
-        path,
-        k=arguments.k,
-        metadata={} if report is None else {"evaluation": report},
-        unavailable=[] if arguments.availability else None,
-        warm_up_batch_sizes=_batch_sizes(arguments.warm_up_batch_sizes),
-        overwrite=arguments.overwrite,
-        **_candidates(arguments),
-        **_item_attributes(arguments, system),
-        **options,
-    )
+    with contextlib.ExitStack() as reserved:
+        path = arguments.output
+        if arguments.next_version:
+            path = reserved.enter_context(reserved_next_version(path))
+        output.say(f"Exporting to {path}")
+        written = system.export(
+            path,
+            k=arguments.k,
+            metadata={} if report is None else {"evaluation": report},
+            unavailable=[] if arguments.availability else None,
+            warm_up_batch_sizes=_batch_sizes(arguments.warm_up_batch_sizes),
+            overwrite=arguments.overwrite,
+            **_candidates(arguments),
+            **_item_attributes(arguments, system),
+            **options,
+        )
     print(written)
     content = {"model": arguments.model, "output": written, "k": arguments.k}
     output.write_json(arguments.json, content)

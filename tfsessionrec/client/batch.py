@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +123,7 @@ def _pad(name: str, spec: TensorSpec, values: Sequence[object], length: int | No
     """The lists of all rows as one array [B, length]."""
     rows = []
     for row in values:
-        if isinstance(row, str) or not isinstance(row, Collection):
+        if isinstance(row, str | bytes) or not isinstance(row, Collection):
             raise ValueError(f"`{name}` should hold a list for each row. Received: {row!r}")
         rows.append(row)
     longest = max((len(row) for row in rows), default=0)
@@ -134,3 +135,27 @@ def _pad(name: str, spec: TensorSpec, values: Sequence[object], length: int | No
         for column, value in enumerate(row):
             padded[place, column] = spec.convert(value, name)
     return padded
+
+
+def one_a_row(name: str, value: object, spec: TensorSpec | None, rows: int) -> Sequence[object]:
+    """One value for each row, from one value for each or one for all."""
+    if spec is None:
+        return [value] * rows  # `make_inputs` raises the error.
+    if spec.rank > 1:
+        return lists(value, rows, name)
+    if isinstance(value, str | bytes) or not isinstance(value, Collection):
+        return [value] * rows
+    if len(value) != rows:
+        raise ValueError(f"`{name}` should have one value a history ({rows}). Received: {value!r}")
+    return list(value)
+
+
+def lists(value: object, rows: int, name: str) -> list[Collection[Any]]:
+    """One list for each row, from one list for each or one for all."""
+    if isinstance(value, str | bytes) or not isinstance(value, Collection):
+        raise ValueError(f"`{name}` should be a list. Received: {value!r}")
+    if not any(isinstance(one, list | tuple | np.ndarray) for one in value):
+        return [value] * rows
+    if len(value) != rows:
+        raise ValueError(f"`{name}` should have one list a history ({rows}). Received: {value!r}")
+    return list(value)

@@ -5,14 +5,16 @@ import os
 import pathlib
 import random
 import time
-import urllib.parse
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tfsessionrec.client.batch import make_inputs
+from tfsessionrec.checks import non_negative_integer, number, positive_integer, sequence
+from tfsessionrec.client.address import Address
+from tfsessionrec.client.answer import check_outputs, reading
+from tfsessionrec.client.batch import lists, make_inputs, one_a_row
 from tfsessionrec.client.rest_transport import RestTransport
 from tfsessionrec.client.transport import (
     ModelReference,
@@ -21,6 +23,7 @@ from tfsessionrec.client.transport import (
     TensorSpec,
     Transport,
     VersionStatus,
+    check_part,
 )
 from tfsessionrec.client.types import History, RankedItem, Recommendation
 
@@ -40,12 +43,14 @@ class Client:
 
     Args:
         url: "http://HOST:PORT" of the REST port, or "grpc://HOST:PORT" of the gRPC port (needs the
-            extra `serving`).
+            extra `serving`). "https://USER:PASSWORD@HOST:PORT" sends them (Basic authentication);
+            no error shows them.
         model_name: The model's name on the server.
         version: Ask this version. Defaults to None.
         label: Ask the version with this label, such as "stable". Defaults to None. Without both,
             the highest version answers.
-        timeout: Seconds that a call may take with all its retries. Defaults to 5.
+        timeout: Seconds that a call may take with all its retries, from connecting to the last
+            byte. Defaults to 5.
         retries: How often a call is retried. Defaults to 3.
         backoff: Seconds before the first retry, on average. Defaults to 0.05.
         description: `signature.json` of the export, its path or its content; it also gives the
@@ -56,6 +61,8 @@ class Client:
             number here. Defaults to None: the longest history of the request.
         list_length: The same for lists of candidates and of other ids; longer ones are an error.
             Defaults to None.
+        max_response_bytes: The largest answer that the client reads; a larger one is an error
+            before there is memory for it. Defaults to 64 MiB.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -82,31 +89,25 @@ class Client:
         description: Mapping[str, object] | str | os.PathLike[str] | None = None,
         history_length: int | None = None,
         list_length: int | None = None,
+        max_response_bytes: int = 64 * 2**20,
     ) -> None:
         for name, value in {"history_length": history_length, "list_length": list_length}.items():
-            if value is not None and (not isinstance(value, int) or value <= 0):
-                raise ValueError(
-                    f"`{name}` should be a positive integer. Received: `{name}`={value!r}"
-                )
-        if not timeout > 0:
-            raise ValueError(f"`timeout` should be above 0. Received: `timeout`={timeout!r}")
-        if not isinstance(retries, int) or retries < 0:
-            raise ValueError(
-                f"`retries` should be an integer of 0 or more. Received: `retries`={retries!r}"
-            )
-        if backoff < 0:
-            raise ValueError(f"`backoff` should be 0 or more. Received: `backoff`={backoff!r}")
+            if value is not None:
+                positive_integer(name, value)
+        positive_integer("max_response_bytes", max_response_bytes)
+        self.timeout = number("timeout", timeout, above=0)
+        self.retries = non_negative_integer("retries", retries)
+        self.backoff = number("backoff", backoff, least=0)
+        check_part("model_name", model_name, "a model's name")
         self.model = ModelReference(model_name, version, label)
-        self.timeout = timeout
-        self.retries = retries
-        self.backoff = backoff
         self.history_length = history_length
         self.list_length = list_length
         self.k = 100
         self._signatures: dict[str, Signature] | None = None
         if description is not None:
             self._read_description(description)
-        self._transport = _transport(url)
+        self._address = Address.parse(url)
+        self._transport = _transport(self._address, max_response_bytes)
 
     def recommend(
         self,
@@ -158,7 +159,14 @@ class Client:
             k: Number of items. Defaults to None.
             **inputs: Further inputs of the signature.
         """
-        return self._recommend("similar_items", [[item] for item in item_ids], k, inputs)
+        sequence("item_ids", item_ids, "ids")
+        if not len(item_ids):
+            raise ValueError("`item_ids` should hold at least one id. Received: none")
+        try:
+            histories = [History([item]) for item in item_ids]
+        except ValueError as error:
+            raise ValueError(f"`item_ids` should be a list of ids: {error}") from error
+        return self._recommend("similar_items", histories, k, inputs)
 
     def rank(
         self,
@@ -178,7 +186,7 @@ class Client:
             For each history its candidates.
         """
         rows = self._histories(histories)
-        each = _lists(candidate_ids, len(rows), "candidate_ids")
+        each = lists(candidate_ids, len(rows), "candidate_ids")
         answer = self._ask("rank", rows, {"candidate_ids": each, **inputs})
         return [
             [
@@ -247,10 +255,16 @@ class Client:
         inputs: Mapping[str, object],
     ) -> list[list[Recommendation]]:
         rows = self._histories(histories)
-        ks = [self.k if k is None else k] * len(rows) if isinstance(k, int | None) else list(k)
-        if any(isinstance(one, bool) or not isinstance(one, int) or one <= 0 for one in ks):
-            raise ValueError(f"`k` should be positive integers. Received: `k`={k!r}")
-        ks = [min(one, 2**31 - 1) for one in ks]
+        of_all = not isinstance(k, list | tuple | np.ndarray)
+        values: Any = k
+        each = [self.k if k is None else k] if of_all else list(values)
+        try:
+            ks = [min(positive_integer("k", one), 2**31 - 1) for one in each]
+        except ValueError:
+            text = f"`k` should be positive integers. Received: `k`={k!r}"
+            raise ValueError(text) from None
+        if of_all:
+            ks *= len(rows)
         answer = self._ask(signature, rows, {"k": ks, **inputs})
         return [
             [
@@ -264,13 +278,15 @@ class Client:
         ]
 
     def _histories(self, histories: Sequence[AnyHistory]) -> list[History]:
-        if isinstance(histories, str | History):
-            raise ValueError(
-                f"`histories` should be a list, one history a visitor. Received: {histories!r}"
-            )
+        sequence("histories", histories, "histories, one a visitor")
         if not len(histories):
             raise ValueError("`histories` should hold at least one history. Received: none")
-        return [one if isinstance(one, History) else History(one) for one in histories]
+        try:
+            return [one if isinstance(one, History) else History(one) for one in histories]
+        except ValueError as error:
+            raise ValueError(
+                f"`histories` should hold a `History` or a list of ids for each visitor: {error}"
+            ) from error
 
     def _ask(
         self, signature: str, histories: list[History], inputs: Mapping[str, object]
@@ -282,8 +298,11 @@ class Client:
                 f"The model should have the signature {signature!r}. It has: {sorted(offered)}"
             )
         specs = offered[signature]
+        with reading(f"the signature `{signature}` is malformed", self._where):
+            for spec in (*specs.inputs.values(), *specs.outputs.values()):
+                _ = spec.array_dtype  # It raises an error for a type that no client reads.
         values = {
-            name: _one_a_row(name, value, specs.inputs.get(name), len(histories))
+            name: one_a_row(name, value, specs.inputs.get(name), len(histories))
             for name, value in inputs.items()
         }
         request = make_inputs(
@@ -293,10 +312,15 @@ class Client:
             history_length=self.history_length,
             list_length=self.list_length,
         )
-        return self._retrying(
+        answer = self._retrying(
             lambda seconds: self._transport.predict(self.model, signature, request, specs, seconds),
             begin,
         )
+        with reading(f"the answer to `{signature}` is malformed", self._where):
+            check_outputs(signature, answer, len(histories))
+            if signature == "rank" and answer["scores"].shape != request["candidate_ids"].shape:
+                raise ValueError("it does not have one score for each candidate")
+        return answer
 
     def _retrying(self, call: Callable[[float], ANSWER], begin: float | None = None) -> ANSWER:
         end = (time.monotonic() if begin is None else begin) + self.timeout
@@ -311,68 +335,40 @@ class Client:
             time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
+    @property
+    def _where(self) -> str:
+        return f"{self._address}{self.model.path}"
+
     def _read_description(self, description: Mapping[str, object] | str | os.PathLike[str]) -> None:
         content: Any = description
-        if not isinstance(description, Mapping):
-            content = json.loads(pathlib.Path(description).read_text())
         try:
+            if not isinstance(description, Mapping):
+                content = json.loads(pathlib.Path(description).read_text())
+            padding = content.get("padding", {})
             self._signatures = {
                 name: Signature(
                     *(
-                        {
-                            key: TensorSpec(one["dtype"], len(one["shape"]), one.get("default"))
-                            for key, one in signature[side].items()
-                        }
+                        {key: _spec(one, padding.get(key)) for key, one in signature[side].items()}
                         for side in ("inputs", "outputs")
                     )
                 )
                 for name, signature in content["signatures"].items()
             }
-            self.k = int(content["k"])
-        except (KeyError, TypeError, AttributeError) as error:
+            self.k = positive_integer("k", content["k"])
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise ValueError(
-                "`description` should be signature.json of an export. Received: one without "
-                f"{error}"
+                "`description` should be signature.json of an export. Received: "
+                f"{type(description).__name__}, {type(error).__name__}: {error}"
             ) from error
 
 
-def _transport(url: str) -> Transport:
-    try:
-        parts = urllib.parse.urlsplit(url)
-        complete = bool(parts.hostname) and parts.port is not None
-    except ValueError:
-        complete = False
-    if complete and parts.scheme in ("http", "https"):
-        return RestTransport(url)
-    if complete and parts.scheme == "grpc":
-        from tfsessionrec.client.grpc_transport import GrpcTransport
-
-        return GrpcTransport(url)
-    raise ValueError(
-        "`url` should be http://HOST:PORT or grpc://HOST:PORT; the server's default ports are 8501 "
-        f"and 8500. Received: `url`={url!r}"
-    )
+def _spec(tensor: Mapping[str, Any], filler: str | int | None) -> TensorSpec:
+    return TensorSpec(str(tensor["dtype"]), len(tensor["shape"]), tensor.get("default"), filler)
 
 
-def _one_a_row(name: str, value: object, spec: TensorSpec | None, rows: int) -> Sequence[object]:
-    """One value for each row, from one value for each or one for all."""
-    if spec is None:
-        return [value] * rows  # `make_inputs` raises the error.
-    if spec.rank > 1:
-        return _lists(value, rows, name)
-    if isinstance(value, str) or not isinstance(value, Collection):
-        return [value] * rows
-    if len(value) != rows:
-        raise ValueError(f"`{name}` should have one value a history ({rows}). Received: {value!r}")
-    return list(value)
+def _transport(address: Address, max_response_bytes: int) -> Transport:
+    if address.scheme != "grpc":
+        return RestTransport(address, max_response_bytes)
+    from tfsessionrec.client.grpc_transport import GrpcTransport
 
-
-def _lists(value: object, rows: int, name: str) -> list[Collection[Any]]:
-    """One list for each row, from one list for each or one for all."""
-    if isinstance(value, str) or not isinstance(value, Collection):
-        raise ValueError(f"`{name}` should be a list. Received: {value!r}")
-    if not any(isinstance(one, list | tuple | np.ndarray) for one in value):
-        return [value] * rows
-    if len(value) != rows:
-        raise ValueError(f"`{name}` should have one list a history ({rows}). Received: {value!r}")
-    return list(value)
+    return GrpcTransport(address, max_response_bytes)

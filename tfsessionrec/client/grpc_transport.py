@@ -1,11 +1,14 @@
 """gRPC; needs the extra `serving`."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tfsessionrec.client.address import Address
+from tfsessionrec.client.answer import check_rank, reading, shown
 from tfsessionrec.client.transport import (
     ModelReference,
     ServingError,
@@ -16,26 +19,26 @@ from tfsessionrec.client.transport import (
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+    from tensorflow.core.framework.tensor_pb2 import TensorProto
     from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
     from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataResponse
     from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 RESPONSE = TypeVar("RESPONSE")
 
-UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-
 
 class GrpcTransport:
     """gRPC without encryption, the server's default.
 
     Args:
-        url: Such as "grpc://localhost:8500".
+        address: The server's.
+        max_response_bytes: The largest answer that is read.
 
     Raises:
         ImportError: If tensorflow-serving-api is not installed.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, address: Address, max_response_bytes: int) -> None:
         try:
             import grpc
             import tensorflow as tf
@@ -51,13 +54,18 @@ class GrpcTransport:
                 "A grpc:// address needs tensorflow-serving-api: pip install "
                 f"'tfsessionrec[serving]'. An http:// address works without it. ({error})"
             ) from error
-        self.url = url
+        self.url = str(address)
+        self._max_response_bytes = max_response_bytes
         self._grpc, self._tf = grpc, tf
         self._predict_pb2 = predict_pb2
         self._metadata_pb2, self._status_pb2 = get_model_metadata_pb2, get_model_status_pb2
         # The client retries within its deadline; gRPC's own retries would be hidden from it.
-        options = [*UNLIMITED, ("grpc.enable_retries", 0)]
-        self._channel = grpc.insecure_channel(url.removeprefix("grpc://"), options)
+        options = [
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", min(max_response_bytes, 2**31 - 1)),
+            ("grpc.enable_retries", 0),
+        ]
+        self._channel = grpc.insecure_channel(address.netloc, options)
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
@@ -80,36 +88,42 @@ class GrpcTransport:
             dtype = self._tf.as_dtype(specs.inputs[name].dtype)
             request.inputs[name].CopyFrom(self._tf.make_tensor_proto(value, dtype, value.shape))
         response = self._call(self._prediction.Predict, request, model, seconds)
-        answer = {}
-        for name, tensor in response.outputs.items():
-            value = self._tf.make_ndarray(tensor)
-            if value.dtype == object:
-                value = np.array([v.decode() for v in value.ravel()], object).reshape(value.shape)
-            answer[name] = value
-        return answer
+        where = f"{self.url}{model.path}"
+        with reading(f"the answer does not have the outputs of `{signature}`", where):
+            return {
+                name: self._array(dict(response.outputs)[name], spec, name)
+                for name, spec in specs.outputs.items()
+            }
 
     def signatures(self, model: ModelReference, seconds: float) -> dict[str, Signature]:
         response = self._metadata(model, seconds)
-        found = self._metadata_pb2.SignatureDefMap()
-        response.metadata["signature_def"].Unpack(found)
-        return {
-            name: Signature(self._specs(one.inputs), self._specs(one.outputs))
-            for name, one in found.signature_def.items()
-            if not name.startswith("__")
-        }
+        with reading("the answer holds no signatures", f"{self.url}{model.path}"):
+            found = self._metadata_pb2.SignatureDefMap()
+            if not response.metadata["signature_def"].Unpack(found):
+                raise ValueError("no `signature_def`")
+            return {
+                name: Signature(self._specs(one.inputs), self._specs(one.outputs))
+                for name, one in found.signature_def.items()
+                if not name.startswith("__")
+            }
 
     def resolved_version(self, model: ModelReference, seconds: float) -> int:
-        return self._metadata(model, seconds).model_spec.version.value
+        spec = self._metadata(model, seconds).model_spec
+        with reading("the answer holds no version", f"{self.url}{model.path}"):
+            if not spec.HasField("version") or spec.version.value < 0:
+                raise ValueError("not a number of a version")
+            return spec.version.value
 
     def versions(self, model: ModelReference, seconds: float) -> list[VersionStatus]:
         request = self._status_pb2.GetModelStatusRequest()
         _fill(request.model_spec, model)
         response = self._call(self._models.GetModelStatus, request, model, seconds)
         states = self._status_pb2.ModelVersionStatus.State
-        return [
-            VersionStatus(one.version, states.Name(one.state), one.status.error_message)
-            for one in response.model_version_status
-        ]
+        with reading("the answer holds no states of versions", f"{self.url}{model.path}"):
+            return [
+                VersionStatus(one.version, states.Name(one.state), one.status.error_message)
+                for one in response.model_version_status
+            ]
 
     def close(self) -> None:
         self._channel.close()
@@ -131,11 +145,33 @@ class GrpcTransport:
             return method(request, timeout=seconds)
         except self._grpc.RpcError as error:
             where = f"{self.url}{model.path}"
-            raise ServingError(error.details() or "", where, error.code().name) from error
+            text = shown(error.details() or "", 4096)
+            raise ServingError(text, where, error.code().name) from error
+
+    def _array(self, tensor: "TensorProto", spec: TensorSpec, name: str) -> NDArray:
+        """An output; its size is checked before there is memory for it.
+
+        Raises:
+            ValueError: If it is not what the signature lists.
+        """
+        sizes = [one.size for one in tensor.tensor_shape.dim]
+        if tensor.dtype != self._tf.as_dtype(spec.dtype).as_datatype_enum:
+            raise ValueError(f"`{name}` is not {spec.dtype}")
+        width = max(spec.array_dtype.itemsize, 1)
+        if min(sizes, default=0) < 0 or math.prod(sizes) > self._max_response_bytes // width:
+            raise ValueError(f"`{name}` has the shape {sizes}")
+        value = self._tf.make_ndarray(tensor)
+        check_rank(value, spec, name)
+        if value.dtype == object:
+            value = np.array([v.decode() for v in value.ravel()], object).reshape(value.shape)
+        return value
 
     def _specs(self, tensors: "Mapping[str, TensorInfo]") -> dict[str, TensorSpec]:
         return {
-            name: TensorSpec(self._tf.as_dtype(one.dtype).name, len(one.tensor_shape.dim))
+            name: TensorSpec(
+                self._tf.as_dtype(one.dtype).name,
+                -1 if one.tensor_shape.unknown_rank else len(one.tensor_shape.dim),
+            )
             for name, one in tensors.items()
         }
 

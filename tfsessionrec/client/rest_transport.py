@@ -1,17 +1,22 @@
-"""REST, with the standard library alone."""
+"""REST, with the standard library alone.
+
+The deadlines of HTTP libraries restart with each part of an answer: none replaces `connection`.
+"""
 
 import http.client
 import json
 import re
+import ssl
 import threading
 import time
-import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from tfsessionrec.client.address import Address
+from tfsessionrec.client.answer import array_of, check_rank, reading, shown
+from tfsessionrec.client.connection import AnswerTooLargeError, Connection
 from tfsessionrec.client.transport import (
     ModelReference,
     ServingError,
@@ -36,27 +41,29 @@ STATUS_OF_HTTP = {
 }
 
 
+MESSAGE = 4096  # the longest error of a server that is shown
+
+
 class _Kept(threading.local):
     """The open connection of each thread."""
 
-    connection: http.client.HTTPConnection | None = None
+    connection: Connection | None = None
 
 
 class RestTransport:
     """REST: each thread keeps one connection open.
 
     Args:
-        url: Such as "http://localhost:8501"; behind a proxy, with the path before "/v1".
+        address: The server's.
+        max_response_bytes: The largest answer that is read.
     """
 
-    def __init__(self, url: str) -> None:
-        parts = urllib.parse.urlsplit(url)
-        self.url = url.rstrip("/")
-        self._https = parts.scheme == "https"
-        self._address = parts.hostname or "", parts.port
-        self._prefix = parts.path.rstrip("/")
+    def __init__(self, address: Address, max_response_bytes: int) -> None:
+        self.url = str(address)
+        self._address = address
+        self._max_response_bytes = max_response_bytes
         self._local = _Kept()
-        self._connections: list[http.client.HTTPConnection] = []
+        self._connections: list[Connection] = []
         self._lock = threading.Lock()
 
     def predict(
@@ -72,54 +79,43 @@ class RestTransport:
             "inputs": {name: value.tolist() for name, value in inputs.items()},
         }
         answer = self._ask("POST", f"{model.path}:predict", seconds, content)
-        try:
+        where = self.url + model.path
+        with reading(f"the answer does not have the outputs of `{signature}`", where):
             outputs = answer["outputs"]
             if len(specs.outputs) == 1:  # The server then leaves the name out.
                 outputs = {next(iter(specs.outputs)): outputs}
-            return {
-                name: np.array(outputs[name], spec.array_dtype)
-                for name, spec in specs.outputs.items()
-            }
-        except (KeyError, TypeError, ValueError) as error:
-            raise ServingError(
-                f"the answer does not have the outputs of `{signature}`: {error}",
-                self.url + model.path,
-                "INTERNAL",
-            ) from error
+            arrays = {}
+            for name, spec in specs.outputs.items():
+                arrays[name] = array_of(outputs[name], spec, name)
+                check_rank(arrays[name], spec, name)
+            return arrays
 
     def signatures(self, model: ModelReference, seconds: float) -> dict[str, Signature]:
         answer = self._ask("GET", f"{model.path}/metadata", seconds)
-        try:
+        with reading("the answer holds no signatures", self.url + model.path):
             found = answer["metadata"]["signature_def"]["signature_def"]
             return {
                 name: Signature(_specs(one.get("inputs", {})), _specs(one.get("outputs", {})))
                 for name, one in found.items()
                 if not name.startswith("__")
             }
-        except (KeyError, TypeError) as error:
-            raise ServingError(
-                f"the answer holds no signatures: {error!r}", self.url + model.path, "INTERNAL"
-            ) from error
 
     def resolved_version(self, model: ModelReference, seconds: float) -> int:
         answer = self._ask("GET", f"{model.path}/metadata", seconds)
-        try:
-            return int(answer["model_spec"]["version"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ServingError(
-                f"the answer holds no version: {error!r}", self.url + model.path, "INTERNAL"
-            ) from error
+        with reading("the answer holds no version", self.url + model.path):
+            return _version(answer["model_spec"]["version"])
 
     def versions(self, model: ModelReference, seconds: float) -> list[VersionStatus]:
         answer = self._ask("GET", model.path, seconds)
-        return [
-            VersionStatus(
-                int(one["version"]),
-                str(one["state"]),
-                str(one.get("status", {}).get("error_message", "")),
-            )
-            for one in answer.get("model_version_status", [])
-        ]
+        with reading("the answer holds no states of versions", self.url + model.path):
+            return [
+                VersionStatus(
+                    _version(one["version"]),
+                    shown(_text(one["state"])),
+                    _text(one.get("status", {}).get("error_message", "")),
+                )
+                for one in answer.get("model_version_status", [])
+            ]
 
     def close(self) -> None:
         with self._lock:
@@ -133,44 +129,42 @@ class RestTransport:
         body = None if content is None else json.dumps(content).encode()
         try:
             status, text = self._send(method, path, body, seconds)
+        except AnswerTooLargeError as error:
+            raise ServingError(str(error), where, "RESOURCE_EXHAUSTED") from error
         except TimeoutError as error:
             raise ServingError(
                 f"no answer in {seconds:.3g} s", where, "DEADLINE_EXCEEDED"
             ) from error
+        except ssl.SSLCertVerificationError as error:
+            raise ServingError(shown(str(error)), where, "UNAUTHENTICATED") from error
         except (OSError, http.client.HTTPException) as error:
-            raise ServingError(str(error) or repr(error), where, "UNAVAILABLE") from error
-        try:
+            raise ServingError(shown(str(error) or repr(error)), where, "UNAVAILABLE") from error
+        if status != 200:
+            name = STATUS_OF_HTTP.get(status, "INTERNAL" if status >= 500 else f"HTTP {status}")
+            raise ServingError(_failure(status, text), where, name)
+        with reading("the answer is not JSON", where):
             answer = json.loads(text)
             if not isinstance(answer, dict):
                 raise ValueError("not an object")
-        except ValueError as error:
-            if status == 200:
-                raise ServingError(f"the answer is not JSON: {error}", where, "INTERNAL") from error
-            page = text[:500].decode(errors="replace")
-            answer = {"error": _error_of(text) or f"HTTP {status}: {page}"}
-        if status != 200:
-            name = STATUS_OF_HTTP.get(status, "INTERNAL" if status >= 500 else f"HTTP {status}")
-            raise ServingError(str(answer.get("error", f"HTTP {status}")), where, name)
         return answer
 
     def _send(
         self, method: str, path: str, body: bytes | None, seconds: float
     ) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"} if body is not None else {}
+        if self._address.authorization is not None:
+            headers["Authorization"] = self._address.authorization
         end = time.monotonic() + seconds
         for may_be_stale in (True, False):
             connection = self._local.connection
+            if connection is not None and not connection.is_usable():
+                self._drop(connection)
+                connection = None
             kept = connection is not None
             if connection is None:
                 connection = self._connect()
-            connection.timeout = seconds
             try:
-                if connection.sock is None:
-                    connection.connect()  # It also turns Nagle's algorithm off.
-                connection.sock.settimeout(seconds)
-                connection.request(method, self._prefix + path, body, headers)
-                response = connection.getresponse()
-                return response.status, _read(connection, response, end)
+                return connection.exchange(method, self._address.path + path, body, headers, end)
             except (ConnectionError, http.client.BadStatusLine) as error:
                 self._drop(connection)
                 # A server may close an idle connection. Requests change nothing on it, so that
@@ -182,20 +176,31 @@ class RestTransport:
                 raise
         raise AssertionError("the second try returns or raises")
 
-    def _connect(self) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
-        connection = kind(*self._address)
+    def _connect(self) -> Connection:
+        connection = Connection(self._address, self._max_response_bytes)
         self._local.connection = connection
         with self._lock:
             self._connections.append(connection)
         return connection
 
-    def _drop(self, connection: http.client.HTTPConnection) -> None:
+    def _drop(self, connection: Connection) -> None:
         connection.close()
         self._local.connection = None
         with self._lock:
             if connection in self._connections:
                 self._connections.remove(connection)
+
+
+def _failure(status: int, text: bytes) -> str:
+    """What an answer with an error status says."""
+    try:
+        error = json.loads(text)["error"]
+        if isinstance(error, str):
+            return shown(error, MESSAGE)
+    except (LookupError, MemoryError, RecursionError, TypeError, ValueError):
+        pass
+    page = text[:500].decode(errors="replace")
+    return shown(_error_of(text[:MESSAGE]) or f"HTTP {status}: {page}", MESSAGE)
 
 
 def _error_of(text: bytes) -> str | None:
@@ -208,27 +213,25 @@ def _error_of(text: bytes) -> str | None:
         return None
 
 
-def _read(
-    connection: http.client.HTTPConnection, response: http.client.HTTPResponse, end: float
-) -> bytes:
-    """The whole answer by `end`; a socket's own timeout restarts with every part of it."""
-    parts = []
-    while part := response.read1():
-        parts.append(part)
-        left = end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        if connection.sock is not None:
-            connection.sock.settimeout(left)
-    response.read()  # Marks the response as read, so that the connection can be reused.
-    return b"".join(parts)
-
-
 def _specs(tensors: Json) -> dict[str, TensorSpec]:
-    return {
-        name: TensorSpec(_dtype(one["dtype"]), len(one["tensor_shape"].get("dim", [])))
-        for name, one in tensors.items()
-    }
+    specs = {}
+    for name, one in tensors.items():
+        shape = one["tensor_shape"]
+        rank = -1 if shape.get("unknown_rank") is True else len(list(shape.get("dim", [])))
+        specs[name] = TensorSpec(_dtype(_text(one["dtype"])), rank)
+    return specs
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return shown(value, MESSAGE)
+
+
+def _version(value: object) -> int:
+    if not isinstance(value, str | int) or not re.fullmatch("[0-9]{1,19}", str(value)):
+        raise ValueError("not a number of a version")
+    return int(value)
 
 
 def _dtype(name: str) -> str:

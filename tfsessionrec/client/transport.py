@@ -1,11 +1,15 @@
 """Types that REST and gRPC share: a server's models, signatures, versions and errors."""
 
 import dataclasses
+import re
+import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tfsessionrec.checks import non_negative_integer
 
 ADVICE = {
     "UNAVAILABLE": "Check that the server runs and has loaded the model; /v1/models/NAME of its "
@@ -17,8 +21,11 @@ ADVICE = {
     "lists.",
     "FAILED_PRECONDITION": "Compare the signature with those that signature.json of the export "
     "lists, and the label with those of models.config.",
-    "RESOURCE_EXHAUSTED": "Send smaller requests, or start the server with a longer queue.",
+    "RESOURCE_EXHAUSTED": "Send smaller requests, or start the server with a longer queue; "
+    "`max_response_bytes` of the client limits the answer.",
+    "UNAUTHENTICATED": "Check the certificate of the server, and user and password in `url`.",
 }
+DTYPES = re.compile(r"u?int(8|16|32|64)|float(16|32|64)|bool")
 OTHER_ADVICE = "See the server's log."
 KINDS: dict[str, Callable[[Any], str | int | float]] = {
     "string": str,
@@ -65,7 +72,8 @@ class ModelReference:
             label, the server takes the highest version that it has loaded.
 
     Raises:
-        ValueError: If both a version and a label are given, or the name is empty.
+        ValueError: If both a version and a label are given, or the name or the label cannot be part
+            of a path.
 
     Example:
 
@@ -78,11 +86,12 @@ class ModelReference:
     label: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.name or set("/:?#% ") & set(self.name):
-            raise ValueError(
-                "`name` should be a model's name without spaces and any of /:?#%. "
-                f"Received: `name`={self.name!r}"
-            )
+        check_part("name", self.name, "a model's name")
+        if self.label is not None:
+            check_part("label", self.label, "a label of models.config")
+        if self.version is not None:
+            version = non_negative_integer("version", self.version)
+            object.__setattr__(self, "version", version)
         if self.version is not None and self.label is not None:
             raise ValueError(
                 "A version or a label should be given, not both. Received: "
@@ -92,12 +101,36 @@ class ModelReference:
     @property
     def path(self) -> str:
         """The path of the model in the REST API."""
-        path = f"/v1/models/{self.name}"
+        path = f"/v1/models/{_quoted(self.name)}"
         if self.version is not None:
             path += f"/versions/{self.version}"
         if self.label is not None:
-            path += f"/labels/{self.label}"
+            path += f"/labels/{_quoted(self.label)}"
         return path
+
+
+def check_part(name: str, text: object, what: str) -> None:
+    """Checks that a text can be one part of a path, also for a proxy.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    fits = (
+        isinstance(text, str)
+        and text not in ("", ".", "..")
+        and text.isprintable()
+        and not set("/:?#%\\ ") & set(text)
+    )
+    if not fits:
+        raise ValueError(
+            f"`{name}` should be {what} without spaces and any of /:?#%\\. "
+            f"Received: `{name}`={text!r}"
+        )
+
+
+def _quoted(text: str) -> str:
+    """The server does not decode a path: only what no path may hold is quoted."""
+    return urllib.parse.quote(text, safe="!$&'()*+,;=@~")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,22 +154,32 @@ class TensorSpec:
 
     Attributes:
         dtype: "string", "int64", "int32", "float32" or "bool".
-        rank: Number of dimensions; the first counts the requests.
+        rank: Number of dimensions; the first counts the requests. Negative if it is unknown.
         default: The value of a row that gives none, by `signature.json`. Defaults to None.
+        filler: The value that marks padding, by `signature.json`. Defaults to None.
     """
 
     dtype: str
     rank: int
     default: object = None
+    filler: str | int | None = None
 
     @property
     def array_dtype(self) -> np.dtype:
-        """The NumPy dtype; strings are objects."""
+        """The NumPy dtype; strings are objects.
+
+        Raises:
+            ValueError: If no client reads this type.
+        """
+        if self.dtype != "string" and not DTYPES.fullmatch(self.dtype):
+            raise ValueError(f"the type {self.dtype!r} of a tensor is not supported")
         return np.dtype(object if self.dtype == "string" else self.dtype)
 
     @property
     def padding(self) -> str | int | float:
         """Fills a row that is shorter than others; no vocabulary holds it."""
+        if self.filler is not None:
+            return self.filler
         paddings: dict[str, str | int] = {"string": "", "int64": -1, "int32": -1, "bool": False}
         return paddings.get(self.dtype, 0.0)
 
@@ -147,8 +190,13 @@ class TensorSpec:
             ValueError: If it cannot be converted.
         """
         kind = KINDS.get(self.dtype, float)
+        is_bool = isinstance(value, bool | np.bool_)
         try:
-            fits = not (kind is int and isinstance(value, float) and not value.is_integer())
+            fits = is_bool or kind is not bool
+            if kind is str:
+                fits = isinstance(value, str | int | np.integer) and not is_bool
+            if kind is int:
+                fits = not is_bool and not (isinstance(value, float) and not value.is_integer())
             converted = kind(value)
             if kind is int and isinstance(converted, int):
                 info = np.iinfo(self.dtype)

@@ -3,6 +3,10 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from tfsessionrec import checks
+
 
 @dataclasses.dataclass(frozen=True)
 class History:
@@ -29,11 +33,23 @@ class History:
     inputs: Mapping[str, Sequence[object]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if isinstance(self.item_ids, str):
-            raise ValueError(
-                f"`item_ids` should be a list of ids. Received: `item_ids`={self.item_ids!r}"
-            )
+        checks.sequence("item_ids", self.item_ids, "ids")
+        for item in self.item_ids:
+            if isinstance(item, bool | np.bool_) or not isinstance(
+                item, str | bytes | int | np.integer
+            ):
+                raise ValueError(
+                    "`item_ids` should hold raw ids, texts or integers. Received: "
+                    f"{type(item).__name__} {item!r}"
+                )
+        if self.session_index is not None:
+            checks.sequence("session_index", self.session_index, "integers")
+            for number in self.session_index:
+                checks.integer("session_index", number)
+        checks.mapping("inputs", self.inputs, "lists")
         for name, values in {"session_index": self.session_index, **self.inputs}.items():
+            if name != "session_index":
+                checks.sequence(f"inputs[{name!r}]", values, "values, one an item")
             if values is not None and len(values) != len(self.item_ids):
                 raise ValueError(
                     f"`{name}` should have one value an item of `item_ids` ({len(self.item_ids)}). "
@@ -42,7 +58,14 @@ class History:
 
     @classmethod
     def of_sessions(cls, sessions: Sequence[Sequence[str | int]]) -> "History":
-        """The history of a visitor whose sessions are known, each a list of raw ids."""
+        """The history of a visitor whose sessions are known, each a list of raw ids.
+
+        Raises:
+            ValueError: If it is no list of lists of ids.
+        """
+        checks.sequence("sessions", sessions, "sessions, each a list of ids")
+        for session in sessions:
+            checks.sequence("sessions", session, "sessions, each a list of ids")
         return cls(
             [item for session in sessions for item in session],
             [number for number, session in enumerate(sessions) for _ in session],

@@ -8,7 +8,7 @@ from typing import get_args
 import polars as pl
 import tensorflow as tf
 
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import instance, positive_integer
 from tfsessionrec.data.batch_layout import BatchLayout, example_batches
 from tfsessionrec.data.batch_order import BatchOrder
 from tfsessionrec.data.examples.examples import Asked, Examples
@@ -238,10 +238,12 @@ def _examples(sessions: Sessions | Examples | tf.data.Dataset, targets: str | No
         return sessions
     if isinstance(sessions, tf.data.Dataset):
         sessions = sessions_from_tfds(sessions)
+    instance("sessions", sessions, Sessions)
     return Examples.last_sessions(sessions) if targets else Examples.sequences(sessions)
 
 
 def _check_spec(spec: HistorySpec, vocabulary: Vocabulary, keywords: Mapping[str, object]) -> None:
+    instance("vocabulary", vocabulary, Vocabulary)
     unknown = sorted(set(keywords) - {*_FORMER, "max_sessions", "max_items"})
     if unknown:
         raise TypeError(f"`session_dataset` has no arguments {', '.join(unknown)}")
@@ -293,6 +295,7 @@ def _former_spec(
     limits: Mapping[str, int | None],
 ) -> HistorySpec:
     """The specification that the keywords mean."""
+    instance("vocabulary", vocabulary, Vocabulary)
     types = former.get("interaction_types") or ()
     if types is True:
         if "interaction_type" not in log.columns:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import polars as pl
 
+from tfsessionrec.checks import instance
 from tfsessionrec.data.sessions import Sessions, session_index_from, starts_session, starts_user
 
 
@@ -38,6 +39,7 @@ def flatten_sessions(
     >>> flat.events.select("user_id", "session_index", "item_id").rows()
     [(1, 0, 5), (1, 1, 6), (2, 0, 7)]
     """
+    instance("sessions", sessions, Sessions)
     if negatives not in ("drop", "keep"):
         raise ValueError(
             f"`negatives` should be 'drop' or 'keep'. Received: `negatives`={negatives!r}"
@@ -73,6 +75,7 @@ def merge_sessions(sessions: Sessions, except_last: bool = False) -> Sessions:
     >>> merged.events.select("user_id", "session_index", "item_id").rows()
     [(1, 0, 5), (1, 0, 6), (1, 1, 7)]
     """
+    instance("sessions", sessions, Sessions)
     starts = starts_user()
     if except_last:
         starts |= starts_session() & _last_session()

@@ -5,7 +5,7 @@ import datetime
 import numpy as np
 import polars as pl
 
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import instance, positive_integer
 from tfsessionrec.data.sessions import Sessions, session_index_from, starts_session
 from tfsessionrec.data.times import to_seconds
 
@@ -38,6 +38,7 @@ def split_by_time(
     >>> train.events["item_id"].to_list(), test.events["item_id"].to_list()
     ([5, 7], [6])
     """
+    instance("sessions", sessions, Sessions)
     second = to_seconds(at, "at")
     events = sessions.events.with_columns(_late=_start() >= second)
     late = events["_late"]
@@ -80,6 +81,7 @@ def last_days(sessions: Sessions, days: float, history: bool = False) -> tuple[S
     >>> train.num_sessions, test.num_sessions
     (1, 2)
     """
+    instance("sessions", sessions, Sessions)
     _check_days("days", days)
     return split_by_time(sessions, _last_start(sessions) - days * DAY, history=history)
 
@@ -129,6 +131,7 @@ def sliding_windows(
     References:
         Evaluation of session-based recommendation algorithms (Ludewig & Jannach, 2018), section 4.
     """
+    instance("sessions", sessions, Sessions)
     positive_integer("num_windows", num_windows)
     shift = test_days if shift_days is None else shift_days
     days = {"train_days": train_days, "test_days": test_days, "shift_days": shift}
@@ -179,6 +182,7 @@ def leave_last_session_out(sessions: Sessions) -> tuple[Sessions, Sessions]:
     >>> test.events["is_target"].to_list()
     [False, True]
     """
+    instance("sessions", sessions, Sessions)
     index = pl.col("session_index")
     last = index.max().over("user_id")
     if not sessions.events.select((index > 0).any()).item():

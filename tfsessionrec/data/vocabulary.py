@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import instance, positive_integer
 from tfsessionrec.data.ids import RawIds, clean_ids, ids_series
 from tfsessionrec.data.sessions import Sessions
 
@@ -109,6 +109,7 @@ class Vocabulary:
         Returns:
             A `Vocabulary` whose counts are of positive interactions.
         """
+        instance("sessions", sessions, Sessions)
         min_count = positive_integer("min_count", min_count)
         items = (
             sessions.events.group_by("item_id", maintain_order=True)

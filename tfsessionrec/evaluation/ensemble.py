@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
+from tfsessionrec import checks
 from tfsessionrec.checks import positive_integer
 from tfsessionrec.evaluation.system import EmbeddingSystem, HasVocabulary, read_systems
 from tfsessionrec.evaluation.top_lists import best_of_rows, top_lists
@@ -62,6 +63,7 @@ class Ensemble:
         vocabulary_size: int | None = None,
         first_item_index: int = 2,
     ) -> None:
+        checks.sequence("systems", systems, "systems")
         if len(systems) < 2:
             raise ValueError(f"`systems` should be two or more. Received: {len(systems)} of them")
         self.weights = [1.0] * len(systems) if weights is None else list(weights)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
+from tfsessionrec import checks
 from tfsessionrec.scoring import Queries, ScoreTerm, plain_queries
 
 MISS = int(np.iinfo(np.int64).max)
@@ -123,8 +124,15 @@ def rank_targets(
     >>> rank_targets(query, candidates, np.array([[2]]))
     array([[3]])
     """
+    checks.tensors(
+        ("candidate_embeddings", candidate_embeddings, "number", "C D"),
+        ("targets", targets, "integer", "Q T"),
+    )
+    block_size = checks.positive_integer("block_size", block_size)
     queries = query_embeddings
     if not isinstance(queries, Queries):
+        axes = "Q N D" if len(getattr(queries, "shape", ())) == 3 else "Q D"
+        checks.tensors(("query_embeddings", queries, "number", axes))
         embeddings = tf.convert_to_tensor(queries, tf.float32)
         queries = Queries(embeddings) if embeddings.shape.rank == 3 else plain_queries(embeddings)
     if terms is not None:

@@ -8,7 +8,7 @@ from tfsessionrec.export.ranking import CandidateOptions
 from tfsessionrec.export.recommender import Recommender, load_saved_model
 from tfsessionrec.export.saved_model import export_saved_model
 from tfsessionrec.export.signatures import ServingSignatures
-from tfsessionrec.export.version_directory import next_version
+from tfsessionrec.export.version_directory import next_version, reserved_next_version
 
 __all__ = [
     "CandidateOptions",
@@ -21,6 +21,7 @@ __all__ = [
     "export_saved_model",
     "load_saved_model",
     "next_version",
+    "reserved_next_version",
     "write_availability_file",
     "write_trend_file",
 ]

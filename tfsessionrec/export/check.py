@@ -16,7 +16,7 @@ from tensorflow.core.framework import tensor_pb2
 
 from tfsessionrec.export.answer_difference import answer_difference
 from tfsessionrec.export.check_report import CheckReport, CheckStep
-from tfsessionrec.export.checksum import damaged_files, replaced_files
+from tfsessionrec.export.checksum import damaged_files, misplaced_files, replaced_files
 from tfsessionrec.export.contract import DESCRIPTION, VOCABULARY, WARM_UP, Json
 from tfsessionrec.export.prediction_log import PredictionLog
 from tfsessionrec.export.ranking import CandidateOptions
@@ -48,7 +48,7 @@ def check_saved_model(
 
     In this order, and no further than the first damaged file:
 
-    1. files: each has the size and SHA-256 it was written with;
+    1. files: each has the size and SHA-256 it was written with; none is missing, none was added;
     2. vocabulary: as many items as in `signature.json`, those of `vocabulary` in its order;
     3. signatures: inputs and outputs of `saved_model.pb` are those of `signature.json`;
     4. warm-up: a fresh process, which does not import this package, loads the export as TensorFlow
@@ -119,7 +119,7 @@ def check_saved_model(
 
 def _check_files(directory: pathlib.Path) -> CheckStep:
     try:
-        problems = damaged_files(directory)
+        problems = damaged_files(directory) + misplaced_files(directory)
         replaced = replaced_files(directory)
     except FileNotFoundError as error:
         name = pathlib.Path(error.filename).name

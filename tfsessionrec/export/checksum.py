@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 CHECKSUMS = "checksums.json"
 SHA256SUMS = "SHA256SUMS"
@@ -23,14 +23,13 @@ def write_checksums(directory: str | os.PathLike[str], replaceable: Iterable[str
     directory = pathlib.Path(directory)
     may_change = set(replaceable)
     known: dict[str, dict[str, dict[str, int | str]]] = {"files": {}, "replaceable": {}}
-    for file in sorted(file for file in directory.rglob("*") if file.is_file()):
-        name = file.relative_to(directory).as_posix()
+    for name in _names(directory):
+        file = directory / name
         kind = "replaceable" if name in may_change else "files"
         known[kind][name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
     (directory / CHECKSUMS).write_text(json.dumps({"format": 1, **known}, indent=2) + "\n")
-    sums = {name: entry["sha256"] for name, entry in known["files"].items()}
-    sums[CHECKSUMS] = sha256(directory / CHECKSUMS)
-    (directory / SHA256SUMS).write_text("".join(f"{s}  {name}\n" for name, s in sums.items()))
+    sums = {name: str(entry["sha256"]) for name, entry in known["files"].items()}
+    (directory / SHA256SUMS).write_bytes(_sha256sums(directory, sums))
 
 
 def damaged_files(directory: str | os.PathLike[str], *, hashes: bool = True) -> list[str]:
@@ -58,6 +57,29 @@ def damaged_files(directory: str | os.PathLike[str], *, hashes: bool = True) -> 
     return problems
 
 
+def misplaced_files(directory: str | os.PathLike[str]) -> list[str]:
+    """The differences from what was exported that no server notices, one line each.
+
+    These are a replaceable file that is missing, a file that was added, and a `SHA256SUMS` that is
+    not that of `checksums.json`.
+
+    Raises:
+        FileNotFoundError: If there is no `checksums.json`.
+        ValueError: If that file is damaged.
+    """
+    directory = pathlib.Path(directory)
+    files, replaceable = _known(directory, "files"), _known(directory, "replaceable")
+    problems = [f"`{name}` is missing" for name in replaceable if not (directory / name).is_file()]
+    sums = {name: digest for name, (_, digest) in files.items()}
+    if not (directory / SHA256SUMS).is_file():
+        problems.append(f"`{SHA256SUMS}` is missing")
+    elif (directory / SHA256SUMS).read_bytes() != _sha256sums(directory, sums):
+        problems.append(f"`{SHA256SUMS}` does not match `{CHECKSUMS}`")
+    known = {*files, *replaceable, CHECKSUMS, SHA256SUMS}
+    added = (name for name in _names(directory) if name not in known)
+    return [*problems, *(f"`{name}` was added after the export" for name in added)]
+
+
 def replaced_files(directory: str | os.PathLike[str]) -> list[str]:
     """Those files that may be replaced and have been, or are gone.
 
@@ -77,6 +99,21 @@ def sha256(file: pathlib.Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _names(directory: pathlib.Path) -> list[str]:
+    """The files of an export, without those that `files.write_file` is writing."""
+    found = (file for file in directory.rglob("*") if file.is_file() or file.is_symlink())
+    return [
+        file.relative_to(directory).as_posix()
+        for file in sorted(found)
+        if not (file.name.startswith(".") and file.suffix == ".part")
+    ]
+
+
+def _sha256sums(directory: pathlib.Path, sums: Mapping[str, str]) -> bytes:
+    entries = {**sums, CHECKSUMS: sha256(directory / CHECKSUMS)}
+    return "".join(f"{digest}  {name}\n" for name, digest in entries.items()).encode()
 
 
 def _known(directory: pathlib.Path, kind: str) -> dict[str, tuple[int, str]]:

@@ -147,6 +147,12 @@ def check_spec(spec: HistorySpec, model: object, vocabulary: "Vocabulary") -> No
             f"`spec.padding_id` should be {kind}, for raw ids of type {vocabulary.dtype}. "
             f"Received: {spec.padding_id!r}"
         )
+    if spec.padding_id in set(vocabulary.ids.tolist()):
+        raise ValueError(
+            "`vocabulary` should not hold the raw id that marks padding in a request: no request "
+            "could exclude that item. Rename the item in the log. Received: `spec.padding_id`="
+            f"{spec.padding_id!r}, an item of the vocabulary"
+        )
     relation = relation_of(model)
     columns = None if relation is None else set(relation.numeric)
     if columns != (None if spec.relation is None else set(spec.relation)):

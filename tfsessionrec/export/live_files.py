@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfsessionrec.export.contract import AVAILABILITY, VOCABULARY
+from tfsessionrec.export.contract import AVAILABILITY, TREND, VOCABULARY
+from tfsessionrec.files import write_file
 
 if TYPE_CHECKING:
     from tfsessionrec.layers import TrendFeatures
-    from tfsessionrec.layers.trend_table import TrendTable
+    from tfsessionrec.layers.terms.trend import TrendTable
 
 Path = str | os.PathLike[str]
+
+# An error of TensorFlow names the scope of its operation: it then names the file.
+_TREND_SCOPE = pathlib.PurePath(TREND).name
 
 _AVAILABILITY = {"rows": tf.int32, "vocabulary": tf.string}
 _TREND = {
@@ -109,21 +113,26 @@ class AvailabilityFile(tf.Module):
     def __init__(self, path: Path, vocabulary_file: Path) -> None:
         super().__init__(name="availability_file")
         self._file = tf.saved_model.Asset(os.fspath(path))
-        self._fingerprint = _fingerprint(pathlib.Path(vocabulary_file).read_bytes())
+        content = pathlib.Path(vocabulary_file).read_bytes()
+        self._fingerprint = _fingerprint(content)
+        self._num_items = content.count(b"\n")
 
     def unavailable(self) -> tf.Tensor:
         """Reads the rows of unavailable items: int32 [n]; none if the file is missing."""
-        return _read(self._file.asset_path, _AVAILABILITY, self._checked_rows)["rows"]
+        path = self._file.asset_path
+        return _read(path, AVAILABILITY, _AVAILABILITY, self._checked_rows)["rows"]
 
     def _checked_rows(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        name = pathlib.PurePath(AVAILABILITY).name
         same = tf.debugging.assert_equal(
             columns["vocabulary"],
             self._fingerprint,
-            f"`{pathlib.PurePath(AVAILABILITY).name}` should be written for this export. "
-            "Received: that of other items",
+            f"`{name}` should be written for this export. Received: that of other items",
         )
-        with tf.control_dependencies([same] if same is not None else []):
-            return {"rows": tf.io.decode_raw(columns["rows"], tf.int32)}
+        rows = tf.io.decode_raw(columns["rows"], tf.int32)
+        inside = _assert_rows(name, rows, self._num_items)
+        with tf.control_dependencies([one for one in (same, inside) if one is not None]):
+            return {"rows": tf.identity(rows)}
 
 
 class TrendFile(tf.Module):
@@ -142,15 +151,17 @@ class TrendFile(tf.Module):
 
     def table(self) -> "ServedTrend":
         """Reads the table; an empty one if the file is missing."""
-        found = _read(self._file.asset_path, _TREND, _decoded_trend)
+        found = _read(self._file.asset_path, TREND, _TREND, _decoded_trend)
         num_items, num_pairs = tf.size(found["item_rows"]), tf.size(found["leader_rows"])
-        found["values"] = tf.reshape(found["values"], [num_items, self._num_own])
-        found["follow_values"] = tf.reshape(found["follow_values"], [num_pairs, self._num_follow])
+        with tf.name_scope(_TREND_SCOPE):
+            found["values"] = tf.reshape(found["values"], [num_items, self._num_own])
+            follow = tf.reshape(found["follow_values"], [num_pairs, self._num_follow])
+            found["follow_values"] = follow
         return ServedTrend(**found)
 
 
 class ServedTrend(NamedTuple):
-    """A trend table in the graph; see `tfsessionrec.layers.trend_table`.
+    """A trend table in the graph; see `tfsessionrec.layers.terms.trend`.
 
     Attributes:
         item_rows: int32 [n], rows of the served candidates.
@@ -176,39 +187,39 @@ class ServedTrend(NamedTuple):
         """
         own, follow = self.values.shape[1], self.follow_values.shape[1]
         batch = tf.shape(gates)[0]
-        terms = tf.matmul(self.values, gates[:, :own], transpose_b=True)
-        shape = [num_items, batch]
-        terms = tf.transpose(tf.scatter_nd(self.item_rows[:, tf.newaxis], terms, shape))
-        for place in range(last_rows.shape[1] if follow else 0):
-            # The pairs of a request's item are neighbors.
-            last = last_rows[:, place]
-            begin = tf.searchsorted(self.leader_rows, last, side="left")
-            end = tf.searchsorted(self.leader_rows, last, side="right")
-            pairs = tf.ragged.range(begin, end)
-            request, pair = pairs.value_rowids(), pairs.values
-            first = own + place * follow
-            gate = tf.gather(gates[:, first : first + follow], request)
-            term = tf.reduce_sum(gate * tf.gather(self.follow_values, pair), axis=1)
-            followers = tf.gather(self.follower_rows, pair)
-            cells = tf.stack([tf.cast(request, tf.int32), followers], axis=1)
-            terms += tf.scatter_nd(cells, term, [batch, num_items])
+        with tf.name_scope(_TREND_SCOPE):
+            terms = tf.matmul(self.values, gates[:, :own], transpose_b=True)
+            shape = [num_items, batch]
+            terms = tf.transpose(tf.scatter_nd(self.item_rows[:, tf.newaxis], terms, shape))
+            for place in range(last_rows.shape[1] if follow else 0):
+                # The pairs of a request's item are neighbors.
+                last = last_rows[:, place]
+                begin = tf.searchsorted(self.leader_rows, last, side="left")
+                end = tf.searchsorted(self.leader_rows, last, side="right")
+                pairs = tf.ragged.range(begin, end)
+                request, pair = pairs.value_rowids(), pairs.values
+                first = own + place * follow
+                gate = tf.gather(gates[:, first : first + follow], request)
+                term = tf.reduce_sum(gate * tf.gather(self.follow_values, pair), axis=1)
+                followers = tf.gather(self.follower_rows, pair)
+                cells = tf.stack([tf.cast(request, tf.int32), followers], axis=1)
+                terms += tf.scatter_nd(cells, term, [batch, num_items])
         return terms
 
 
 def _write(path: pathlib.Path, columns: Mapping[str, bytes]) -> None:
-    """Writes a `tf.train.Example` under another name, then renames it."""
+    """Writes a `tf.train.Example`, whole or not at all."""
     features = {
         name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
         for name, value in columns.items()
     }
     example = tf.train.Example(features=tf.train.Features(feature=features))
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_bytes(example.SerializeToString(deterministic=True))
-    os.replace(scratch, path)
+    write_file(path, example.SerializeToString(deterministic=True))
 
 
 def _read(
     path: tf.Tensor,
+    name: str,
     dtypes: Mapping[str, tf.DType],
     decode: Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]],
 ) -> dict[str, tf.Tensor]:
@@ -216,12 +227,39 @@ def _read(
 
     def read() -> dict[str, tf.Tensor]:
         kinds = {name: tf.io.FixedLenFeature([], tf.string) for name in dtypes}
-        return decode(tf.io.parse_single_example(tf.io.read_file(path), kinds))
+        with tf.name_scope(pathlib.PurePath(name).name):
+            content = tf.io.read_file(path)
+            with tf.control_dependencies(_assert_whole(name, content)):
+                return decode(tf.io.parse_single_example(tf.identity(content), kinds))
 
     def nothing() -> dict[str, tf.Tensor]:
         return {name: tf.zeros([0], dtype) for name, dtype in dtypes.items() if dtype != tf.string}
 
     return tf.cond(tf.size(tf.io.matching_files(path)) > 0, read, nothing)
+
+
+def _assert_whole(name: str, content: tf.Tensor) -> list[tf.Operation]:
+    """Checks the frame of a `tf.train.Example`: the byte 10, a varint with the length of the rest.
+
+    TensorFlow's own error shows the bytes of the file, and ends at the first 0.
+    """
+    head = tf.io.decode_raw(tf.strings.substr(content + b"\0" * 6, 0, 6), tf.uint8)
+    head = tf.cast(head, tf.int32)
+    counts = tf.math.cumprod(tf.cast(head[1:] >= 128, tf.int32), exclusive=True)
+    rest = tf.reduce_sum(counts * (head[1:] % 128) * 128 ** tf.range(5))
+    size = tf.strings.length(content)
+    name = pathlib.PurePath(name).name
+    whole = (head[0] == 10) & (1 + tf.reduce_sum(counts) + rest == size)
+    text = f"`{name}` should be a whole tf.train.Example. Received: another file, of bytes:"
+    check = tf.debugging.Assert(whole, [text, size])
+    return [] if check is None else [check]
+
+
+def _assert_rows(name: str, rows: tf.Tensor, num_items: int) -> tf.Operation | None:
+    return tf.debugging.Assert(
+        tf.reduce_all((rows >= 0) & (rows < num_items)),
+        [f"`{name}` should name items of this export. Received: a row outside of 0 to", num_items],
+    )
 
 
 def _decoded_trend(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -106,7 +106,7 @@ class ItemEmbedding(keras.layers.Layer):
                 "`num_new_items` should be an integer from 0 to below `vocabulary_size`. Received: "
                 f"`num_new_items`={num_new_items!r}"
             )
-        self.feature_dim = feature_dim
+        self.feature_dim = positive_integer("feature_dim", feature_dim)
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.checks import boolean, choice, positive_integer, rate
 from tfsessionrec.types import Config
 
 
@@ -90,16 +90,13 @@ class TransformerBlock(keras.layers.Layer):
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        if feed_forward not in ("relu", "gated"):
-            raise ValueError(
-                '`feed_forward` should be "relu" or "gated". Received: '
-                f"`feed_forward`={feed_forward!r}"
-            )
         self.num_heads = positive_integer("num_heads", num_heads)
+        if intermediate_dim is not None:
+            intermediate_dim = positive_integer("intermediate_dim", intermediate_dim)
         self.intermediate_dim = intermediate_dim
         self.dropout = rate("dropout", dropout)
-        self.causal = causal
-        self.feed_forward = feed_forward
+        self.causal = boolean("causal", causal)
+        self.feed_forward = choice("feed_forward", feed_forward, ("relu", "gated"))
         self.stochastic_depth = rate("stochastic_depth", stochastic_depth)
 
     def build(self, input_shape: tf.TensorShape) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfsessionrec import checks
 from tfsessionrec.losses.retrieval import LossSum, hide_columns
 from tfsessionrec.scoring import Queries, as_queries, score_with_winner
 
@@ -43,12 +44,25 @@ def catalogue_softmax_loss(
     Returns:
         `LossSum` over all (query, positive) pairs.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> loss = catalogue_softmax_loss(tf.zeros([1, 2]), tf.zeros([4, 2]), tf.constant([[3, -1]]))
     >>> round(float(loss.mean), 4)  # log 4
     1.3863
     """
+    if not isinstance(queries, Queries):
+        checks.tensors(("queries", queries, "number", "Q D"))
+    checks.tensors(
+        ("candidate_embeddings", candidate_embeddings, "number", "C D"),
+        ("positives", positives, "integer", "Q H"),
+    )
+    if candidate_ids is not None:
+        checks.tensors(("candidate_ids", candidate_ids, "integer", "C"))
+    block_elements = checks.positive_integer("block_elements", block_elements)
+    least_queries = checks.positive_integer("least_queries", least_queries)
     queries = as_queries(queries)
     embeddings = tf.cast(queries.embeddings, tf.float32)
     candidates = tf.cast(candidate_embeddings, tf.float32)

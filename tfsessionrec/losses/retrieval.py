@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfsessionrec import checks
+
 
 class LossSum(NamedTuple):
     """Sum of a loss over its terms, and the number of terms (both float32 scalars).
@@ -53,6 +55,9 @@ def set_softmax_loss(
     Returns:
         `LossSum` over the pairs.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     A positive and two negatives, all with the score 0: the probability is one in three.
@@ -65,6 +70,18 @@ def set_softmax_loss(
         Retrieval loss of SessionRec (arXiv 2502.10157, 2025): all positives of the next session
         are labels. The omission of the others from the denominator is this package's choice.
     """
+    checks.tensors(
+        ("positive_logits", positive_logits, "number", "P"),
+        ("negative_log_sum_exp", negative_log_sum_exp, "number", "P"),
+        ("weights", weights, "number or boolean", "P"),
+    )
+    return set_softmax(positive_logits, negative_log_sum_exp, weights)
+
+
+def set_softmax(
+    positive_logits: tf.Tensor, negative_log_sum_exp: tf.Tensor, weights: tf.Tensor
+) -> LossSum:
+    """`set_softmax_loss` of tensors of any shape that broadcast."""
     weights = tf.cast(weights, tf.float32)
     terms = tf.nn.softplus(
         tf.cast(negative_log_sum_exp, tf.float32) - tf.cast(positive_logits, tf.float32)
@@ -101,6 +118,9 @@ def gbce_loss(
     Returns:
         `LossSum` over the pairs.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     One negative of ten (alpha = 0.1), all scores 0: (0.325 log 2 + log 2) / 2.
@@ -116,6 +136,18 @@ def gbce_loss(
         trained with negative sampling" (RecSys 2023). A position with several positives
         counts as several examples with the same negatives: this package's choice.
     """
+    checks.tensors(
+        ("positive_logits", positive_logits, "number", "P"),
+        ("negative_logits", negative_logits, "number", "Q N"),
+        ("visible", visible, "boolean", "Q N"),
+        ("pair_rows", pair_rows, "integer", "P"),
+        ("weights", weights, "number or boolean", "P"),
+    )
+    calibration = checks.share("calibration", calibration)
+    if isinstance(sampling_rate, tf.Tensor | tf.Variable):
+        checks.tensors(("sampling_rate", sampling_rate, "number", ""))
+    else:
+        checks.share("sampling_rate", sampling_rate)
     weights = tf.cast(weights, tf.float32)
     beta = 1.0 - calibration * (1.0 - tf.cast(sampling_rate, tf.float32))
     negative_terms = tf.nn.softplus(tf.cast(negative_logits, tf.float32))
@@ -157,6 +189,9 @@ def bpr_max_loss(
         `LossSum` over the pairs; a pair without negatives counts with a loss of 0. The memory is
         pairs x negatives.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     If all scores are 0, a positive wins with probability 1/2, whatever the number of negatives.
@@ -170,6 +205,16 @@ def bpr_max_loss(
         Hidasi and Karatzoglou, "Recurrent neural networks with top-k gains for session-based
         recommendations" (CIKM 2018). They have no correction for a sampler.
     """
+    checks.tensors(
+        ("positive_logits", positive_logits, "number", "P"),
+        ("negative_logits", negative_logits, "number", "Q N"),
+        ("visible", visible, "boolean", "Q N"),
+        ("pair_rows", pair_rows, "integer", "P"),
+        ("weights", weights, "number or boolean", "P"),
+    )
+    if log_expected_count is not None:
+        checks.tensors(("log_expected_count", log_expected_count, "number", "N"))
+    checks.number("score_regularization", score_regularization, least=0)
     weights = tf.cast(weights, tf.float32)
     positives = tf.cast(positive_logits, tf.float32)
     scores = tf.cast(negative_logits, tf.float32)
@@ -203,6 +248,9 @@ def sampled_log_sum_exp(
     Returns:
         [Q] float32 tensor.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> sampled_log_sum_exp(
@@ -213,6 +261,12 @@ def sampled_log_sum_exp(
     References:
         Sampled softmax: Jean et al., "On using very large target vocabulary" (2015).
     """
+    checks.tensors(
+        ("negative_logits", negative_logits, "number", "Q N"),
+        ("sampled_ids", sampled_ids, "integer", "N"),
+        ("mask", mask, "boolean", "N"),
+        ("hidden", hidden, "integer", "Q H"),
+    )
     logits = tf.cast(negative_logits, tf.float32)
     logits = tf.where(mask, logits, logits.dtype.min)
     place, found = find_in_sample(sampled_ids, hidden)
@@ -249,6 +303,9 @@ def visible_negatives(sampled_ids: tf.Tensor, mask: tf.Tensor, hidden: tf.Tensor
     Returns:
         [Q, N] bool tensor.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> visible_negatives(
@@ -256,6 +313,11 @@ def visible_negatives(sampled_ids: tf.Tensor, mask: tf.Tensor, hidden: tf.Tensor
     ... ).numpy().tolist()
     [[True, False, False], [True, False, True]]
     """
+    checks.tensors(
+        ("sampled_ids", sampled_ids, "integer", "N"),
+        ("mask", mask, "boolean", "N"),
+        ("hidden", hidden, "integer", "Q H"),
+    )
     place, found = find_in_sample(sampled_ids, hidden)
     shape = [tf.shape(hidden)[0], tf.shape(sampled_ids)[0]]
     visible = tf.broadcast_to(tf.where(mask, 0.0, tf.float32.min), shape)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfsessionrec import checks
 from tfsessionrec.losses.retrieval import (
     LossSum,
     bpr_max_loss,
@@ -69,6 +70,9 @@ def sampled_loss(
     Returns:
         `LossSum` over the pairs.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     Two negatives with a score of 0 against a positive with 0: the probability is one in three.
@@ -82,6 +86,16 @@ def sampled_loss(
     >>> round(float(sampled_loss("softmax", scores, num_candidates=9).mean), 4)
     1.0986
     """
+    checks.choice("loss", loss, SAMPLED_LOSSES)
+    checks.instance("scores", scores, SampledScores)
+    checks.positive_integer("num_candidates", num_candidates)
+    checks.boolean("uniform", uniform)
+    checks.share("calibration", calibration)
+    checks.number("score_regularization", score_regularization, least=0)
+    checks.tensors(
+        ("scores.log_expected_count", scores.log_expected_count, "number", "N"),
+        ("scores.positive_log_expected_count", scores.positive_log_expected_count, "number", "P"),
+    )
     positive, negative, rows, weights, positives, ids, mask, log_count, own_log_count = scores
     if loss == "softmax":
         log_sums = sampled_log_sum_exp(negative - log_count, ids, mask, positives)

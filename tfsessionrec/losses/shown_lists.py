@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from tfsessionrec.losses.retrieval import LossSum, set_softmax_loss
+from tfsessionrec import checks
+from tfsessionrec.losses.retrieval import LossSum, set_softmax
 from tfsessionrec.session_batch import positive_negative_pairs
 
 
@@ -19,6 +20,9 @@ def binary_cross_entropy_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Ten
     Returns:
         `LossSum` over the items of `mask`.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> loss = binary_cross_entropy_loss(
@@ -27,6 +31,7 @@ def binary_cross_entropy_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Ten
     >>> round(float(loss.mean), 4)
     0.6931
     """
+    _check(logits, labels, mask)
     weights = tf.cast(mask, tf.float32)
     terms = tf.nn.sigmoid_cross_entropy_with_logits(
         labels=tf.cast(labels, tf.float32), logits=tf.cast(logits, tf.float32)
@@ -47,6 +52,9 @@ def pairwise_logistic_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor
     Returns:
         `LossSum` over all pairs; 0 of 0 if no list has both a positive and a negative.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> loss = pairwise_logistic_loss(
@@ -58,6 +66,7 @@ def pairwise_logistic_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor
     References:
         RankNet (Burges et al., 2005). SessionRec uses it, according to a secondary source.
     """
+    _check(logits, labels, mask)
     scores = tf.cast(logits, tf.float32)
     pairs = tf.cast(positive_negative_pairs(labels, mask), tf.float32)
     margins = scores[..., tf.newaxis, :] - scores[..., :, tf.newaxis]
@@ -78,6 +87,9 @@ def listwise_softmax_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor)
     Returns:
         `LossSum` over the positives of lists with a negative; 0 of 0 if no list has both.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> loss = listwise_softmax_loss(
@@ -91,6 +103,7 @@ def listwise_softmax_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor)
         to listwise approach", ICML 2007). The omission of the other positives from the
         denominator is this package's choice, as in `set_softmax_loss`.
     """
+    _check(logits, labels, mask)
     scores, mask = tf.cast(logits, tf.float32), tf.cast(mask, tf.bool)
     positive = mask & (tf.cast(labels, tf.float32) > 0)
     negative = mask & ~positive
@@ -98,4 +111,12 @@ def listwise_softmax_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor)
         tf.where(negative, scores, scores.dtype.min), axis=-1, keepdims=True
     )
     counted = positive & tf.reduce_any(negative, axis=-1, keepdims=True)
-    return set_softmax_loss(scores, log_sums, counted)
+    return set_softmax(scores, log_sums, counted)
+
+
+def _check(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> None:
+    checks.tensors(
+        ("logits", logits, "number", "... I"),
+        ("labels", labels, "number or boolean", "... I"),
+        ("mask", mask, "number or boolean", "... I"),
+    )

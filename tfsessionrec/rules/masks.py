@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tfsessionrec import checks
+
 
 def allow_only(rows: tf.Tensor, is_listed: tf.Tensor, num_items: int) -> tf.Tensor:
     """Allows only the listed candidates; all candidates if nothing is listed.
@@ -18,6 +20,9 @@ def allow_only(rows: tf.Tensor, is_listed: tf.Tensor, num_items: int) -> tf.Tens
     Returns:
         [B, C] bool tensor.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> rows = tf.constant([[2, -1], [-1, -1], [-1, -1]])
@@ -27,6 +32,8 @@ def allow_only(rows: tf.Tensor, is_listed: tf.Tensor, num_items: int) -> tf.Tens
            [ True,  True,  True],
            [False, False, False]])
     """
+    checks.tensors(("rows", rows, "integer", "B A"), ("is_listed", is_listed, "boolean", "B A"))
+    num_items = checks.positive_integer("num_items", num_items)
     no_list = tf.logical_not(tf.reduce_any(is_listed, axis=1, keepdims=True))
     return mark(rows, num_items, True) | no_list
 
@@ -43,13 +50,17 @@ def exclude(rows: tf.Tensor, num_items: int) -> tf.Tensor:
     Returns:
         [B, C] bool tensor.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> exclude(tf.constant([[2, 0], [1, -1]]), num_items=3).numpy()
     array([[False,  True, False],
            [ True, False,  True]])
     """
-    return mark(rows, num_items, False)
+    checks.tensors(("rows", rows, "integer", "B X"))
+    return mark(rows, checks.positive_integer("num_items", num_items), False)
 
 
 def mark(rows: tf.Tensor, num_items: int, value: bool) -> tf.Tensor:
@@ -75,6 +86,9 @@ def has_tags(item_tags: tf.Tensor, tag_mask: tf.Tensor) -> tf.Tensor:
     Returns:
         [B, C] bool tensor.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> item_tags = tf.constant([0b01, 0b10, 0b11, 0b00], tf.int64)
@@ -83,5 +97,6 @@ def has_tags(item_tags: tf.Tensor, tag_mask: tf.Tensor) -> tf.Tensor:
            [ True,  True,  True, False],
            [ True,  True,  True,  True]])
     """
+    checks.tensors(("item_tags", item_tags, "integer", "C"), ("tag_mask", tag_mask, "integer", "B"))
     requested = tag_mask[:, tf.newaxis]
     return (tf.bitwise.bitwise_and(item_tags, requested) != 0) | (requested == 0)

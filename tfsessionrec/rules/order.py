@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tfsessionrec import checks
 from tfsessionrec.scoring import unit_length
 
 NO_TIME = tf.int64.min
@@ -26,6 +27,9 @@ def freshness_bonus(
     Returns:
         [B, C] float32 tensor.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> item_times = tf.constant([100, 90, 200], tf.int64)
@@ -33,6 +37,12 @@ def freshness_bonus(
     >>> freshness_bonus(item_times, request_times, strength, half_life=10.0).numpy()
     array([[4., 2., 4.]], dtype=float32)
     """
+    checks.tensors(
+        ("item_times", item_times, "integer", "C"),
+        ("request_times", request_times, "integer", "B"),
+        ("strength", strength, "number", "B"),
+    )
+    half_life = checks.number("half_life", half_life, above=0)
     now = request_times[:, tf.newaxis]
     # The cast comes before the difference, so that no int64 overflows.
     age = tf.cast(now, tf.float64) - tf.cast(item_times, tf.float64)
@@ -55,11 +65,15 @@ def category_cap(categories: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
     Returns:
         [B, L] bool tensor.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> category_cap(tf.constant([[7, 7, 3, 7, -1, -1, 3]]), tf.constant([1])).numpy()
     array([[ True, False,  True, False,  True,  True, False]])
     """
+    checks.tensors(("categories", categories, "integer", "B L"), ("limit", limit, "integer", "B"))
     length = tf.shape(categories)[1]
     # A stable sort puts the items of a category next to each other, in the order of the list.
     order = tf.argsort(categories, axis=1, stable=True)
@@ -101,6 +115,9 @@ def maximal_marginal_relevance(
     Returns:
         [B, L] int32 tensor, the positions in the list in their new order.
 
+    Raises:
+        ValueError: If an argument is of another kind, rank or range.
+
     Example:
 
     >>> scores = tf.constant([[3.0, 2.9, 1.0, 0.0]])
@@ -113,6 +130,13 @@ def maximal_marginal_relevance(
         Carbonell and Goldstein, The use of MMR, diversity-based reranking for reordering documents
         and producing summaries (SIGIR 1998).
     """
+    checks.tensors(
+        ("scores", scores, "number", "B L"),
+        ("embeddings", embeddings, "number", "B L D"),
+        ("strength", strength, "number", "B"),
+        ("picks", picks, "integer", "B"),
+        ("size", size, "integer", "B"),
+    )
     length = tf.shape(scores)[1]
     places = tf.range(length)
     strength = tf.where(tf.math.is_nan(strength), tf.zeros_like(strength), strength)

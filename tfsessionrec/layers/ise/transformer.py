@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import positive_integer, rate
 from tfsessionrec.layers.ise.base import FlatISE
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.layers.transformer_block import TransformerBlock
@@ -58,10 +58,12 @@ class TransformerISE(FlatISE):
     ) -> None:
         super().__init__(**kwargs)
         self.num_layers = positive_integer("num_layers", num_layers)
-        self.num_heads = num_heads
+        self.num_heads = positive_integer("num_heads", num_heads)
+        if intermediate_dim is not None:
+            intermediate_dim = positive_integer("intermediate_dim", intermediate_dim)
         self.intermediate_dim = intermediate_dim
-        self.dropout = dropout
-        self.max_length = max_length
+        self.dropout = rate("dropout", dropout)
+        self.max_length = positive_integer("max_length", max_length)
 
     def build(self, input_shape: tf.TensorShape) -> None:
         policy = self.dtype_policy

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import boolean, positive_integer, rate
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.types import Config
 
@@ -97,7 +97,7 @@ class StackedSSE(SessionSequenceEncoder):
         input_norm: Whether to normalize session vectors.
 
     Raises:
-        ValueError: If an argument is out of range. The blocks check the arguments given to them.
+        ValueError: If an argument is out of range.
     """
 
     def __init__(
@@ -111,10 +111,10 @@ class StackedSSE(SessionSequenceEncoder):
     ) -> None:
         super().__init__(**kwargs)
         self.num_layers = positive_integer("num_layers", num_layers)
-        self.num_heads = num_heads
-        self.dropout = dropout
-        self.max_length = max_length
-        self.input_norm = input_norm
+        self.num_heads = positive_integer("num_heads", num_heads)
+        self.dropout = rate("dropout", dropout)
+        self.max_length = positive_integer("max_length", max_length)
+        self.input_norm = boolean("input_norm", input_norm)
 
     def make_block(self, index: int, name: str, dtype: object) -> keras.layers.Layer:
         """The block of that index, a layer of that name and dtype policy."""

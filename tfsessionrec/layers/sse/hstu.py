@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
+from tfsessionrec.checks import non_negative_integer
 from tfsessionrec.layers.hstu_block import HSTUBlock
 from tfsessionrec.layers.sse.base import StackedSSE
 from tfsessionrec.types import Config
@@ -63,7 +64,7 @@ class HSTUSSE(StackedSSE):
         **kwargs: object,
     ) -> None:
         super().__init__(num_layers, num_heads, dropout, max_length, input_norm, **kwargs)
-        self.num_time_buckets = num_time_buckets
+        self.num_time_buckets = non_negative_integer("num_time_buckets", num_time_buckets)
 
     @property
     def reads(self) -> frozenset[str]:

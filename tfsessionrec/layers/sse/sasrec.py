@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
+from tfsessionrec.checks import choice, positive_integer, rate
 from tfsessionrec.layers.sse.base import StackedSSE
 from tfsessionrec.layers.transformer_block import TransformerBlock
 from tfsessionrec.types import Config
@@ -63,9 +64,11 @@ class SASRecSSE(StackedSSE):
         **kwargs: object,
     ) -> None:
         super().__init__(num_layers, num_heads, dropout, max_length, input_norm, **kwargs)
+        if intermediate_dim is not None:
+            intermediate_dim = positive_integer("intermediate_dim", intermediate_dim)
         self.intermediate_dim = intermediate_dim
-        self.feed_forward = feed_forward
-        self.stochastic_depth = stochastic_depth
+        self.feed_forward = choice("feed_forward", feed_forward, ("relu", "gated"))
+        self.stochastic_depth = rate("stochastic_depth", stochastic_depth)
 
     def make_block(self, index: int, name: str, dtype: object) -> TransformerBlock:
         return TransformerBlock(
