@@ -1,5 +1,6 @@
 """Checks of arguments that many layers and functions take."""
 
+import numbers
 import operator
 from typing import Any
 
@@ -40,9 +41,21 @@ def rate(name: str, value: float) -> float:
     Raises:
         ValueError: If `value` is not in [0, 1).
     """
-    if not 0 <= value < 1:
+    if not (is_number(value) and 0 <= value < 1):
         raise ValueError(f"`{name}` should be in [0, 1). Received: `{name}`={value!r}")
     return value
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a real number; NaN, a truth value or a text is none.
+
+    Example:
+
+    >>> is_number(0.5), is_number("0.5"), is_number(float("nan"))
+    (True, False, False)
+    """
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and value == value
 
 
 def non_negative_integer(name: str, value: int) -> int:

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import positive_integer, rate
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.types import Config
 
@@ -111,9 +111,9 @@ class StackedSSE(SessionSequenceEncoder):
     ) -> None:
         super().__init__(**kwargs)
         self.num_layers = positive_integer("num_layers", num_layers)
-        self.num_heads = num_heads
-        self.dropout = dropout
-        self.max_length = max_length
+        self.num_heads = positive_integer("num_heads", num_heads)
+        self.dropout = rate("dropout", dropout)
+        self.max_length = positive_integer("max_length", max_length)
         self.input_norm = input_norm
 
     def make_block(self, index: int, name: str, dtype: object) -> keras.layers.Layer:
