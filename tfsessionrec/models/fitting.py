@@ -124,7 +124,7 @@ def features_of(data: Features | tf.Tensor | tuple) -> Features:
         raise ValueError(
             "`y` should be None: the targets are the next sessions of `x`. Give sample weights as "
             "`(x, None, sample_weight)` or as the key `sample_weight` of `x`. Received: "
-            f"`y`={y!r}"
+            f"`y` of {type(y).__name__}"
         )
     features = dict(x) if isinstance(x, Mapping) else {"item_ids": x}
     if weights is not None:
@@ -161,11 +161,13 @@ def check_compile(optimizer: object, arguments: Mapping[str, object]) -> None:
             )
 
 
-def check_fit(arguments: Mapping[str, object]) -> None:
-    """Checks the arguments of `fit` and `evaluate`.
+def checked(arguments: dict[str, object]) -> dict[str, object]:
+    """The arguments of `fit` and `evaluate`, with the sample weights as a key of `x`.
+
+    Keras drops the weights of arrays where there is no `y`.
 
     Raises:
-        ValueError: If there are class weights, or a callback is of Keras 3.
+        ValueError: If there are a `y` or class weights, or a callback is of Keras 3.
     """
     if arguments.get("class_weight") is not None:
         raise ValueError(
@@ -176,6 +178,15 @@ def check_fit(arguments: Mapping[str, object]) -> None:
     callbacks = arguments.get("callbacks")
     for callback in callbacks if isinstance(callbacks, Sequence) else [callbacks]:
         check_keras_2("callbacks", callback)
+    y, weights = arguments.get("y"), arguments.get("sample_weight")
+    if y is None and weights is None:
+        return arguments
+    if isinstance(arguments.get("x"), tf.data.Dataset):
+        raise ValueError(
+            "`sample_weight` and `y` should be None where `x` is a dataset, which has its own "
+            "weights: `(x, None, sample_weight)`"
+        )
+    return {**arguments, "x": features_of((arguments.get("x"), y, weights)), "sample_weight": None}
 
 
 def with_callback(callbacks: object, own: FitCallback) -> object:
@@ -193,10 +204,10 @@ def with_callback(callbacks: object, own: FitCallback) -> object:
 class FittedModel(tfrs.Model):
     """A TFRS model that checks what it is given, and reports what it minimized.
 
-    A subclass has `compute_loss`, `_results` and may have a `ranking_task`.
+    A subclass has `compute_loss`, `_results` and `ranking_task`.
     """
 
-    ranking_task: SessionRanking | None = None
+    ranking_task: SessionRanking | None  # no default: Keras does not track what the class has
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
@@ -227,15 +238,16 @@ class FittedModel(tfrs.Model):
             self.optimizer.build(self.trainable_variables)
 
     def fit(self, *args: object, **kwargs: object) -> keras.callbacks.History:
-        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        check_fit(given)
+        given = checked(inspect.signature(super().fit).bind(*args, **kwargs).arguments)
+        validation = given.get("validation_data")
+        if isinstance(validation, tuple | list):
+            given["validation_data"] = (features_of(validation),)
         own = FitCallback(self._totals, self.ranking_task)
         return super().fit(**{**given, "callbacks": with_callback(given.get("callbacks"), own)})
 
     def evaluate(self, *args: object, **kwargs: object) -> object:
         given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
-        given |= given.pop("kwargs", {})
-        check_fit(given)
+        given = checked(given | given.pop("kwargs", {}))
         own = FitCallback(self._totals, self.ranking_task)
         logs = super().evaluate(
             **{**given, "callbacks": with_callback(given.get("callbacks"), own)}
