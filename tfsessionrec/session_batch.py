@@ -295,14 +295,14 @@ def pair_weights(labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     if weights.dtype.is_bool:
         return tf.cast(positive_negative_pairs(labels, weights), tf.float32)
     weights = tf.cast(weights, tf.float32)
-    pairs = positive_negative_pairs(labels, weights > 0)
+    pairs = positive_negative_pairs(labels, weights)
     relative = relative_weights(labels, weights)
     return tf.where(pairs, weights[..., :, tf.newaxis] * relative[..., tf.newaxis, :], 0.0)
 
 
 def relative_weights(labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """The weight of each negative by the mean of its list's negatives above 0; [..., I] float32."""
-    negative = (weights > 0) & ~(tf.cast(labels, tf.float32) > 0)
+    negative = tf.cast(weights, tf.bool) & ~(tf.cast(labels, tf.float32) > 0)
     own = tf.where(negative, weights, 0.0)
     count = tf.reduce_sum(tf.cast(negative, tf.float32), axis=-1, keepdims=True)
     return tf.math.divide_no_nan(own * count, tf.reduce_sum(own, axis=-1, keepdims=True))

@@ -138,7 +138,7 @@ def positive_pairs(target: NextSession, static_shapes: bool = False) -> tuple[Pa
     own_weights = None
     if target.weights is not None:
         own_weights = tf.reshape(tf.where(target.positive, target.weights, 0.0), [-1, width])
-        counts = own_weights > 0
+        counts = tf.not_equal(own_weights, 0.0)
     kept = tf.ones_like(positive[:, 0])
     if not static_shapes:
         kept = tf.reduce_any(counts, axis=-1)
@@ -150,7 +150,7 @@ def positive_pairs(target: NextSession, static_shapes: bool = False) -> tuple[Pa
     pair_ids = tf.reshape(ids, [-1])
     weights = tf.reshape(positive if own_weights is None else own_weights, [-1])
     if not static_shapes:
-        paired = weights if own_weights is None else weights > 0
+        paired = weights if own_weights is None else tf.not_equal(weights, 0.0)
         rows, pair_ids, weights = (
             tf.boolean_mask(part, paired) for part in (rows, pair_ids, weights)
         )
