@@ -147,12 +147,8 @@ def session_dataset(
     limits = {"max_sessions": max_sessions, "max_items": max_items}
     sizes = {"batch_size": batch_size, "batch_positions": batch_positions}
     _check_arguments({**limits, **sizes, "min_sessions": min_sessions}, targets, context)
-    if batch_positions is not None and (drop_remainder or static_shapes):
-        raise ValueError(
-            "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
-            "`batch_positions` differ in their rows. "
-            f"Received: `batch_positions`={batch_positions}"
-        )
+    if drop_remainder or static_shapes:
+        _check_equal_batches(batch_positions)
     examples = _examples(sessions, targets)
     if spec is None:
         _warn_of_former(former)
@@ -254,6 +250,15 @@ def _target_weights(
             f"them. Received: `weights`={weights!r}, `targets`={targets!r}"
         )
     return found or None
+
+
+def _check_equal_batches(batch_positions: int | None) -> None:
+    if batch_positions is not None:
+        raise ValueError(
+            "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
+            "`batch_positions` differ in their rows. "
+            f"Received: `batch_positions`={batch_positions}"
+        )
 
 
 def _examples(sessions: Sessions | Examples | tf.data.Dataset, targets: str | None) -> Examples:
