@@ -24,6 +24,26 @@ def build_sublayer(layer: Any, input_shape: Any) -> Any:
     return layer
 
 
+def check_keras_2(argument: str, value: object) -> None:
+    """Raises for an object of the package `keras` (Keras 3) where `tf.keras` is Keras 2.
+
+    Args:
+        argument: Name of the argument, for the message.
+        value: The object.
+
+    Raises:
+        ValueError: If its class is of Keras 3.
+    """
+    roots = {base.__module__.partition(".")[0] for base in type(value).__mro__}
+    if not IS_KERAS_3 and "keras" in roots:
+        kind = type(value)
+        raise ValueError(
+            f"`{argument}` should be of Keras 2, as the model is: take it from `tf.keras` or "
+            f"`tf_keras`, not from `keras`, which is Keras 3. Received: `{argument}` of class "
+            f"{kind.__module__}.{kind.__qualname__}"
+        )
+
+
 def require_legacy_keras(module: str) -> None:
     """Raises when TensorFlow's Keras is version 3, which TensorFlow Recommenders cannot use.
 

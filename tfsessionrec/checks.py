@@ -5,6 +5,7 @@ here imports TensorFlow.
 """
 
 import math
+import numbers
 import operator
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, SupportsFloat
@@ -56,6 +57,18 @@ def rate(name: str, value: float) -> float:
     if found >= 1:
         raise ValueError(f"`{name}` should be in [0, 1). Received: `{name}`={value!r}")
     return value
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a real number; NaN, a truth value or a text is none.
+
+    Example:
+
+    >>> is_number(0.5), is_number("0.5"), is_number(float("nan"))
+    (True, False, False)
+    """
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and value == value
 
 
 def non_negative_integer(name: str, value: int) -> int:

@@ -106,8 +106,27 @@ class _EncoderQueries:
                 "`model.candidate_embeddings()` have it, or one axis more before the last, of "
                 f"interests. Received: {shape}"
             )
+        if not every and self._is_sequence(batch, shape):
+            raise ValueError(
+                "`model.encode(features)` should have the shape [B, D], one query a history: the "
+                "output at the newest session, as `backbone.as_query_tower()` gives it. Received: "
+                f"{shape}, one vector a session"
+            )
         interests = tuple(shape[axes.rank : -1]) or (1,)
         return Queries(tf.reshape(output, [-1, *interests, shape[-1]]))
+
+    def _is_sequence(self, batch: Features, shape: tf.TensorShape) -> bool:
+        """Whether the second axis of an output [B, N, D] is that of the sessions."""
+        sessions = batch["item_ids"].shape[1]
+        if shape.rank != 3 or shape[1] is None or shape[1] != sessions:
+            return shape.rank == 3 and shape[1] is None
+        longer = {}
+        for name, value in batch.items():
+            tensor = tf.convert_to_tensor(value)
+            by_session = tensor.shape.rank in (2, 3) and tensor.shape[1] == sessions
+            padding = [[0, 0], [0, int(by_session)], [0, 0]][: tensor.shape.rank]
+            longer[name] = tf.pad(tensor, padding)
+        return self._encode(longer, every=False).shape[1] != sessions
 
     def candidate_embeddings(self) -> tf.Tensor:
         return tf.cast(tf.convert_to_tensor(self._model.candidate_embeddings()), tf.float32)

@@ -1,13 +1,74 @@
 """How a system is trained: its history, its objective and its optimizer."""
 
 import dataclasses
+import math
 import warnings
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from tfsessionrec.history_spec import HistorySpec
 
 Objective = Literal["next_session", "next_item", "rest_of_session"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetWeights:
+    """How much each interaction of a log weighs as a target; all of them remain in the history.
+
+    `w = column * by_type[type]`, and 0 for positive interactions of other types than `types`. A
+    target that weighs 0 is not trained on: it is neither a positive nor a negative.
+
+    Args:
+        column: Column of non-negative numbers. None (default): every interaction weighs 1.
+        by_type: Weight of each interaction type; other types weigh 1. Defaults to none.
+        types: Interaction types of targets; a shown item without a positive interaction stays a
+            negative of the ranking. Defaults to none: all types.
+
+    Raises:
+        ValueError: If a weight is negative or not finite.
+
+    Example:
+
+    >>> TargetWeights(by_type={"purchase": 5, "cart": 3}).by_type
+    {'purchase': 5.0, 'cart': 3.0}
+    """
+
+    column: str | None = None
+    by_type: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    types: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.types, str):
+            raise ValueError(
+                "`types` should be a sequence of interaction types. Received: "
+                f"`types`={self.types!r}"
+            )
+        by_type = {str(name): float(weight) for name, weight in self.by_type.items()}
+        for name, weight in by_type.items():
+            if not (math.isfinite(weight) and weight >= 0):
+                raise ValueError(
+                    "`by_type` should have weights of 0 or more. Received: "
+                    f"`by_type[{name!r}]`={weight!r}"
+                )
+        object.__setattr__(self, "by_type", by_type)
+        object.__setattr__(self, "types", tuple(str(name) for name in self.types))
+
+    def __bool__(self) -> bool:
+        return self.column is not None or bool(self.by_type) or bool(self.types)
+
+    @classmethod
+    def of(cls, value: object) -> "TargetWeights":
+        """The weights that an argument means: a column, the fields of one, or None."""
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, Mapping):
+            return cls(**value)
+        if value is None or isinstance(value, str):
+            return cls(value)
+        raise ValueError(
+            f"`weights` should be a column, a `TargetWeights` or None. Received: {value!r}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +87,7 @@ class Training:
         recency_half_life: Seconds of age that halve how often a row is drawn. None: each row once
             an epoch.
         since: Only sessions that start at this time or later are trained on. None: all.
+        weights: How much each interaction weighs as a target: a `TargetWeights`, or a column.
     """
 
     objective: Objective = "next_session"
@@ -36,6 +98,15 @@ class Training:
     cooldown: float = 0.0
     recency_half_life: float | None = None
     since: str | None = None
+    weights: TargetWeights = TargetWeights()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", TargetWeights.of(self.weights))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the log that only training reads."""
+        return () if self.weights.column is None else (self.weights.column,)
 
 
 @dataclasses.dataclass(frozen=True)

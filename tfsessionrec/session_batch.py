@@ -26,6 +26,7 @@ class SessionBatch(TypedDict, total=False):
     session_times: tf.Tensor  # int64 [B, S], start of the session, unix seconds
     request_times: tf.Tensor  # int64 [B, S], when the session after is asked for
     is_target: tf.Tensor  # bool [B, S], whether this session may be predicted
+    sample_weight: tf.Tensor  # float32 [B, S, I], [B, S] or [B], of the targets in the losses
     target_ids: tf.Tensor  # int32 [B, T], the held-out items
 
 
@@ -273,3 +274,101 @@ def positive_negative_pairs(labels: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     positive = mask & (tf.cast(labels, tf.float32) > 0)
     negative = mask & ~positive
     return positive[..., :, tf.newaxis] & negative[..., tf.newaxis, :]
+
+
+def pair_weights(labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """The weight of each (positive p, negative n) pair of a list: [..., I, I] float32.
+
+    `w_p * w_n / mean of the w of the list's negatives`: a positive weighs its pairs, a negative
+    weighs relative to the others, and equal weights of a list are the weights of its pairs.
+
+    Args:
+        labels: [..., I] tensor, above 0 for positives.
+        weights: [..., I] bool tensor, True where an item counts; or float weights, 0 where not.
+
+    Example:
+
+    >>> pair_weights(tf.constant([1, 0, 0]), tf.constant([5.0, 1.0, 3.0])).numpy()[0].tolist()
+    [0.0, 2.5, 7.5]
+    """
+    weights = tf.convert_to_tensor(weights)
+    if weights.dtype.is_bool:
+        return tf.cast(positive_negative_pairs(labels, weights), tf.float32)
+    weights = tf.cast(weights, tf.float32)
+    pairs = positive_negative_pairs(labels, weights)
+    relative = relative_weights(labels, weights)
+    return tf.where(pairs, weights[..., :, tf.newaxis] * relative[..., tf.newaxis, :], 0.0)
+
+
+def relative_weights(labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """The weight of each negative by the mean of its list's negatives above 0; [..., I] float32."""
+    negative = tf.cast(weights, tf.bool) & ~(tf.cast(labels, tf.float32) > 0)
+    own = tf.where(negative, weights, 0.0)
+    count = tf.reduce_sum(tf.cast(negative, tf.float32), axis=-1, keepdims=True)
+    return tf.math.divide_no_nan(own * count, tf.reduce_sum(own, axis=-1, keepdims=True))
+
+
+def item_weights(weights: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
+    """Weights of rows [B], of sessions [B, S] or of items [B, S, I] as weights of items.
+
+    Args:
+        weights: Float tensor.
+        item_ids: [B, S, I] int tensor.
+
+    Returns:
+        [B, S, I] float32 tensor.
+
+    Raises:
+        ValueError: If the shape is none of these.
+
+    Example:
+
+    >>> item_weights(tf.constant([2.0]), tf.constant([[[5, 6]]])).numpy().tolist()
+    [[[2.0, 2.0]]]
+    """
+    weights = tf.cast(tf.convert_to_tensor(weights), tf.float32)
+    rank = weights.shape.rank
+    fits = rank in (1, 2, 3) and all(
+        size in (None, 1, whole) or whole is None
+        for size, whole in zip(weights.shape, item_ids.shape[:rank], strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            "`sample_weight` should have the shape [B], [B, S] or [B, S, I], for `item_ids` "
+            f"{tuple(item_ids.shape)}. Received: `sample_weight` of shape {tuple(weights.shape)}"
+        )
+    for _ in range(3 - rank):
+        weights = weights[..., tf.newaxis]
+    return tf.broadcast_to(weights, tf.shape(item_ids))
+
+
+def misplaced_rows(item_ids: tf.Tensor) -> tf.Tensor:
+    """The number of rows of `item_ids` [B, S, I] in which a session follows an empty one: int32."""
+    real = session_mask(item_mask(item_ids))
+    return tf.math.count_nonzero(tf.reduce_any(real[:, 1:] & ~real[:, :-1], axis=1), dtype=tf.int32)
+
+
+def check_padding(item_ids: tf.Tensor) -> None:
+    """Checks that the padding of a batch comes last.
+
+    Args:
+        item_ids: [B, S, I] int tensor, 0 is padding.
+
+    Raises:
+        ValueError: If a session follows an empty one, as in batches that are padded at the left.
+
+    Example:
+
+    >>> check_padding(tf.constant([[[5], [0]]]))
+    """
+    raise_misplaced(int(misplaced_rows(tf.convert_to_tensor(item_ids))))
+
+
+def raise_misplaced(num_rows: int) -> None:
+    """Raises a `ValueError` if the padding of any row does not come last."""
+    if num_rows:
+        raise ValueError(
+            "`item_ids` should have its padding last: in [B, S, I] the newest session comes "
+            "directly before the empty ones, as positions count from the first. Received: "
+            f"{num_rows} rows with a session after an empty one (batches padded at the left?)"
+        )

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfsessionrec.cli.output import say
@@ -63,10 +64,10 @@ def log_format(arguments: argparse.Namespace, default: "LogFormat | None" = None
     )
 
 
-def read(log: "LogFormat", path: pathlib.Path) -> "Sessions":
-    """Reads a log and prints its size."""
+def read(log: "LogFormat", path: pathlib.Path, keep: Sequence[str] = ()) -> "Sessions":
+    """Reads a log, with the further columns `keep`, and prints its size."""
     say(f"Reading {path}")
-    sessions = log.read(path)
+    sessions = log.read(path, keep)
     say(
         f"  {sessions.num_users:,} users, {sessions.num_sessions:,} sessions, "
         f"{sessions.num_events:,} events"

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfsessionrec.cli import log_arguments, output
+from tfsessionrec.cli import log_arguments, output, weight_arguments
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 from tfsessionrec.systems.registry import BASELINES
 
@@ -50,6 +50,7 @@ _NEURAL = (
     "learning_rate",
     "cooldown",
     "recency_half_life",
+    *weight_arguments.NAMES,
     "item_features",
     *ITEM_COLUMNS,
     "resume",
@@ -157,6 +158,7 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
         help="train on sessions that start at this time or later; earlier ones count for the "
         "vocabulary and the trend (default: all)",
     )
+    weight_arguments.add_arguments(trained)
     trained.add_argument(
         "--seed", metavar="N", type=int, help="equal seeds give equal models (default 0)"
     )
@@ -242,7 +244,7 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
         directory.check_free(arguments.overwrite)
     else:
         _check_same(before, settings)
-    log = log_arguments.read(settings.log, arguments.events)
+    log = log_arguments.read(settings.log, arguments.events, settings.training.columns)
     events_before = log_arguments.read_optional(settings.log, arguments.trend_events)
     if before is None:
         system = train.train(
@@ -284,13 +286,17 @@ def _settings(arguments: argparse.Namespace, before: "Settings | None") -> "Sett
             raise ValueError("`--relation` ranks what was shown: it needs `--impressions`")
         history["relation"] = tuple(log.columns.impression_features)
     model = settings.model if arguments.model is None else arguments.model
+    trained = _given(arguments, TRAINING_ARGUMENTS)
+    trained["weights"] = dataclasses.replace(
+        settings.training.weights, **weight_arguments.fields(arguments)
+    )
     return dataclasses.replace(
         settings,
         model=model,
         options=options,
         log=log,
         history=dataclasses.replace(settings.history, **history),
-        training=dataclasses.replace(settings.training, **_given(arguments, TRAINING_ARGUMENTS)),
+        training=dataclasses.replace(settings.training, **trained),
         item_features=_item_columns(arguments, log.columns.item) or settings.item_features,
         **_given(arguments, ("holdout", "min_count", "seed")),
     )

@@ -28,6 +28,7 @@ from tfsessionrec.data.splits import (
     split_by_time,
 )
 from tfsessionrec.data.vocabulary import Vocabulary
+from tfsessionrec.recipe import TargetWeights
 
 if TYPE_CHECKING:
     from tfsessionrec.data.batching import protocol_batches, session_dataset
@@ -39,6 +40,7 @@ __all__ = [
     "LogColumns",
     "LogFormat",
     "Sessions",
+    "TargetWeights",
     "Vocabulary",
     "expand_prefixes",
     "expand_targets",

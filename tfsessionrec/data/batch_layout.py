@@ -18,8 +18,10 @@ from tfsessionrec.data.columns import (
 )
 from tfsessionrec.data.examples.examples import Examples
 from tfsessionrec.data.sessions import starting_rows
+from tfsessionrec.data.target_weights import row_weights
 from tfsessionrec.data.vocabulary import Vocabulary
 from tfsessionrec.history_spec import HistorySpec
+from tfsessionrec.recipe import TargetWeights
 from tfsessionrec.session_batch import (
     HistoryTable,
     Places,
@@ -47,6 +49,8 @@ class BatchLayout:
         match_ids: Whether to add `match_ids` though the specification has no relation.
         origins: Whether to add `ORIGINS`.
         static_shapes: Whether every batch has the same S, I and T.
+        weights: What makes `sample_weight`; rows without a weight above 0 are left out. None: there
+            is no such key.
     """
 
     apart: bool
@@ -57,6 +61,7 @@ class BatchLayout:
     match_ids: bool = False
     origins: bool = False
     static_shapes: bool = False
+    weights: TargetWeights | None = None
 
 
 class _Tables(NamedTuple):
@@ -125,7 +130,9 @@ def _tables(
     of_items = item_columns(log, vocabulary, spec, layout.context, layout.match_ids)
     if layout.origins:
         of_items |= origin_columns(log)
-    histories, source, kept = _histories(examples, spec, layout)
+    if layout.weights is not None:
+        of_items["sample_weight"] = row_weights(log, layout.weights)
+    histories, source, kept = _histories(examples, spec, layout, of_items.get("sample_weight"))
     target, end = examples.target[kept], examples.end[kept]
     targets = None
     if layout.apart:
@@ -146,7 +153,7 @@ def _tables(
 
 
 def _histories(
-    examples: Examples, spec: HistorySpec, layout: BatchLayout
+    examples: Examples, spec: HistorySpec, layout: BatchLayout, weights: Column | None = None
 ) -> tuple[HistoryTable, NDArray[np.int64] | None, NDArray[np.int64]]:
     """The histories of the kept examples, the log's row of each place, the kept examples."""
     starts = starting_rows(examples.log)
@@ -161,7 +168,15 @@ def _histories(
         )
     found = HistoryTable(*(part.numpy() for part in table))
     lengths = found.last - found.first + (examples.end > examples.target)
-    (kept,) = (lengths >= layout.min_sessions).nonzero()
+    long = lengths >= layout.min_sessions
+    if weights is not None and long.any():
+        long &= _weighing(examples, weights)
+        if not long.any():
+            raise ValueError(
+                "`weights` should give at least one target a weight above 0. Received: "
+                f"{layout.weights}"
+            )
+    (kept,) = long.nonzero()
     if not len(kept):
         raise ValueError(
             "No user has as many sessions as `min_sessions`. "
@@ -170,6 +185,14 @@ def _histories(
     first = np.maximum(found.first, found.last - layout.longest)
     found = found._replace(first=first[kept], last=found.last[kept], stop=found.stop[kept])
     return found, source, kept
+
+
+def _weighing(examples: Examples, weights: Column) -> NDArray[np.bool_]:
+    """Whether a row of each example's target weighs more than 0; of a sequence, any row."""
+    sequence = examples.target == examples.end
+    begin = np.where(sequence, examples.begin, examples.target)
+    rows = np.append(0, np.cumsum(weights.astype(bool)))
+    return rows[examples.end] > rows[begin]
 
 
 def _lengths_and_times(

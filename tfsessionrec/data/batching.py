@@ -17,6 +17,7 @@ from tfsessionrec.data.from_tfds import sessions_from_tfds
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.data.vocabulary import Vocabulary
 from tfsessionrec.history_spec import HistorySpec
+from tfsessionrec.recipe import TargetWeights
 from tfsessionrec.session_batch import SessionBatch
 
 _EVALUATION_POSITIONS = 8192  # cells [B, S] of an evaluation batch
@@ -38,6 +39,7 @@ def session_dataset(
     targets: str | None = None,
     context: Sequence[str] = (),
     min_sessions: int = 1,
+    weights: str | TargetWeights | None = None,
     shuffle_window: float | None = None,
     recency_half_life: float | None = None,
     drop_remainder: bool = False,
@@ -57,6 +59,7 @@ def session_dataset(
     | `item_ids` | int32 [B, S, I] | vocabulary indices; unknown items are out-of-vocabulary |
     | `labels` | float32 [B, S, I] | 1 positive, 0 shown but not clicked |
     | `is_target` | bool [B, S] | whether this session may be predicted |
+    | `sample_weight` | float32 [B, S, I] | with `weights`: of each item as a target |
     | `session_times` | int64 [B, S] | start of the session, unix seconds |
     | `request_times` | int64 [B, S] | with `spec.request_times`: when the next one is asked for |
     | `interaction_types` | int32 [B, S, I] | with `spec.interaction_types`: 1..n, 0 another type |
@@ -68,7 +71,11 @@ def session_dataset(
 
     A shuffled epoch holds every row once. Rows are sorted by their number of sessions (rows of
     equal length in random order), cut into batches, and the batches are shuffled: little padding,
-    and another order in each epoch, which depends on `seed` alone.
+    and another order in each epoch.
+
+    The order is a function of `seed` and of how often the dataset was iterated: `seed` gives a
+    series of epochs, and each iteration takes the next one. So a second `fit` on the same dataset
+    object trains on later epochs; for the same order again, make the dataset again.
 
     Args:
         sessions: Sessions; or `Examples`, whose histories and targets become the rows; or a dataset
@@ -94,6 +101,9 @@ def session_dataset(
         context: Numeric item-level columns of the sessions to add to the batch. Defaults to none.
         min_sessions: Rows with fewer sessions (before truncation, a held-out one included) are left
             out. 2 leaves out rows that train nothing. Defaults to 1.
+        weights: Adds `sample_weight`, by which `SessionRec` weighs its losses: a numeric column of
+            the sessions (`sessionize(keep=...)`), or a `TargetWeights`, also by interaction type.
+            Rows whose targets all weigh 0 are left out. Defaults to None.
         shuffle_window: Keeps the rows of a shuffled batch close in time: rows of equal length are
             ordered by the start of their last session plus a random share of this many seconds;
             batches come in random order. For models that read `request_times`: requests of one
@@ -137,12 +147,8 @@ def session_dataset(
     limits = {"max_sessions": max_sessions, "max_items": max_items}
     sizes = {"batch_size": batch_size, "batch_positions": batch_positions}
     _check_arguments({**limits, **sizes, "min_sessions": min_sessions}, targets, context)
-    if batch_positions is not None and (drop_remainder or static_shapes):
-        raise ValueError(
-            "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
-            "`batch_positions` differ in their rows. "
-            f"Received: `batch_positions`={batch_positions}"
-        )
+    if drop_remainder or static_shapes:
+        _check_equal_batches(batch_positions)
     examples = _examples(sessions, targets)
     if spec is None:
         _warn_of_former(former)
@@ -164,6 +170,7 @@ def session_dataset(
         context=tuple(context),
         match_ids=bool(former.get("match_ids")),
         static_shapes=static_shapes,
+        weights=_target_weights(weights, targets),
     )
     order = BatchOrder(
         **sizes,
@@ -230,6 +237,27 @@ def _check_arguments(
     if isinstance(context, str):
         raise ValueError(
             f"`context` should be a sequence of column names. Received: `context`={context!r}"
+        )
+
+
+def _target_weights(
+    weights: str | TargetWeights | None, targets: str | None
+) -> TargetWeights | None:
+    found = TargetWeights.of(weights)
+    if found and targets is not None:
+        raise ValueError(
+            "`weights` are of the targets that a model trains on: `targets` should be None with "
+            f"them. Received: `weights`={weights!r}, `targets`={targets!r}"
+        )
+    return found or None
+
+
+def _check_equal_batches(batch_positions: int | None) -> None:
+    if batch_positions is not None:
+        raise ValueError(
+            "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
+            "`batch_positions` differ in their rows. "
+            f"Received: `batch_positions`={batch_positions}"
         )
 
 

@@ -16,6 +16,7 @@ _OWN_KEYS = (
     "item_ids",
     "labels",
     "is_target",
+    "sample_weight",
     "session_times",
     "request_times",
     "interaction_types",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -83,11 +83,12 @@ class LogFormat:
         columns = {name: fields.pop(name) for name in names if name in fields}
         return cls(LogColumns(**columns), **fields)  # type: ignore[arg-type]
 
-    def read(self, source: EventSource) -> Sessions:
+    def read(self, source: EventSource, keep: Sequence[str] = ()) -> Sessions:
         """Reads a log and cuts it into sessions.
 
         Args:
             source: Anything that `read_events` takes.
+            keep: Further columns to keep, such as one of weights. Defaults to none.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -122,7 +123,7 @@ class LogFormat:
             if columns.impressions is None
             else columns.impression_features,
             interaction_type=columns.interaction_type,
-            keep=columns.session_context,
+            keep=tuple(dict.fromkeys((*columns.session_context, *keep))),
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsessionrec.evaluation.ranks import Slices
+from tfsessionrec.session_batch import check_padding
 from tfsessionrec.types import Features
 
 
@@ -143,6 +144,7 @@ def item_ids(batch: Features, vocabulary_size: int) -> NDArray[np.int64]:
             f"`item_ids` of shape {items.shape}"
         )
     _check_indices("item_ids", items, vocabulary_size)
+    check_padding(items)
     return items
 
 

@@ -115,6 +115,11 @@ class ItemEmbedding(keras.layers.Layer):
         self.normalize = normalize
         # A saved configuration holds the description of each feature. Its values are weights.
         self._feature_values: dict[str, np.ndarray] = {}
+        if not isinstance(features, Mapping | None):
+            raise ValueError(
+                "`features` should be a mapping of names to values. Received: "
+                f"`features`={features!r}"
+            )
         self.features: dict[str, Config] = {}
         for name, feature in dict(features or {}).items():
             if not isinstance(feature, Mapping):

@@ -45,8 +45,11 @@ class SessionContext(keras.layers.Layer):
 
     def __init__(self, features: Mapping[str, int | None], dim: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        if not features:
-            raise ValueError("`features` should name at least one feature. Received: `features`={}")
+        if not (isinstance(features, Mapping) and features):
+            raise ValueError(
+                "`features` should name at least one feature, each with its number of categories "
+                f"or None. Received: `features`={features!r}"
+            )
         for name, size in features.items():
             positive_integer(f"features[{name!r}]", 1 if size is None else size)
         self.features = dict(features)

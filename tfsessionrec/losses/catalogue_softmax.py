@@ -21,6 +21,7 @@ def catalogue_softmax_loss(
     block_elements: int = BLOCK_ELEMENTS,
     least_queries: int = LEAST_QUERIES,
     candidate_ids: tf.Tensor | None = None,
+    weights: tf.Tensor | None = None,
 ) -> LossSum:
     """Softmax cross-entropy of each query's positives against all other candidates.
 
@@ -40,6 +41,7 @@ def catalogue_softmax_loss(
         least_queries: Fewest queries of a block, whatever the catalogue. Defaults to 64.
         candidate_ids: [C] integer tensor, the candidates' vocabulary indices; only terms read it.
             Defaults to 0 .. C - 1.
+        weights: [Q, H] float tensor, the weight of each positive. Default: all weigh 1.
 
     Returns:
         `LossSum` over all (query, positive) pairs.
@@ -89,6 +91,10 @@ def catalogue_softmax_loss(
 
     own = tf.pad(positives, padding, constant_values=-1)
     own = tf.reshape(own, [blocks, rows, tf.shape(positives)[1]])
+    own_weights = None
+    if weights is not None:
+        weights = tf.where(positives >= 0, tf.cast(weights, tf.float32), 0.0)
+        own_weights = cut(weights, tf.shape(positives)[1])
     gates = tf.zeros([count, 0])
     if queries.terms:
         gates = tf.cast(tf.concat([term.gates for term in queries.terms], axis=1), tf.float32)
@@ -97,9 +103,11 @@ def catalogue_softmax_loss(
         candidates,
         cut(gates, num_features),
         own,
+        own_weights,
         features if queries.terms else None,
     )
-    return LossSum(total, tf.reduce_sum(tf.cast(positives >= 0, tf.float32)))
+    counts = tf.cast(positives >= 0, tf.float32) if weights is None else weights
+    return LossSum(total, tf.reduce_sum(counts))
 
 
 def _blocked_loss(
@@ -107,6 +115,7 @@ def _blocked_loss(
     candidates: tf.Tensor,
     gates: tf.Tensor,
     positives: tf.Tensor,
+    weights: tf.Tensor | None,
     features: Callable[[tf.Tensor], tf.Tensor] | None,
 ) -> tf.Tensor:
     """The sum of the losses of blocks, with the gradient computed block by block.
@@ -116,6 +125,7 @@ def _blocked_loss(
         candidates: [C, D].
         gates: [blocks, rows, F].
         positives: [blocks, rows, H].
+        weights: [blocks, rows, H], or None: all weigh 1.
         features: Makes the features [rows, F, C] of a block of that number; None for F = 0.
     """
 
@@ -130,7 +140,13 @@ def _blocked_loss(
         ) -> tuple:
             known = None if features is None else features(index)
             block_loss, block_by_query, by_candidate, block_by_gate = _block(
-                queries[index], candidates, gates[index], positives[index], known, by_candidate
+                queries[index],
+                candidates,
+                gates[index],
+                positives[index],
+                None if weights is None else weights[index],
+                known,
+                by_candidate,
             )
             by_query = by_query.write(index, block_by_query)
             if block_by_gate is not None:
@@ -162,6 +178,7 @@ def _block(
     candidates: tf.Tensor,
     gates: tf.Tensor,
     positives: tf.Tensor,
+    weights: tf.Tensor | None,
     features: tf.Tensor | None,
     by_candidate: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None]:
@@ -172,6 +189,7 @@ def _block(
         candidates: [C, D].
         gates: [R, F].
         positives: [R, H].
+        weights: [R, H], or None.
         features: [R, F, C], or None.
         by_candidate: [C, D].
 
@@ -189,11 +207,14 @@ def _block(
     shares = tf.exp(logits - largest)  # of the negatives, times their sum
     sums = tf.reduce_sum(shares, axis=1, keepdims=True)
     margins = tf.math.log(sums) + largest - positive_logits
-    total = tf.reduce_sum(tf.where(real, tf.nn.softplus(margins), 0.0))
+    losses = tf.where(real, tf.nn.softplus(margins), 0.0)
+    pulls = tf.where(real, tf.sigmoid(margins), 0.0)
+    if weights is not None:
+        losses, pulls = losses * weights, pulls * weights
+    total = tf.reduce_sum(losses)
 
     # dL/ds is -p_positive at the positives, and their sum times the share at the negatives. The
     # factors that a row shares are applied to the narrow side of the products.
-    pulls = tf.where(real, tf.sigmoid(margins), 0.0)
     pull = tf.reduce_sum(pulls, axis=1, keepdims=True)
     places = tf.range(tf.shape(columns)[0])[:, tf.newaxis] + tf.zeros_like(columns)
     shares = tf.tensor_scatter_nd_sub(

@@ -24,7 +24,7 @@ class SampledScores(NamedTuple):
         positive_logits: [P] float32.
         negative_logits: [Q, N] float32.
         pair_rows: [P] int, the query of each pair.
-        weights: [P] bool, False for pairs that do not count.
+        weights: [P] bool, False for pairs that do not count; or float weights.
         positives: [Q, H] int32, the ids of each query's positives; -1 is padding.
         sampled_ids: [N] int32, ascending.
         mask: [N] bool, False for repeats of an id.

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tfsessionrec import checks
 from tfsessionrec.losses.retrieval import LossSum, set_softmax
-from tfsessionrec.session_batch import positive_negative_pairs
+from tfsessionrec.session_batch import pair_weights, relative_weights
 
 
 def binary_cross_entropy_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> LossSum:
@@ -15,7 +15,7 @@ def binary_cross_entropy_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Ten
     Args:
         logits: [..., I] float tensor of scores s.
         labels: [..., I] tensor of y, 1 positive or 0 negative.
-        mask: [..., I] bool tensor, True where an item counts.
+        mask: [..., I] bool tensor, True where an item counts; or float weights of the items.
 
     Returns:
         `LossSum` over the items of `mask`.
@@ -47,7 +47,8 @@ def pairwise_logistic_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor
     Args:
         logits: [..., I] float tensor of scores s.
         labels: [..., I] tensor, above 0 for positives.
-        mask: [..., I] bool tensor, True where an item counts.
+        mask: [..., I] bool tensor, True where an item counts; or float weights of the items, from
+            which `pair_weights` makes those of the pairs.
 
     Returns:
         `LossSum` over all pairs; 0 of 0 if no list has both a positive and a negative.
@@ -68,7 +69,7 @@ def pairwise_logistic_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor
     """
     _check(logits, labels, mask)
     scores = tf.cast(logits, tf.float32)
-    pairs = tf.cast(positive_negative_pairs(labels, mask), tf.float32)
+    pairs = pair_weights(labels, mask)
     margins = scores[..., tf.newaxis, :] - scores[..., :, tf.newaxis]
     return LossSum(tf.reduce_sum(tf.nn.softplus(margins) * pairs), tf.reduce_sum(pairs))
 
@@ -82,7 +83,8 @@ def listwise_softmax_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor)
     Args:
         logits: [..., I] float tensor of scores s.
         labels: [..., I] tensor, above 0 for positives.
-        mask: [..., I] bool tensor, True where an item counts.
+        mask: [..., I] bool tensor, True where an item counts; or float weights: a positive weighs
+            its term, a negative its `exp(s_n)`, relative to the mean of the list's negatives.
 
     Returns:
         `LossSum` over the positives of lists with a negative; 0 of 0 if no list has both.
@@ -104,13 +106,21 @@ def listwise_softmax_loss(logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor)
         denominator is this package's choice, as in `set_softmax_loss`.
     """
     _check(logits, labels, mask)
-    scores, mask = tf.cast(logits, tf.float32), tf.cast(mask, tf.bool)
+    scores, weights = tf.cast(logits, tf.float32), tf.convert_to_tensor(mask)
+    mask = tf.cast(weights, tf.bool)
     positive = mask & (tf.cast(labels, tf.float32) > 0)
     negative = mask & ~positive
+    weighed = scores
+    if not weights.dtype.is_bool:
+        weights = tf.cast(weights, tf.float32)
+        relative = relative_weights(labels, weights)
+        weighed += tf.math.log(tf.where(negative, relative, 1.0))
     log_sums = tf.reduce_logsumexp(
-        tf.where(negative, scores, scores.dtype.min), axis=-1, keepdims=True
+        tf.where(negative, weighed, scores.dtype.min), axis=-1, keepdims=True
     )
     counted = positive & tf.reduce_any(negative, axis=-1, keepdims=True)
+    if not weights.dtype.is_bool:
+        counted = tf.where(counted, weights, 0.0)
     return set_softmax(scores, log_sums, counted)
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import keras
 from tfsessionrec.checks import positive_integer
-from tfsessionrec.session_batch import positive_negative_pairs
+from tfsessionrec.session_batch import pair_weights
 from tfsessionrec.types import Config
 
 
@@ -251,7 +251,8 @@ class RankingAUC(keras.metrics.Mean):
     Call arguments:
         y_true: [..., I] tensor, above 0 for positives.
         y_pred: [..., I] float tensor of scores.
-        sample_weight: [..., I] tensor, 0 for padding. Default: everything counts.
+        sample_weight: [..., I] tensor, 0 for padding; float weights weigh the pairs, see
+            `session_batch.pair_weights`. Default: everything counts.
 
     Example:
 
@@ -269,7 +270,7 @@ class RankingAUC(keras.metrics.Mean):
     ) -> tf.Operation | None:
         scores = tf.cast(y_pred, tf.float32)
         mask = tf.ones_like(scores, tf.bool) if sample_weight is None else sample_weight
-        pairs = tf.cast(positive_negative_pairs(y_true, mask), tf.float32)
+        pairs = pair_weights(y_true, mask)
         margins = scores[..., :, tf.newaxis] - scores[..., tf.newaxis, :]
         wins = tf.cast(margins > 0, tf.float32) + 0.5 * tf.cast(margins == 0, tf.float32)
         count = tf.reduce_sum(pairs)

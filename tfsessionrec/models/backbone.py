@@ -1,6 +1,7 @@
 """The query tower: item embedding, interaction embedding, ISE, SSE."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -17,12 +18,17 @@ from tfsessionrec.scoring import unit_length
 from tfsessionrec.session_batch import item_mask, last_real, session_mask
 from tfsessionrec.types import Config, Features
 
+if TYPE_CHECKING:
+    from tfsessionrec.models.query_tower import QueryTower
+
 PARTS = ("items", "ise", "sse", "head", "session_context", "interactions")
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
 class SessionRecBackbone(keras.Model):
-    """Maps sessions to one vector per session. It has no loss: any model can use it as query tower.
+    """Maps sessions to one vector per session, without a loss.
+
+    As the query tower of another model, take `as_query_tower()`: one vector per history.
 
     `E = InteractionEmbedding(ItemEmbedding(items), labels)`, `S_t = ISE(E_t)`,
     `O_1..O_T = SSE(S_1..S_T)`: O_t predicts session t + 1. With a head, O_t is N vectors, and the
@@ -145,6 +151,16 @@ class SessionRecBackbone(keras.Model):
         features = session_features(features)
         mask = session_mask(item_mask(features["item_ids"]))
         return last_real(self(features, training=False), mask)
+
+    def as_query_tower(self) -> "QueryTower":
+        """A Keras model of one query a history [B, D], for a loss of another model.
+
+        The backbone itself gives [B, S, D], one vector a session, which `tfrs.tasks.Retrieval`
+        accepts without an error and cannot learn from.
+        """
+        from tfsessionrec.models.query_tower import QueryTower
+
+        return QueryTower(self)
 
     def get_config(self) -> Config:
         serialize = keras.utils.serialize_keras_object

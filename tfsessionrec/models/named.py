@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfsessionrec import layers
@@ -188,7 +188,7 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
     )
     chosen = {key: options[key] for key in system.choices if key in options}
     own = dataclasses.replace(system.options, **chosen)
-    if own.ise not in ISES:
+    if not isinstance(own.ise, str) or own.ise not in ISES:
         raise ValueError(f"`ise` should be one of {', '.join(ISES)}. Received: `ise`={own.ise!r}")
     context = head = ranking = trend = relation = None
     if own.session_context:
@@ -206,12 +206,19 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
         interactions=layers.InteractionEmbedding(**interactions, name="interactions"),
     )
     task = NextSessionRetrieval(**retrieval, name="retrieval")
+    if task.first_item_index >= vocabulary_size:
+        raise ValueError(
+            f"`first_item_index` should be below `vocabulary_size`={vocabulary_size}. Received: "
+            f"`first_item_index`={task.first_item_index}"
+        )
     if own.ranking_loss is not None:
         ranking = SessionRanking(own.ranking_loss, name="ranking")
     if own.trend is not None:
+        _check_option("trend", own.trend, layers.TrendFeatures)
         arguments = {"first_item_index": task.first_item_index, **own.trend}
         trend = layers.TrendFeatures(vocabulary_size, **arguments, name="trend")
     if own.relation is not None:
+        _check_option("relation", own.relation, layers.RelationFeatures)
         relation = layers.RelationFeatures(**own.relation, name="relation")
     return SessionRec(
         backbone,
@@ -225,9 +232,19 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
 
 
 def _system(name: str) -> System:
-    if name not in SYSTEMS:
+    if not isinstance(name, str) or name not in SYSTEMS:
         raise ValueError(f"`name` should be one of {', '.join(names())}. Received: `name`={name!r}")
     return SYSTEMS[name]
+
+
+def _check_option(name: str, value: object, part: type) -> None:
+    """Raises unless an option is a mapping of arguments of a part."""
+    known = list(_arguments(part))
+    if not isinstance(value, Mapping) or not set(value) <= set(known):
+        raise ValueError(
+            f"`{name}` should be None or a mapping of arguments: {', '.join(known)}. "
+            f"Received: `{name}`={value!r}"
+        )
 
 
 def _arguments(part: type) -> Iterable[str]:

@@ -1,17 +1,18 @@
 """Next-session prediction as one multi-objective TFRS model."""
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.checks import is_number
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.layers.terms.relation import RelationFeatures
 from tfsessionrec.layers.terms.trend import TrendFeatures
 from tfsessionrec.layers.terms.trend_term import TrendTerm
 from tfsessionrec.losses.next_session import next_session
 from tfsessionrec.models.backbone import SessionRecBackbone, session_features
+from tfsessionrec.models.fitting import FittedModel
 from tfsessionrec.scoring import Queries, ScoreTerm
-from tfsessionrec.session_batch import item_mask, last_items, session_mask
+from tfsessionrec.session_batch import item_mask, item_weights, last_items, session_mask
 from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
 from tfsessionrec.tasks.next_session_retrieval import Candidates
 from tfsessionrec.types import Config, Features
@@ -20,14 +21,21 @@ PARTS = ("backbone", "retrieval_task", "ranking_task", "trend", "relation")
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
-class SessionRec(tfrs.Model):
+class SessionRec(FittedModel):
     """A backbone trained to predict the set of items of the next session, at every position.
 
     `L = L_retrieval + ranking_weight * L_ranking`, both means over the whole batch: over all
-    (position, positive) pairs, and over all (positive, negative) pairs (or shown items).
+    (position, positive) pairs, and over all (positive, negative) pairs (or shown items). With
+    sample weights both are weighted means, `sum of w L / sum of w`: weights of rows [B], of target
+    sessions [B, S] or of target items [B, S, I], as `fit(..., sample_weight=...)`, as
+    `(x, None, sample_weight)` or as the key `sample_weight` of a batch. An item that weighs 0
+    remains in the history; as a target it is neither a positive nor a negative.
 
     `fit` and `evaluate` report means over the epoch: `loss`, `retrieval_loss`, `ranking_loss`,
-    `ranking_auc`.
+    `ranking_auc`. If a subclass changes `compute_loss`, or layers add losses, `loss` is the mean
+    over the steps of what was minimized. An epoch that ranks nothing has no `ranking_loss`.
+
+    `compile` takes no `loss`, `metrics` or `loss_weights`, which the tasks decide.
 
     Args:
         backbone: `SessionRecBackbone`.
@@ -46,7 +54,7 @@ class SessionRec(tfrs.Model):
 
     Call arguments:
         inputs: A session batch, see `SessionRecBackbone`; training also reads `is_target` bool
-            [B, S], False for sessions that are not predicted.
+            [B, S], False for sessions that are not predicted, and `sample_weight`.
 
     Returns:
         [B, S, D] float tensor, all positions; [B, S, N, D] if the backbone has a head.
@@ -82,7 +90,7 @@ class SessionRec(tfrs.Model):
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        if ranking_weight < 0:
+        if not (is_number(ranking_weight) and ranking_weight >= 0):
             raise ValueError(
                 "`ranking_weight` should not be negative. Received: "
                 f"`ranking_weight`={ranking_weight!r}"
@@ -184,6 +192,9 @@ class SessionRec(tfrs.Model):
     def compute_loss(self, inputs: Features | tf.Tensor, training: bool = False) -> tf.Tensor:
         """The weighted sum of the task losses; updates their metrics."""
         features = self._features(inputs)
+        weights = features.get("sample_weight")
+        if weights is not None:
+            weights = item_weights(weights, features["item_ids"])
         items = self.backbone.items.training_candidates(training)
         # The session after the last is unknown: its output makes no query.
         outputs = self(features, training=training)[:, :-1]
@@ -194,6 +205,7 @@ class SessionRec(tfrs.Model):
             features.get("labels"),
             features.get("is_target"),
             self.retrieval_task.first_item_index,
+            weights,
         )
         if self.backbone.items.num_new_items:
             target = target.keep(target.item_ids < items.vocabulary_size)
@@ -202,12 +214,14 @@ class SessionRec(tfrs.Model):
         # Without labels there are no items shown but not clicked, and nothing to rank.
         if self.ranking_task is not None and "labels" in features:
             scores = self._score_shown(features, outputs, terms, items, training)
-            labels, shown = tf.cast(target.positive, tf.float32), target.shown
+            labels, shown = tf.cast(target.positive, tf.float32), target.shown_weights
             if self.relation is None:
                 scores = scores[:, 1:]
             else:
                 # The relation ranks unknown items and first sessions, too.
                 labels, shown = features["labels"], ranked_items(features)
+                if weights is not None:
+                    shown = tf.where(shown, weights, 0.0)
             loss += self.ranking_weight * self.ranking_task(labels, scores, sample_weight=shown)
         return loss
 
@@ -274,21 +288,14 @@ class SessionRec(tfrs.Model):
         term = tf.cast(term, tf.float32)
         return scores + term if self.relation.with_product else term
 
-    def train_step(self, data: Features | tuple) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            loss = self.compute_loss(_inputs(data), training=True)
-            if self.losses:  # regularization; replicas' gradients are summed
-                loss += tf.add_n(self.losses) / self.distribute_strategy.num_replicas_in_sync
-        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
-        return self._results()
-
-    def test_step(self, data: Features | tuple) -> dict[str, tf.Tensor]:
-        self.compute_loss(_inputs(data), training=False)
-        return self._results()
-
-    def _results(self) -> dict[str, tf.Tensor]:
+    def _results(self, features: Features, loss: tf.Tensor) -> dict[str, tf.Tensor]:
         """Means over the epoch so far, not the last batch's."""
+        # Means over all pairs of the epoch, where the loss consists of these.
+        has_parts = type(self).compute_loss is SessionRec.compute_loss and not self.losses
+        self._totals.add(features, None if has_parts else loss)
         results = {metric.name: metric.result() for metric in self.metrics}
+        if not has_parts:
+            return {"loss": self._totals.minimized.result(), **results}
         loss = results["retrieval_loss"]
         if "ranking_loss" in results:
             loss += self.ranking_weight * results["ranking_loss"]
@@ -324,8 +331,3 @@ def ranked_items(features: Features) -> tf.Tensor:
     if "is_target" in features:
         shown &= features["is_target"][..., tf.newaxis]
     return shown
-
-
-def _inputs(data: Features | tuple) -> Features:
-    """The features of the data that `fit` passes: `x`, `(x,)`, `(x, y)` or `(x, y, weights)`."""
-    return data[0] if isinstance(data, tuple | list) else data

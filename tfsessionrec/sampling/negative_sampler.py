@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import is_number, positive_integer
 from tfsessionrec.sampling.popularity import popularity_candidates, popularity_table
 from tfsessionrec.sampling.samplers import (
     SampledCandidates,
@@ -54,7 +54,7 @@ class NegativeSampler:
         self.negatives = negatives
         self.num_negatives = positive_integer("num_negatives", num_negatives)
         self.first_item_index = first_item_index
-        if not popularity_power >= 0:
+        if not (is_number(popularity_power) and popularity_power >= 0):
             raise ValueError(
                 "`popularity_power` should not be negative. Received: "
                 f"`popularity_power`={popularity_power!r}"

@@ -15,15 +15,18 @@ if TYPE_CHECKING:
     from tfsessionrec.systems.settings import Settings
     from tfsessionrec.systems.train import Untrained, build, fit, load
     from tfsessionrec.systems.trained_system import Streaming, TrainedSystem
+    from tfsessionrec.systems.training_callback import FiniteLoss, TrainingDiverged
 
 __all__ = [
     "BASELINES",
     "BaselineSystem",
+    "FiniteLoss",
     "NeuralSystem",
     "Settings",
     "Streaming",
     "TrainedSystem",
     "Training",
+    "TrainingDiverged",
     "Untrained",
     "build",
     "fit",
@@ -33,10 +36,12 @@ __all__ = [
 
 _LAZY = {
     "BaselineSystem": "baseline_system",
+    "FiniteLoss": "training_callback",
     "NeuralSystem": "neural_system",
     "Settings": "settings",
     "Streaming": "trained_system",
     "TrainedSystem": "trained_system",
+    "TrainingDiverged": "training_callback",
     "Untrained": "train",
     "build": "train",
     "fit": "train",

@@ -10,6 +10,7 @@ from tfsessionrec import models
 from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
 from tfsessionrec.data.log_format import LogColumns, LogFormat
 from tfsessionrec.data.reading import EventSource, check_column
+from tfsessionrec.data.target_weights import row_weights
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
 from tfsessionrec.systems import training
@@ -81,7 +82,10 @@ class Untrained:
             log: The log, or its sessions.
             item_table: The features of the items. Defaults to None: there are none.
         """
-        sessions = log if isinstance(log, Sessions) else self.settings.log.read(log)
+        if isinstance(log, Sessions):
+            sessions = log
+        else:
+            sessions = self.settings.log.read(log, self.settings.training.columns)
         return train(self.settings, sessions, item_table=item_table)
 
 
@@ -112,8 +116,9 @@ def fit(
             clicked. Defaults to None: every event is positive.
         **options: Further columns and formats (`interaction_type`, `impressions`,
             `session_context`, `time_unit`, `filter` ...: fields of `LogColumns` and `LogFormat`);
-            `epochs`, `learning_rate` ...: fields of `Training`; `max_sessions`, `max_items`,
-            `min_count`, `holdout`, `seed`; and options of the model, such as `embedding_dim`.
+            `epochs`, `learning_rate`, `weights` ...: fields of `Training`; `max_sessions`,
+            `max_items`, `min_count`, `holdout`, `seed`; and options of the model, such as
+            `embedding_dim`.
 
     Returns:
         A `TrainedSystem`.
@@ -208,6 +213,7 @@ def train(
         vocabulary = vocabulary.extend(item_table[column])
         # Without dropped ids a model would not learn to read the features.
         settings = dataclasses.replace(settings, options={"id_dropout": 0.2, **settings.options})
+    row_weights(sessions.events, settings.training.weights)  # raises before anything is written
     settings = columns_read(settings, sessions, vocabulary)
     model = build_model(settings, vocabulary, item_table)
     history = history_read(model, settings.history)
@@ -272,6 +278,11 @@ def _train_baseline(
     directory: ModelDirectory | None,
     overwrite: bool,
 ) -> BaselineSystem:
+    if settings.training.weights:
+        raise ValueError(
+            f"`weights` weigh the loss of a model, which the baseline {settings.model} does not "
+            f"have. Received: {settings.training.weights}"
+        )
     model = build_baseline(settings.model, settings.options, settings.seed)
     if directory is not None:
         directory.check_free(overwrite)

@@ -9,7 +9,7 @@ from tfsessionrec.optimizers import Cooldown, LazyAdam
 from tfsessionrec.systems.interrupt import Interrupt
 from tfsessionrec.systems.model_directory import Epoch, ModelDirectory
 from tfsessionrec.systems.settings import Settings
-from tfsessionrec.systems.training_callback import TrainingCallback
+from tfsessionrec.systems.training_callback import FiniteLoss, TrainingCallback
 
 # Seconds within which the rows of a batch lie where candidates know the time: they share terms.
 TREND_WINDOW = 600.0
@@ -32,6 +32,7 @@ def training_dataset(
         # A relation ranks what first sessions showed, too.
         min_sessions=2 if history.relation is None else 1,
         shuffle_window=TREND_WINDOW if history.request_times else None,
+        weights=training.weights,
         recency_half_life=training.recency_half_life,
         seed=seed,
     )
@@ -78,6 +79,7 @@ def fit(
 
     Raises:
         Interrupted: If Ctrl-C was pressed; the directory is whole then.
+        TrainingDiverged: If the loss is not finite.
     """
     training = settings.training
     dataset = training_dataset(settings, sessions, vocabulary, settings.seed)
@@ -98,7 +100,10 @@ def fit(
             dataset,
             initial_epoch=len(epochs),
             epochs=training.epochs,
-            callbacks=[TrainingCallback(directory, interrupt, epochs, steps, progress)],
+            callbacks=[
+                FiniteLoss(),
+                TrainingCallback(directory, interrupt, epochs, steps, progress),
+            ],
             verbose=0,
         )
         if interrupt.requested and not epochs and directory is not None:

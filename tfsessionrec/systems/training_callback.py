@@ -1,8 +1,11 @@
 """During training: a progress bar, a checkpoint an epoch, and the end after Ctrl-C."""
 
+import math
 import time
 from collections.abc import Mapping
 
+import numpy as np
+import tensorflow as tf
 import tqdm
 
 from tfsessionrec.backend import keras
@@ -10,6 +13,70 @@ from tfsessionrec.systems.interrupt import Interrupt
 from tfsessionrec.systems.model_directory import Epoch, ModelDirectory
 
 Logs = Mapping[str, float] | None
+
+
+class TrainingDiverged(ValueError):  # noqa: N818
+    """Training ended as its loss, or a weight of the model, was no longer a finite number.
+
+    Args:
+        epoch: The epoch, from 1.
+        step: The step of the epoch, from 1; after it the number was found.
+        part: Name of the loss or of the weight that was not finite first.
+        cause: The cause, as far as it is plain.
+    """
+
+    def __init__(self, epoch: int, step: int, part: str, cause: str) -> None:
+        super().__init__(
+            f"`{part}` is not finite after step {step} of epoch {epoch}: training ends. {cause}"
+        )
+        self.epoch = epoch
+        self.step = step
+        self.part = part
+
+
+class FiniteLoss(keras.callbacks.Callback):
+    """Ends training with `TrainingDiverged` as soon as the loss is not finite.
+
+    It reads the logs that Keras has computed anyway, and after each epoch also the weights, which
+    may have become infinite in its last step. Place it before callbacks that save the model.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._epoch = 0
+        self._first = True
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self._first = True
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        losses = {n: v for n, v in (logs or {}).items() if n.endswith("loss") and np.ndim(v) == 0}
+        # The parts first: the loss is their sum.
+        for name in sorted(losses, key="loss".__eq__):
+            if not math.isfinite(losses[name]):
+                raise TrainingDiverged(self._epoch + 1, batch + 1, name, self._cause())
+        self._first = False
+        self._step = batch + 1
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        for weight in self.model.trainable_weights:
+            if not bool(tf.reduce_all(tf.math.is_finite(weight))):
+                raise TrainingDiverged(epoch + 1, self._step, weight.name, self._cause())
+
+    def _cause(self) -> str:
+        if self._first:
+            return (
+                "It is the first step: a feature or a weight of the batch, or the model at its "
+                "start, holds a number that is not finite."
+            )
+        rate = float(tf.convert_to_tensor(self.model.optimizer.learning_rate))
+        return (
+            f"The steps before it were finite, with learning rate {rate:g}: lower the learning "
+            "rate, or look for features and weights of the batch that are not finite."
+        )
 
 
 class TrainingCallback(keras.callbacks.Callback):

@@ -9,6 +9,7 @@ import tensorflow_recommenders as tfrs
 from numpy.typing import ArrayLike
 
 from tfsessionrec.backend import keras
+from tfsessionrec.checks import is_number, non_negative_integer
 from tfsessionrec.losses import SampledScores, catalogue_softmax_loss, sampled_loss
 from tfsessionrec.losses.next_session import NextSession, Pairs, positive_pairs
 from tfsessionrec.losses.retrieval import LossSum
@@ -75,7 +76,8 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
     Call arguments:
         queries: `tfsessionrec.scoring.Queries`, one for each position, row by row; or
             [B, S - 1, D] float tensor of plain ones.
-        target: `tfsessionrec.losses.next_session.NextSession` of those positions.
+        target: `tfsessionrec.losses.next_session.NextSession` of those positions. Its weights weigh
+            the pairs: the loss is `sum of w L / sum of w`.
         items: Embeds candidates: an `ItemEmbedding`, or an object with its `candidates`,
             `candidate_table` and `vocabulary_size`.
         static_shapes: Keeps positions without a target, with weight 0, instead of dropping them,
@@ -121,15 +123,15 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
         # Without autocast: the gates of queries' terms stay float32 in mixed precision.
         super().__init__(name=name, autocast=False)
         _check_loss(loss, negatives)
-        if not temperature > 0:
+        if not (is_number(temperature) and temperature > 0):
             raise ValueError(
                 f"`temperature` should be positive. Received: `temperature`={temperature!r}"
             )
-        if not 0 <= calibration <= 1:
+        if not (is_number(calibration) and 0 <= calibration <= 1):
             raise ValueError(
                 f"`calibration` should be from 0 to 1. Received: `calibration`={calibration!r}"
             )
-        if not score_regularization >= 0:
+        if not (is_number(score_regularization) and score_regularization >= 0):
             raise ValueError(
                 "`score_regularization` should not be negative. Received: "
                 f"`score_regularization`={score_regularization!r}"
@@ -142,7 +144,7 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
             if candidate_sampling_probability is None
             else np.asarray(candidate_sampling_probability, np.float32)
         )
-        self.first_item_index = first_item_index
+        self.first_item_index = non_negative_integer("first_item_index", first_item_index)
         self.loss_name = loss
         self.calibration = calibration
         self.score_regularization = score_regularization
@@ -198,6 +200,7 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
                 items.candidate_table()[first:],
                 pairs.positives - first,
                 candidate_ids=tf.range(first, items.vocabulary_size),
+                weights=pairs.positive_weights,
             )
         sampled = self.sampler(pairs.item_ids, pairs.weights, items.vocabulary_size)
         negative_logits = queries.score(items.candidates(sampled.ids), sampled.ids)

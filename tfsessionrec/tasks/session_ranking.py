@@ -38,7 +38,8 @@ class SessionRanking(keras.layers.Layer, tfrs.tasks.Task):
     Call arguments:
         labels: [..., I] tensor, above 0 for positives.
         predictions: [..., I] float tensor of scores.
-        sample_weight: [..., I] bool tensor, True for items that were shown. Default: all were.
+        sample_weight: [..., I] bool tensor, True for items that were shown. Or float weights, 0 for
+            items that were not: see the losses. Default: all were shown and weigh 1.
         compute_metrics: Updates the metrics. Defaults to True.
 
     Returns:
@@ -66,7 +67,7 @@ class SessionRanking(keras.layers.Layer, tfrs.tasks.Task):
         metrics: Sequence[keras.metrics.Metric] | None = None,
         name: str | None = None,
     ) -> None:
-        if loss not in LOSSES:
+        if not isinstance(loss, str) or loss not in LOSSES:
             raise ValueError(
                 f"`loss` should be one of {', '.join(LOSSES)}. Received: `loss`={loss!r}"
             )
