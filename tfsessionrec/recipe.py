@@ -1,13 +1,16 @@
 """How a system is trained: its history, its objective and its optimizer."""
 
 import dataclasses
+import math
 import warnings
 from typing import Literal, get_args
 
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.history_spec import HistorySpec
 
 Objective = Literal["next_session", "next_item", "rest_of_session"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+MAX_LEARNING_RATE = 3e38  # of single precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +29,9 @@ class Training:
         recency_half_life: Seconds of age that halve how often a row is drawn. None: each row once
             an epoch.
         since: Only sessions that start at this time or later are trained on. None: all.
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
 
     objective: Objective = "next_session"
@@ -36,6 +42,21 @@ class Training:
     cooldown: float = 0.0
     recency_half_life: float | None = None
     since: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise _wrong("objective", f"one of {', '.join(OBJECTIVES)}", self.objective)
+        positive_integer("epochs", self.epochs)
+        positive_integer("batch_positions", self.batch_positions)
+        if not 0 < self.learning_rate <= MAX_LEARNING_RATE:
+            raise _wrong("learning_rate", "a positive, finite number", self.learning_rate)
+        if not 0 <= self.beta_2 < 1:
+            raise _wrong("beta_2", "in [0, 1)", self.beta_2)
+        if not 0 <= self.cooldown <= 1:
+            raise _wrong("cooldown", "in [0, 1]", self.cooldown)
+        half_life = self.recency_half_life
+        if half_life is not None and not 0 < half_life < math.inf:
+            raise _wrong("recency_half_life", "a positive number of seconds", half_life)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,3 +86,7 @@ class Recipe:
             stacklevel=2,
         )
         return former[name]() if name in former else getattr(self.training, name)
+
+
+def _wrong(name: str, expected: str, value: object) -> ValueError:
+    return ValueError(f"`{name}` should be {expected}. Received: `{name}`={value!r}")

@@ -42,6 +42,7 @@ def session_dataset(
     recency_half_life: float | None = None,
     drop_remainder: bool = False,
     static_shapes: bool = False,
+    first_epoch: int | None = None,
     **former: object,
 ) -> tf.data.Dataset:
     """Makes batches of sessions, one row a user or example, for `model.fit` and for evaluation.
@@ -109,6 +110,10 @@ def session_dataset(
         static_shapes: Pads to the limits (`target_ids` to the most targets of any row), for
             compilers and accelerators. The batch dimension is static with `drop_remainder`.
             Defaults to False.
+        first_epoch: With `seed`: the first pass over the dataset has the order of this epoch, from
+            0, the next one that of the epoch after it, in every process; a resumed training goes
+            on with the order that it would have had. Defaults to None: the passes of each dataset
+            start from the same order.
         **former: Keywords of the earlier release that are fields of `spec` now; they warn.
 
     Returns:
@@ -172,6 +177,7 @@ def session_dataset(
         window=shuffle_window,
         recency_half_life=recency_half_life,
         drop_remainder=drop_remainder,
+        first_epoch=first_epoch,
     )
     return example_batches(examples, vocabulary, read, layout, order)
 

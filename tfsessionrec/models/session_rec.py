@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from tfsessionrec import draws
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.layers.terms.relation import RelationFeatures
@@ -69,6 +70,9 @@ class SessionRec(tfrs.Model):
     References:
         SessionRec (arXiv 2502.10157, 2025).
     """
+
+    # Seed of dropout and negatives in each step, see `draws.seeded`. None: TensorFlow's generator.
+    draw_seed: int | None = None
 
     def __init__(
         self,
@@ -275,7 +279,8 @@ class SessionRec(tfrs.Model):
         return scores + term if self.relation.with_product else term
 
     def train_step(self, data: Features | tuple) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
+        steps = self.optimizer.iterations
+        with tf.GradientTape() as tape, draws.seeded(self.draw_seed, steps):
             loss = self.compute_loss(_inputs(data), training=True)
             if self.losses:  # regularization; replicas' gradients are summed
                 loss += tf.add_n(self.losses) / self.distribute_strategy.num_replicas_in_sync

@@ -1,8 +1,10 @@
 """During training: a progress bar, a checkpoint an epoch, and the end after Ctrl-C."""
 
+import math
 import time
 from collections.abc import Mapping
 
+import tensorflow as tf
 import tqdm
 
 from tfsessionrec.backend import keras
@@ -10,6 +12,10 @@ from tfsessionrec.systems.interrupt import Interrupt
 from tfsessionrec.systems.model_directory import Epoch, ModelDirectory
 
 Logs = Mapping[str, float] | None
+
+
+class DivergedError(ValueError):
+    """A loss or a weight is not finite; the model directory holds the last epoch that is."""
 
 
 class TrainingCallback(keras.callbacks.Callback):
@@ -65,6 +71,25 @@ class TrainingCallback(keras.callbacks.Callback):
         ended = {name: float(value) for name, value in (logs or {}).items()}
         self._bar.set_postfix({name: f"{value:.4f}" for name, value in ended.items()})
         self._bar.close()
+        self._check_finite(epoch, ended)
         self._epochs.append({**ended, "seconds": time.perf_counter() - self._started})
         if self._directory is not None:
             self._directory.save(self.model, self._epochs)
+            self._directory.publish()
+
+    def _check_finite(self, epoch: int, ended: Mapping[str, float]) -> None:
+        wrong = [f"{name} is {value}" for name, value in ended.items() if not math.isfinite(value)]
+        if not wrong:
+            wrong = [
+                f"{weight.name} has values that are not finite"
+                for weight in self.model.trainable_variables
+                if not bool(tf.reduce_all(tf.math.is_finite(weight)))
+            ]
+        if wrong:
+            held = "" if self._directory is None else f" {self._directory.held()}."
+            rate = float(self.model.optimizer.learning_rate)
+            raise DivergedError(
+                f"Training diverged in epoch {epoch + 1}: {wrong[0]}.{held} The cause is the "
+                f"learning rate (now {rate:g}), an option such as `temperature`, or a feature with "
+                "numbers that are too large: lower `--learning-rate`, or correct them"
+            )
