@@ -246,6 +246,11 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
     else:
         _check_same(before, settings)
     log = log_arguments.read(settings.log, arguments.events)
+    if before is None and settings.holdout == "none":
+        output.say(
+            "  Nothing is held out: all sessions are trained on. To evaluate the model, train with "
+            "--holdout last-session or --holdout last-days=1"
+        )
     events_before = log_arguments.read_optional(settings.log, arguments.trend_events)
     if before is None:
         system = train.train(

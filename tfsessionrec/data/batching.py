@@ -142,12 +142,7 @@ def session_dataset(
     limits = {"max_sessions": max_sessions, "max_items": max_items}
     sizes = {"batch_size": batch_size, "batch_positions": batch_positions}
     _check_arguments({**limits, **sizes, "min_sessions": min_sessions}, targets, context)
-    if batch_positions is not None and (drop_remainder or static_shapes):
-        raise ValueError(
-            "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
-            "`batch_positions` differ in their rows. "
-            f"Received: `batch_positions`={batch_positions}"
-        )
+    _check_rows(batch_positions, drop_remainder or static_shapes)
     examples = _examples(sessions, targets)
     if spec is None:
         _warn_of_former(former)
@@ -236,6 +231,15 @@ def _check_arguments(
     if isinstance(context, str):
         raise ValueError(
             f"`context` should be a sequence of column names. Received: `context`={context!r}"
+        )
+
+
+def _check_rows(batch_positions: int | None, equal_rows: bool) -> None:
+    if batch_positions is not None and equal_rows:
+        raise ValueError(
+            "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
+            "`batch_positions` differ in their rows. "
+            f"Received: `batch_positions`={batch_positions}"
         )
 
 
