@@ -6,10 +6,12 @@ import warnings
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.history_spec import HistorySpec
 
 Objective = Literal["next_session", "next_item", "rest_of_session"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+MAX_LEARNING_RATE = 3e38  # of single precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +90,9 @@ class Training:
             an epoch.
         since: Only sessions that start at this time or later are trained on. None: all.
         weights: How much each interaction weighs as a target: a `TargetWeights`, or a column.
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
 
     objective: Objective = "next_session"
@@ -100,13 +105,26 @@ class Training:
     since: str | None = None
     weights: TargetWeights = TargetWeights()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "weights", TargetWeights.of(self.weights))
-
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the log that only training reads."""
         return () if self.weights.column is None else (self.weights.column,)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", TargetWeights.of(self.weights))
+        if self.objective not in OBJECTIVES:
+            raise _wrong("objective", f"one of {', '.join(OBJECTIVES)}", self.objective)
+        positive_integer("epochs", self.epochs)
+        positive_integer("batch_positions", self.batch_positions)
+        if not 0 < self.learning_rate <= MAX_LEARNING_RATE:
+            raise _wrong("learning_rate", "a positive, finite number", self.learning_rate)
+        if not 0 <= self.beta_2 < 1:
+            raise _wrong("beta_2", "in [0, 1)", self.beta_2)
+        if not 0 <= self.cooldown <= 1:
+            raise _wrong("cooldown", "in [0, 1]", self.cooldown)
+        half_life = self.recency_half_life
+        if half_life is not None and not 0 < half_life < math.inf:
+            raise _wrong("recency_half_life", "a positive number of seconds", half_life)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,3 +154,7 @@ class Recipe:
             stacklevel=2,
         )
         return former[name]() if name in former else getattr(self.training, name)
+
+
+def _wrong(name: str, expected: str, value: object) -> ValueError:
+    return ValueError(f"`{name}` should be {expected}. Received: `{name}`={value!r}")

@@ -10,7 +10,7 @@ from tfsessionrec.data import Vocabulary, leave_last_session_out, sessionize, si
 
 
 def test_demo(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for earlier in ("log.csv", "model/config.json", "export/1/saved_model.pb"):
+    for earlier in ("log.csv", "export/1/saved_model.pb"):
         (tmp_path / "demo" / earlier).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "demo" / earlier).write_text("of an earlier demo")
     command = ["demo", "--users", "150", "--items", "40", "--epochs", "2"]

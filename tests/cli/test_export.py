@@ -171,7 +171,9 @@ def test_what_made_the_model_travels_along(
     assert main([*command]) == 0
     assert sorted(path.name for path in base.iterdir()) == ["1", "2"]
     metadata = json.loads((base / "1" / "metadata.json").read_text())
-    assert metadata["settings"] == json.loads((session_model / "config.json").read_text())
+    config = json.loads((session_model / "config.json").read_text())
+    assert len(config.pop("fingerprints")["vocabulary.json"]) == 64
+    assert metadata["settings"] == config
     assert metadata["epochs"] == json.loads((session_model / "history.json").read_text())
     assert metadata["evaluation"] == {"metrics": {"recall@20": 0.25}}
     assert "evaluation" not in json.loads((base / "2" / "metadata.json").read_text())

@@ -23,8 +23,9 @@ from tfsessionrec.systems.registry import BASELINES
 if TYPE_CHECKING:
     import polars as pl
 
-    from tfsessionrec.data import Sessions
+    from tfsessionrec.data import Sessions, Vocabulary
     from tfsessionrec.systems import Settings, TrainedSystem
+    from tfsessionrec.systems.model_directory import ModelDirectory
     from tfsessionrec.systems.settings import ItemColumns
 
 TRAINING_ARGUMENTS = (
@@ -238,13 +239,20 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
     from tfsessionrec.systems.model_directory import ModelDirectory
 
     directory = ModelDirectory(arguments.output)
-    before = directory.settings() if arguments.resume else None
+    with directory.locked():
+        pass  # fails at once where another process trains; completes a replacement that was cut
+    before = _before(arguments, directory)
     settings = _settings(arguments, before)
     if before is None:
         directory.check_free(arguments.overwrite)
     else:
         _check_same(before, settings)
     log = log_arguments.read(settings.log, arguments.events, settings.training.columns)
+    if before is None and settings.holdout == "none":
+        output.say(
+            "  Nothing is held out: all sessions are trained on. To evaluate the model, train with "
+            "--holdout last-session or --holdout last-days=1"
+        )
     events_before = log_arguments.read_optional(settings.log, arguments.trend_events)
     if before is None:
         system = train.train(
@@ -257,7 +265,8 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
             progress=True,
         )
     else:
-        finished = len(directory.history()) if (directory.path / "history.json").exists() else 0
+        finished = len(directory.history())
+        _say_unknown(log, directory.vocabulary())
         if finished >= settings.training.epochs:
             output.say(f"All {finished} epochs are finished: more with --epochs N")
         else:
@@ -265,6 +274,33 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
         system = train.resume(settings, log, directory, events_before=events_before)
     sessions, _ = data.split_by_rule(log, settings.holdout)
     return system, system.sessions_since(sessions)
+
+
+def _before(arguments: argparse.Namespace, directory: "ModelDirectory") -> "Settings | None":
+    """The settings that training goes on with; None if it starts."""
+    if not arguments.resume:
+        return None
+    if directory.is_free and arguments.model is not None:
+        output.say(f"There is nothing to resume at {directory.path}: starting at epoch 1")
+        return None
+    if directory.is_free:
+        raise FileNotFoundError(
+            f"There is no model directory {directory.path}: nothing to resume. With `--model` and "
+            "the other arguments of the first command, `--resume` starts it"
+        )
+    return directory.settings()
+
+
+def _say_unknown(log: "Sessions", vocabulary: "Vocabulary") -> None:
+    """Prints how many events training leaves out."""
+    from tfsessionrec.systems.train import known_events
+
+    unknown = log.num_events - known_events(log, vocabulary)
+    if unknown:
+        output.say(
+            f"  {unknown:,} of {log.num_events:,} events ({unknown / log.num_events:.1%}) are of "
+            "items that are not in the vocabulary of the model; --extend trains on them"
+        )
 
 
 def _settings(arguments: argparse.Namespace, before: "Settings | None") -> "Settings":

@@ -22,6 +22,8 @@ class BatchOrder:
         recency_half_life: Seconds of age that halve the probability of a row, see
             `session_dataset`.
         drop_remainder: Whether every batch has `batch_size` rows.
+        first_epoch: The n-th pass over the batches has the order of epoch `first_epoch + n`, which
+            follows from the seed and that number alone. None: passes differ, but not by number.
     """
 
     batch_size: int | None = None
@@ -31,6 +33,7 @@ class BatchOrder:
     window: float | None = None
     recency_half_life: float | None = None
     drop_remainder: bool = False
+    first_epoch: int | None = None
 
     def __post_init__(self) -> None:
         if self.batch_positions is not None and self.batch_size is not None:
@@ -113,8 +116,22 @@ class BatchOrder:
                 (tf.gather(starts, batch), tf.gather(ends, batch))
             ).map(lambda start, end: rows[start:end])
 
-        numbers = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True)
-        return numbers.take(1).flat_map(epoch)
+        return self._numbers().flat_map(epoch)
+
+    def _numbers(self) -> tf.data.Dataset:
+        """One random number a pass."""
+        if self.first_epoch is None or self.seed is None:
+            numbers = tf.data.Dataset.random(seed=self.seed, rerandomize_each_iteration=True)
+            return numbers.take(1)
+        seed = self.seed % 2**62
+        with tf.device("/cpu:0"):
+            started = tf.Variable(self.first_epoch, dtype=tf.int64, trainable=False)
+
+        def number(seed: tf.Tensor) -> tf.Tensor:
+            pair = tf.stack([seed, started.assign_add(1)])
+            return tf.random.stateless_uniform([], pair, 0, tf.int64.max, tf.int64)
+
+        return tf.data.Dataset.from_tensors(tf.constant(seed, tf.int64)).map(number)
 
 
 def recency_draws(

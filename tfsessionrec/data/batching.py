@@ -44,6 +44,7 @@ def session_dataset(
     recency_half_life: float | None = None,
     drop_remainder: bool = False,
     static_shapes: bool = False,
+    first_epoch: int | None = None,
     **former: object,
 ) -> tf.data.Dataset:
     """Makes batches of sessions, one row a user or example, for `model.fit` and for evaluation.
@@ -119,6 +120,10 @@ def session_dataset(
         static_shapes: Pads to the limits (`target_ids` to the most targets of any row), for
             compilers and accelerators. The batch dimension is static with `drop_remainder`.
             Defaults to False.
+        first_epoch: With `seed`: the first pass over the dataset has the order of this epoch, from
+            0, the next one that of the epoch after it, in every process; a resumed training goes
+            on with the order that it would have had. Defaults to None: the passes of each dataset
+            start from the same order.
         **former: Keywords of the earlier release that are fields of `spec` now; they warn.
 
     Returns:
@@ -147,8 +152,7 @@ def session_dataset(
     limits = {"max_sessions": max_sessions, "max_items": max_items}
     sizes = {"batch_size": batch_size, "batch_positions": batch_positions}
     _check_arguments({**limits, **sizes, "min_sessions": min_sessions}, targets, context)
-    if drop_remainder or static_shapes:
-        _check_equal_batches(batch_positions)
+    _check_rows(batch_positions, drop_remainder or static_shapes)
     examples = _examples(sessions, targets)
     if spec is None:
         _warn_of_former(former)
@@ -179,6 +183,7 @@ def session_dataset(
         window=shuffle_window,
         recency_half_life=recency_half_life,
         drop_remainder=drop_remainder,
+        first_epoch=first_epoch,
     )
     return example_batches(examples, vocabulary, read, layout, order)
 
@@ -252,8 +257,8 @@ def _target_weights(
     return found or None
 
 
-def _check_equal_batches(batch_positions: int | None) -> None:
-    if batch_positions is not None:
+def _check_rows(batch_positions: int | None, equal_rows: bool) -> None:
+    if batch_positions is not None and equal_rows:
         raise ValueError(
             "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
             "`batch_positions` differ in their rows. "

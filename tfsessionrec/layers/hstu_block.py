@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import non_negative_integer, positive_integer, rate
+from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.time_gap_embedding import time_buckets
 from tfsessionrec.layers.transformer_block import merge_heads, split_heads
 from tfsessionrec.types import Config
@@ -101,7 +102,7 @@ class HSTUBlock(keras.layers.Layer):
         self.output_projection = build_sublayer(
             keras.layers.Dense(dim, name="output_projection", dtype=policy), shape
         )
-        self.output_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
+        self.output_dropout = Dropout(self.dropout, dtype=policy)
         self.position_bias = self.add_weight(
             name="position_bias",
             shape=(self.max_length,),

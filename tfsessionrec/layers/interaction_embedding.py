@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import non_negative_integer, rate
+from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.time_gap_embedding import TimeGapEmbedding
 from tfsessionrec.types import Config
 
@@ -83,7 +84,7 @@ class InteractionEmbedding(keras.layers.Layer):
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)
         )
-        self.dropout_layer = keras.layers.Dropout(self.history_dropout, dtype=self.dtype_policy)
+        self.dropout_layer = Dropout(self.history_dropout, dtype=self.dtype_policy)
 
     @property
     def reads(self) -> frozenset[str]:

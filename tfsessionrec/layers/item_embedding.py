@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from tfsessionrec import draws
 from tfsessionrec.backend import IS_KERAS_3, build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
 from tfsessionrec.layers.interaction_embedding import InteractionEmbedding
@@ -247,7 +248,7 @@ class ItemEmbedding(keras.layers.Layer):
         if self.num_new_items:
             kept = tf.less(item_ids, self.vocabulary_size - self.num_new_items)
         if self.id_dropout and training:
-            drawn = tf.random.uniform(tf.shape(item_ids)) >= self.id_dropout
+            drawn = draws.uniform(tf.shape(item_ids)) >= self.id_dropout
             kept = drawn if kept is None else kept & drawn
         if kept is not None:
             vectors *= tf.cast(kept, vectors.dtype)[..., tf.newaxis]

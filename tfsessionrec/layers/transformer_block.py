@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import boolean, choice, positive_integer, rate
+from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.types import Config
 
 
@@ -143,11 +144,11 @@ class TransformerBlock(keras.layers.Layer):
             options = {"units": 2 * width, "kernel_initializer": initializer}
         self.feed_forward_inner = layer(dense, "feed_forward_inner", inner, **options)
         self.feed_forward_output = layer(dense, "feed_forward_output", hidden, units=dim)
-        self.weights_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
-        self.branch_dropout = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.weights_dropout = Dropout(self.dropout, dtype=self.dtype_policy)
+        self.branch_dropout = Dropout(self.dropout, dtype=self.dtype_policy)
         self.row_dropout = None
         if self.stochastic_depth:
-            self.row_dropout = keras.layers.Dropout(
+            self.row_dropout = Dropout(
                 self.stochastic_depth, noise_shape=(None, 1, 1), dtype=self.dtype_policy
             )
         self.built = True

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from tfsessionrec import draws
 from tfsessionrec.backend import check_keras_2, keras
 from tfsessionrec.models.backbone import session_features
 from tfsessionrec.session_batch import misplaced_rows, raise_misplaced
@@ -207,6 +208,8 @@ class FittedModel(tfrs.Model):
     A subclass has `compute_loss`, `_results` and `ranking_task`.
     """
 
+    # Seed of dropout and negatives in each step, see `draws.seeded`. None: TensorFlow's generator.
+    draw_seed: int | None = None
     ranking_task: SessionRanking | None  # no default: Keras does not track what the class has
 
     def __init__(self, **kwargs: object) -> None:
@@ -263,7 +266,7 @@ class FittedModel(tfrs.Model):
 
     def train_step(self, data: Features | tuple) -> dict[str, tf.Tensor]:
         features = features_of(data)
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, draws.seeded(self.draw_seed, self.optimizer.iterations):
             loss = self._objective(features, training=True)
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         return self._results(features, loss)

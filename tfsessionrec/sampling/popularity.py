@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from tfsessionrec import draws
 from tfsessionrec.sampling.samplers import SampledCandidates, collect, log_inclusion
 
 
@@ -76,7 +77,7 @@ def popularity_candidates(num_sampled: int, table: PopularityTable) -> SampledCa
         gains for session-based recommendations" (CIKM 2018).
     """
     # Double precision: in single precision the shares of rare items vanish in the sums.
-    points = tf.random.uniform([num_sampled], dtype=tf.float64)
+    points = draws.uniform([num_sampled], dtype=tf.float64)
     ids = count_not_above(tf.constant(table.cumulative, tf.float64), points)
     probability = tf.constant(table.probability, tf.float32)
     return collect(ids, lambda ids: log_inclusion(tf.gather(probability, ids), num_sampled))

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tfsessionrec import draws
+
 
 class SampledCandidates(NamedTuple):
     """Sampled candidates shared by the queries of a batch.
@@ -60,7 +62,7 @@ def uniform_candidates(num_sampled: int, low: int, high: int) -> SampledCandidat
     >>> sampled.ids.numpy(), sampled.mask.numpy()
     (array([2, 2, 2, 2], dtype=int32), array([ True, False, False, False]))
     """
-    ids = tf.random.uniform([num_sampled], low, high, tf.int32)
+    ids = draws.uniform([num_sampled], low, high, tf.int32)
     log_count = log_inclusion(1.0 / (high - low), num_sampled)
     return collect(ids, lambda ids: tf.fill(tf.shape(ids), log_count))
 
@@ -92,7 +94,7 @@ def log_uniform_candidates(num_sampled: int, low: int, high: int) -> SampledCand
     """
     log_range = math.log(high - low + 1)
     # Double precision: single precision cannot reach all of a million items.
-    points = tf.exp(tf.random.uniform([num_sampled], dtype=tf.float64) * log_range)
+    points = tf.exp(draws.uniform([num_sampled], dtype=tf.float64) * log_range)
     ids = tf.minimum(tf.cast(points, tf.int32) - 1 + low, high - 1)
 
     def log_expected_count_of(ids: tf.Tensor) -> tf.Tensor:
@@ -143,7 +145,7 @@ def draw_in_batch(
     real = tf.pad(tf.cast(weights, tf.float32) > 0, [[0, 1]])
     pool = tf.where(real, tf.pad(tf.cast(positive_ids, tf.int32), [[0, 1]]), 0)
     logits = tf.where(real, 0.0, tf.float32.min)[tf.newaxis]
-    ids = tf.gather(pool, tf.random.categorical(logits, num_sampled, dtype=tf.int32)[0])
+    ids = tf.gather(pool, draws.categorical(logits, num_sampled, tf.int32)[0])
     return ids, lambda ids: log_inclusion(probability_of(ids), num_sampled)
 
 
@@ -199,9 +201,7 @@ def mixed_candidates(
     uniform = num_sampled - in_batch
     probability_of = share_in_batch(positive_ids, weights, probability)
     batch_ids, _ = draw_in_batch(max(in_batch, 1), positive_ids, weights, probability)
-    ids = tf.concat(
-        [tf.random.uniform([uniform], low, high, tf.int32), batch_ids[:in_batch]], axis=0
-    )
+    ids = tf.concat([draws.uniform([uniform], low, high, tf.int32), batch_ids[:in_batch]], axis=0)
 
     def log_expected_count_of(ids: tf.Tensor) -> tf.Tensor:
         p = tf.clip_by_value(probability_of(ids), 0.0, 1.0 - 1e-6)

@@ -51,8 +51,11 @@ class BaselineSystem(TrainedSystem):
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         directory = ModelDirectory(pathlib.Path(path))
-        directory.create(self.settings, self.vocabulary, overwrite)
-        self.model.save(directory.path / BASELINE)
+        with directory.locked():
+            directory.create(
+                self.settings, self.vocabulary, overwrite, save_baseline=self.model.save
+            )
+            directory.publish()
 
     @classmethod
     def load(cls, directory: ModelDirectory, settings: Settings) -> "BaselineSystem":

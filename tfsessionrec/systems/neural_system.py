@@ -80,8 +80,10 @@ class NeuralSystem(TrainedSystem):
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         directory = ModelDirectory(pathlib.Path(path))
-        directory.create(self.settings, self.vocabulary, overwrite, self.item_table)
-        directory.save(self.model, self.epochs)
+        with directory.locked():
+            directory.create(self.settings, self.vocabulary, overwrite, self.item_table)
+            directory.save(self.model, self.epochs)
+            directory.publish()
 
     @classmethod
     def load(cls, directory: ModelDirectory, settings: Settings) -> "NeuralSystem":

@@ -1,5 +1,6 @@
 """From a log to a trained system, by name."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
 from tfsessionrec.systems import training
 from tfsessionrec.systems.baseline_system import BaselineSystem
-from tfsessionrec.systems.model_directory import BASELINE, ModelDirectory
+from tfsessionrec.systems.model_directory import ModelDirectory
 from tfsessionrec.systems.neural_model import build_model, columns_read, history_read, set_trend
 from tfsessionrec.systems.neural_system import NeuralSystem
 from tfsessionrec.systems.registry import BASELINES, build_baseline, check_name
@@ -201,12 +202,31 @@ def train(
 
     Raises:
         ValueError: If an option is unknown or out of its range.
+        TrainingDiverged: If a loss or a weight is not finite.
         training.Interrupted: If Ctrl-C was pressed; the directory is whole then.
     """
+    with contextlib.nullcontext() if directory is None else directory.locked():
+        if directory is not None:
+            directory.check_free(overwrite)
+        if settings.model in BASELINES:
+            return _train_baseline(settings, log, directory, overwrite)
+        events_before = log if events_before is None else events_before
+        return _train_neural(
+            settings, log, directory, overwrite, item_table, events_before, progress
+        )
+
+
+def _train_neural(
+    settings: Settings,
+    log: Sessions,
+    directory: ModelDirectory | None,
+    overwrite: bool,
+    item_table: pl.DataFrame | None,
+    events_before: Sessions,
+    progress: bool,
+) -> NeuralSystem:
     sessions, _ = split_by_rule(log, settings.holdout)
     vocabulary = Vocabulary.from_sessions(sessions, settings.min_count)
-    if settings.model in BASELINES:
-        return _train_baseline(settings, sessions, vocabulary, directory, overwrite)
     if item_table is not None:
         column = settings.log.columns.item
         check_column(item_table.columns, column, "--item")
@@ -218,16 +238,20 @@ def train(
     model = build_model(settings, vocabulary, item_table)
     history = history_read(model, settings.history)
     settings = dataclasses.replace(settings, history=history)
-    if directory is not None:
-        directory.create(settings, vocabulary, overwrite, item_table)
-    set_trend(model, log if events_before is None else events_before, vocabulary)
+    set_trend(model, events_before, vocabulary)
     system = NeuralSystem(settings, vocabulary, model, item_table)
+
+    def create() -> None:
+        if directory is not None:
+            directory.create(settings, vocabulary, overwrite, item_table)
+
     system.epochs = training.fit(
         model,
         settings,
         vocabulary,
         system.sessions_since(sessions),
         directory,
+        create,
         progress=progress,
     )
     return system
@@ -247,15 +271,30 @@ def resume(
         log: All sessions.
         directory: The directory.
         events_before: The events that candidates know before each request. Defaults to None: `log`.
+
+    Raises:
+        ValueError: If no item of the log is in the vocabulary.
     """
-    vocabulary, item_table = directory.vocabulary(), directory.item_table()
-    model = build_model(settings, vocabulary, item_table)
-    directory.write_settings(settings)
-    set_trend(model, log if events_before is None else events_before, vocabulary)
-    system = NeuralSystem(settings, vocabulary, model, item_table)
-    sessions = system.sessions_since(split_by_rule(log, settings.holdout)[0])
-    system.epochs = training.fit(model, settings, vocabulary, sessions, directory, resume=True)
+    with directory.locked():
+        vocabulary, item_table = directory.vocabulary(), directory.item_table()
+        model = build_model(settings, vocabulary, item_table)
+        set_trend(model, log if events_before is None else events_before, vocabulary)
+        system = NeuralSystem(settings, vocabulary, model, item_table)
+        sessions = system.sessions_since(split_by_rule(log, settings.holdout)[0])
+        if not known_events(sessions, vocabulary):
+            raise ValueError(
+                f"No item of the log is in the vocabulary of {directory.path}: nothing could be "
+                "trained. Train on its items with --extend, or give the log of the model"
+            )
+        directory.write_settings(settings)
+        system.epochs = training.fit(model, settings, vocabulary, sessions, directory)
     return system
+
+
+def known_events(sessions: Sessions, vocabulary: Vocabulary) -> int:
+    """The number of events whose item is in a vocabulary."""
+    index = vocabulary.lookup(sessions.events["item_id"])
+    return int((index >= vocabulary.first_item_index).sum())
 
 
 def load(path: str | pathlib.Path) -> TrainedSystem:
@@ -272,20 +311,16 @@ def load(path: str | pathlib.Path) -> TrainedSystem:
 
 
 def _train_baseline(
-    settings: Settings,
-    sessions: Sessions,
-    vocabulary: Vocabulary,
-    directory: ModelDirectory | None,
-    overwrite: bool,
+    settings: Settings, log: Sessions, directory: ModelDirectory | None, overwrite: bool
 ) -> BaselineSystem:
     if settings.training.weights:
         raise ValueError(
             f"`weights` weigh the loss of a model, which the baseline {settings.model} does not "
             f"have. Received: {settings.training.weights}"
         )
+    sessions, _ = split_by_rule(log, settings.holdout)
+    vocabulary = Vocabulary.from_sessions(sessions, settings.min_count)
     model = build_baseline(settings.model, settings.options, settings.seed)
-    if directory is not None:
-        directory.check_free(overwrite)
     history = dataclasses.replace(
         settings.history,
         labels=sessions.has_negatives,
@@ -298,6 +333,6 @@ def _train_baseline(
         sessions = split_by_rule(sessions, f"after={since}")[1]
     model.fit(sessions, vocabulary)
     if directory is not None:
-        directory.create(settings, vocabulary, overwrite)
-        model.save(directory.path / BASELINE)
+        directory.create(settings, vocabulary, overwrite, save_baseline=model.save)
+        directory.publish()
     return BaselineSystem(settings, model)

@@ -1,5 +1,7 @@
 """The training loop of neural models: batches, optimizer, checkpoints, Ctrl-C."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
@@ -20,9 +22,9 @@ class Interrupted(KeyboardInterrupt):
 
 
 def training_dataset(
-    settings: Settings, sessions: Sessions, vocabulary: Vocabulary, seed: int
+    settings: Settings, sessions: Sessions, vocabulary: Vocabulary, seed: int, first_epoch: int = 0
 ) -> tf.data.Dataset:
-    """The shuffled batches that a model of these settings trains on."""
+    """The shuffled batches that a model of these settings trains on, from an epoch on."""
     training, history = settings.training, settings.history
     return session_dataset(
         training_examples(sessions, training.objective, history),
@@ -35,6 +37,7 @@ def training_dataset(
         weights=training.weights,
         recency_half_life=training.recency_half_life,
         seed=seed,
+        first_epoch=first_epoch,
     )
 
 
@@ -60,10 +63,13 @@ def fit(
     vocabulary: Vocabulary,
     sessions: Sessions,
     directory: ModelDirectory | None = None,
-    resume: bool = False,
+    create: Callable[[], None] | None = None,
     progress: bool = True,
 ) -> list[Epoch]:
     """Trains a model and keeps its directory up to date.
+
+    The order of batches, dropout and negatives follow from the seed and the epoch alone: a training
+    that was interrupted and resumed gives the weights of one that was not.
 
     Args:
         model: A new model.
@@ -71,7 +77,8 @@ def fit(
         vocabulary: The items.
         sessions: The training sessions.
         directory: Where the state of training goes after each epoch. Defaults to None: nowhere.
-        resume: Whether to continue from the checkpoint of the directory. Defaults to False.
+        create: Starts the directory, once everything is checked. Defaults to None: training goes on
+            from the checkpoint of the directory, if there is one.
         progress: Whether to show a progress bar. Defaults to True.
 
     Returns:
@@ -79,37 +86,45 @@ def fit(
 
     Raises:
         Interrupted: If Ctrl-C was pressed; the directory is whole then.
-        TrainingDiverged: If the loss is not finite.
+        TrainingDiverged: If a loss or a weight is not finite; the directory has the last epoch
+            before it.
     """
-    training = settings.training
-    dataset = training_dataset(settings, sessions, vocabulary, settings.seed)
+    resumed = directory is not None and create is None
+    finished = len(directory.history()) if resumed and directory is not None else 0
+    dataset = training_dataset(settings, sessions, vocabulary, settings.seed, finished)
     steps = int(dataset.cardinality())
     compile_model(model, settings, steps)
+    model.draw_seed = settings.seed
     epochs: list[Epoch] = []
-    if resume and directory is not None:
-        epochs = list(directory.restore(model))
-    if len(epochs) >= training.epochs:
-        return epochs
-    # Another order and other negatives than in the epochs already done.
-    seed = settings.seed + len(epochs)
-    keras.utils.set_random_seed(seed)
-    if epochs:
-        dataset = training_dataset(settings, sessions, vocabulary, seed)
-    with Interrupt.deferred() as interrupt:
-        model.fit(
-            dataset,
-            initial_epoch=len(epochs),
-            epochs=training.epochs,
-            callbacks=[
-                FiniteLoss(),
-                TrainingCallback(directory, interrupt, epochs, steps, progress),
-            ],
-            verbose=0,
-        )
-        if interrupt.requested and not epochs and directory is not None:
+    if directory is not None:
+        if create is None:
+            epochs = list(directory.restore(model))
+        else:
+            create()
             directory.save(model, epochs)
+            if directory.check_free(overwrite=True):
+                directory.publish()
+    if len(epochs) >= settings.training.epochs:
+        return epochs
+    keras.utils.set_random_seed(settings.seed + len(epochs))
+    with Interrupt.deferred() as interrupt:
+        try:
+            model.fit(
+                dataset,
+                initial_epoch=len(epochs),
+                epochs=settings.training.epochs,
+                callbacks=[
+                    FiniteLoss(None if directory is None else directory.held),
+                    TrainingCallback(directory, interrupt, epochs, steps, progress),
+                ],
+                verbose=0,
+            )
+        except Exception:
+            # The corrected command should find the path free.
+            if create is not None and directory is not None and not epochs:
+                directory.withdraw()
+            raise
     if interrupt.requested:
-        held = f"after epoch {len(epochs)}" if epochs else "as it was then"
-        where = "" if directory is None else f"; {directory.path} holds the model {held}"
-        raise Interrupted(f"Interrupted in epoch {len(epochs) + 1}{where}; --resume goes on")
+        held = "" if directory is None else f"; {directory.held()}"
+        raise Interrupted(f"Interrupted in epoch {len(epochs) + 1}{held}; --resume goes on")
     return epochs

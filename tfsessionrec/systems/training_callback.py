@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -22,12 +22,12 @@ class TrainingDiverged(ValueError):  # noqa: N818
         epoch: The epoch, from 1.
         step: The step of the epoch, from 1; after it the number was found.
         part: Name of the loss or of the weight that was not finite first.
-        cause: The cause, as far as it is plain.
+        advice: The cause, as far as it is plain, and what is left of the training.
     """
 
-    def __init__(self, epoch: int, step: int, part: str, cause: str) -> None:
+    def __init__(self, epoch: int, step: int, part: str, advice: str) -> None:
         super().__init__(
-            f"`{part}` is not finite after step {step} of epoch {epoch}: training ends. {cause}"
+            f"Training diverged in epoch {epoch}: `{part}` is not finite after step {step}. {advice}"
         )
         self.epoch = epoch
         self.step = step
@@ -39,10 +39,14 @@ class FiniteLoss(keras.callbacks.Callback):
 
     It reads the logs that Keras has computed anyway, and after each epoch also the weights, which
     may have become infinite in its last step. Place it before callbacks that save the model.
+
+    Args:
+        held: Says what is left of the training, for the message. Defaults to None: nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, held: Callable[[], str] | None = None) -> None:
         super().__init__()
+        self._held = held
         self._epoch = 0
         self._first = True
 
@@ -67,15 +71,17 @@ class FiniteLoss(keras.callbacks.Callback):
                 raise TrainingDiverged(epoch + 1, self._step, weight.name, self._cause())
 
     def _cause(self) -> str:
+        held = "" if self._held is None else f"; {self._held()}"
         if self._first:
             return (
                 "It is the first step: a feature or a weight of the batch, or the model at its "
-                "start, holds a number that is not finite."
+                f"start, holds a number that is not finite or too large{held}"
             )
         rate = float(tf.convert_to_tensor(self.model.optimizer.learning_rate))
         return (
             f"The steps before it were finite, with learning rate {rate:g}: lower the learning "
-            "rate, or look for features and weights of the batch that are not finite."
+            "rate, or look for an option such as `temperature` and for features that are too "
+            f"small or too large{held}"
         )
 
 
@@ -135,3 +141,4 @@ class TrainingCallback(keras.callbacks.Callback):
         self._epochs.append({**ended, "seconds": time.perf_counter() - self._started})
         if self._directory is not None:
             self._directory.save(self.model, self._epochs)
+            self._directory.publish()

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.ise.base import FlatISE
 from tfsessionrec.session_batch import last_real
 from tfsessionrec.types import Config
@@ -58,7 +59,7 @@ class GRUISE(FlatISE):
             )
             for index in range(self.num_layers)
         ]
-        self.input_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
+        self.input_dropout = Dropout(self.dropout, dtype=policy)
         self.built = True
 
     def encode_sessions(

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.ise.base import FlatISE
 from tfsessionrec.session_batch import last_real
 from tfsessionrec.types import Config
@@ -71,8 +72,8 @@ class NARMISE(FlatISE):
         self.attention_state = dense("attention_state", width, width)
         self.attention_output = dense("attention_output", 1, width)
         self.output_projection = dense("output_projection", dim, 2 * width)
-        self.item_dropout = keras.layers.Dropout(self.input_dropout, dtype=policy)
-        self.context_dropout = keras.layers.Dropout(self.output_dropout, dtype=policy)
+        self.item_dropout = Dropout(self.input_dropout, dtype=policy)
+        self.context_dropout = Dropout(self.output_dropout, dtype=policy)
         self.built = True
 
     def encode_sessions(

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.ise.base import FlatISE
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.layers.transformer_block import TransformerBlock
@@ -83,7 +84,7 @@ class TransformerISE(FlatISE):
         ]
         for layer in (self.position_embedding, *self.blocks):
             build_sublayer(layer, (None, None, int(input_shape[-1])))
-        self.input_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
+        self.input_dropout = Dropout(self.dropout, dtype=policy)
         self.built = True
 
     def encode_sessions(

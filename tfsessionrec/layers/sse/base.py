@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import boolean, positive_integer, rate
+from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.position_embedding import PositionEmbedding
 from tfsessionrec.types import Config
 
@@ -137,7 +138,7 @@ class StackedSSE(SessionSequenceEncoder):
             self.max_length, name="position_embedding", dtype=policy
         )
         self.norm = self.make_input_norm(shape) if self.input_norm else None
-        self.input_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
+        self.input_dropout = Dropout(self.dropout, dtype=policy)
         self.blocks = [
             self.make_block(index, name=f"block_{index}", dtype=policy)
             for index in range(self.num_layers)

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.sse.base import SessionSequenceEncoder
 from tfsessionrec.types import Config
 
@@ -61,7 +62,7 @@ class GRUSSE(SessionSequenceEncoder):
     def build(self, input_shape: tf.TensorShape) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy
         self.norm = self.make_input_norm((None, None, dim)) if self.input_norm else None
-        self.layer_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
+        self.layer_dropout = Dropout(self.dropout, dtype=policy)
         self.recurrent_layers = [
             build_sublayer(
                 keras.layers.GRU(dim, return_sequences=True, name=f"gru_{index}", dtype=policy),

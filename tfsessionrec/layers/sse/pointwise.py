@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.sse.base import SessionSequenceEncoder
 from tfsessionrec.types import Config
 
@@ -101,7 +102,7 @@ class MLPSSE(SessionSequenceEncoder):
             for index, units in enumerate(hidden_dims)
         ]
         self.output_projection = dense("output_projection", widths[-1], dim)
-        self.hidden_dropout = keras.layers.Dropout(self.dropout, dtype=policy)
+        self.hidden_dropout = Dropout(self.dropout, dtype=policy)
         self.built = True
 
     def encode(

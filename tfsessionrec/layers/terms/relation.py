@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.terms.relation_features import (
     RelationInputs,
     num_relation_features,
@@ -126,7 +127,7 @@ class RelationFeatures(keras.layers.Layer):
         )
         self.output_weight = self._output("output_weight", use_bias=False)
         self.gate = self._output("gate", use_bias=False) if query_dim else None
-        self.drop = keras.layers.Dropout(self.dropout)
+        self.drop = Dropout(self.dropout)
 
     def _output(self, name: str, use_bias: bool) -> keras.layers.Layer:
         units = self.hidden_dims[1] if name == "gate" else 1
