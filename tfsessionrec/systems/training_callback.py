@@ -27,7 +27,8 @@ class TrainingDiverged(ValueError):  # noqa: N818
 
     def __init__(self, epoch: int, step: int, part: str, advice: str) -> None:
         super().__init__(
-            f"Training diverged in epoch {epoch}: `{part}` is not finite after step {step}. {advice}"
+            f"Training diverged in epoch {epoch}: `{part}` is not finite after step {step}. "
+            + advice
         )
         self.epoch = epoch
         self.step = step
