@@ -14,7 +14,7 @@ import math
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tfsessionrec.cli import log_arguments, output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tfsessionrec.data import Sessions
+    from tfsessionrec.data.log_format import LogFormat
     from tfsessionrec.systems import Settings, TrainedSystem
     from tfsessionrec.systems.settings import ItemColumns
 
@@ -62,8 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--holdout",
         metavar="RULE",
-        help="keep sessions from training: none (default), last-session, after=TIME, last-days=N, "
-        "or all but window I of N, from 0: window=I/N,TRAIN,TEST[,SHIFT], in days",
+        help="keep from training: nothing (none, default), the last-session of each user, what "
+        "happens after=TIME or in the last-days=N, or all but window I of N, from 0: "
+        "window=I/N,TRAIN,TEST[,SHIFT], in days. A session that runs across the cut is trained on "
+        "up to it; ,straddling=drop at the end leaves such sessions out of training and test",
     )
     parser.add_argument(
         "--min-count",
@@ -154,8 +157,8 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     trained.add_argument(
         "--since",
         metavar="TIME",
-        help="train on sessions that start at this time or later; earlier ones count for the "
-        "vocabulary and the trend (default: all)",
+        help="train on what happens at this time or later; earlier events are history of networks "
+        "and count for the vocabulary and the trend (default: all)",
     )
     trained.add_argument(
         "--seed", metavar="N", type=int, help="equal seeds give equal models (default 0)"
@@ -183,14 +186,24 @@ def _add_item_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_trend_events(parser: argparse._ActionsContainer) -> None:
-    """Adds the argument that names the log whose events a trend counts."""
+    """Adds the argument that says which events a trend counts."""
     parser.add_argument(
         "--trend-events",
-        metavar="FILE",
-        type=pathlib.Path,
-        help="with --trend: the log whose interactions before each request are known (default: "
-        "that of --events)",
+        metavar="EVENTS",
+        help="with --trend: the events before each request that it counts: training (default), "
+        "those of --events that are not held out; all, those held out of other users too; or the "
+        "file of another log",
     )
+
+
+def read_trend_events(
+    arguments: argparse.Namespace, log: "LogFormat"
+) -> "Sessions | Literal['training', 'all']":
+    """The events that a trend counts."""
+    given = arguments.trend_events
+    if given in (None, "training"):
+        return "training"
+    return "all" if given == "all" else log_arguments.read(log, pathlib.Path(given))
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -243,7 +256,7 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
     else:
         _check_same(before, settings)
     log = log_arguments.read(settings.log, arguments.events)
-    events_before = log_arguments.read_optional(settings.log, arguments.trend_events)
+    events_before = read_trend_events(arguments, settings.log)
     if before is None:
         system = train.train(
             settings,

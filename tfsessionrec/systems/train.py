@@ -14,6 +14,7 @@ from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
 from tfsessionrec.systems import training
 from tfsessionrec.systems.baseline_system import BaselineSystem
+from tfsessionrec.systems.known_events import Known, KnownEvents
 from tfsessionrec.systems.model_directory import BASELINE, ModelDirectory
 from tfsessionrec.systems.neural_model import build_model, columns_read, history_read, set_trend
 from tfsessionrec.systems.neural_system import NeuralSystem
@@ -177,7 +178,7 @@ def train(
     *,
     overwrite: bool = False,
     item_table: pl.DataFrame | None = None,
-    events_before: Sessions | None = None,
+    events_before: KnownEvents | None = None,
     progress: bool = False,
 ) -> TrainedSystem:
     """Trains a system on the sessions of a log.
@@ -188,7 +189,8 @@ def train(
         directory: Where the system is written, after each epoch. Defaults to None: nowhere.
         overwrite: Whether an earlier model directory may be replaced. Defaults to False.
         item_table: The features of the items. Defaults to None: there are none.
-        events_before: The events that candidates know before each request. Defaults to None: `log`.
+        events_before: The events that a trend counts before each request: `"training"` (default),
+            those that are trained on; `"all"`, every event of `log`; or those of another log.
         progress: Whether to show progress bars. Defaults to False.
 
     Returns:
@@ -214,7 +216,9 @@ def train(
     settings = dataclasses.replace(settings, history=history)
     if directory is not None:
         directory.create(settings, vocabulary, overwrite, item_table)
-    set_trend(model, log if events_before is None else events_before, vocabulary)
+    if model.trend is not None:
+        known = Known.of(events_before, log, settings.holdout)
+        set_trend(model, known.sessions, vocabulary)
     system = NeuralSystem(settings, vocabulary, model, item_table)
     system.epochs = training.fit(
         model,
@@ -232,7 +236,7 @@ def resume(
     log: Sessions,
     directory: ModelDirectory,
     *,
-    events_before: Sessions | None = None,
+    events_before: KnownEvents | None = None,
 ) -> NeuralSystem:
     """Continues the training of a model directory.
 
@@ -240,12 +244,14 @@ def resume(
         settings: The settings of the directory; `training.epochs` may differ.
         log: All sessions.
         directory: The directory.
-        events_before: The events that candidates know before each request. Defaults to None: `log`.
+        events_before: As for `train`.
     """
     vocabulary, item_table = directory.vocabulary(), directory.item_table()
     model = build_model(settings, vocabulary, item_table)
     directory.write_settings(settings)
-    set_trend(model, log if events_before is None else events_before, vocabulary)
+    if model.trend is not None:
+        known = Known.of(events_before, log, settings.holdout)
+        set_trend(model, known.sessions, vocabulary)
     system = NeuralSystem(settings, vocabulary, model, item_table)
     sessions = system.sessions_since(split_by_rule(log, settings.holdout)[0])
     system.epochs = training.fit(model, settings, vocabulary, sessions, directory, resume=True)
@@ -282,10 +288,8 @@ def _train_baseline(
         padding_id="" if vocabulary.dtype == "string" else -1,
     )
     settings = dataclasses.replace(settings, history=history)
-    since = settings.training.since
-    if since:
-        sessions = split_by_rule(sessions, f"after={since}")[1]
-    model.fit(sessions, vocabulary)
+    # A baseline would learn history as it learns targets.
+    model.fit(settings.trained_on(sessions, history=False), vocabulary)
     if directory is not None:
         directory.create(settings, vocabulary, overwrite)
         model.save(directory.path / BASELINE)
