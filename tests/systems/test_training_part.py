@@ -155,6 +155,17 @@ def test_a_trend_counts_training_events_alone(
     assert both.events_learned(system.read(log)).num_events == len(EVENTS)
 
 
+def test_in_the_order_of_time_a_trend_counts_what_happened_before_since(
+    log: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = Seen(monkeypatch)
+    options = {"embedding_dim": 4, "epochs": 1, "trend": {"half_lives": [60], "refresh": 1}}
+    rules = {"holdout": "after=160", "since": "100"}
+    system = sr.systems.fit("sessionrec-gru", log, **COLUMNS, **options, **rules)
+    system.evaluate(log, "next_session", k=[2], streaming=sr.systems.Streaming())
+    assert seen.times == [[time for time in TIMES if time < 160], TIMES]
+
+
 def test_known_events_of_a_log_of_which_nothing_is_held_out(log: pl.DataFrame) -> None:
     sessions = sr.data.sessionize(log, **COLUMNS)
     known = known_events.Known.of(None, sessions, "none")

@@ -180,13 +180,11 @@ class TrainedSystem(abc.ABC):
         rule = "none" if rule == "all" else rule
         _, held_out = split_by_rule(sessions, rule)
         history = self.history
-        known = None
+        counted = {}
         if streaming is not None:
             history = dataclasses.replace(history, request_times=True)
         elif self.has_trend:
-            held_out_rule = rule if self.settings.holdout == "none" else self.settings.holdout
-            known = Known.of(events_before, sessions, held_out_rule)
-            self.prepare(known.sessions)
+            counted = self._count(events_before, sessions, rule)
         wanted = ("slices", "bootstrap", "keep_queries")
         batches = protocol_batches(
             protocol,
@@ -217,11 +215,14 @@ class TrainedSystem(abc.ABC):
             )
         else:
             report = evaluation.evaluate(self.scorer, batches, k, **choices)  # type: ignore[arg-type]
-        if known is None:
-            return report
-        return dataclasses.replace(
-            report, options={**report.options, "trend": f"counts {known.words}"}
-        )
+        return dataclasses.replace(report, options={**report.options, **counted})
+
+    def _count(self, chosen: KnownEvents | None, log: Sessions, targets: str) -> dict[str, str]:
+        """Gives a trend the events that it counts, and returns the words of the report."""
+        held_out = targets if self.settings.holdout == "none" else self.settings.holdout
+        known = Known.of(chosen, log, held_out)
+        self.prepare(known.sessions)
+        return {"trend": f"counts {known.words}"}
 
     def sessions_of(
         self, history: Sequence[Sequence[RawId]] | Sequence[RawId]
