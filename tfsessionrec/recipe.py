@@ -88,7 +88,7 @@ class Training:
         cooldown: Last share of the steps, in which the learning rate falls to 0; 0: none.
         recency_half_life: Seconds of age that halve how often a row is drawn. None: each row once
             an epoch.
-        since: Only sessions that start at this time or later are trained on. None: all.
+        since: Only what happens at this time or later is predicted in training. None: all.
         weights: How much each interaction weighs as a target: a `TargetWeights`, or a column.
 
     Raises:

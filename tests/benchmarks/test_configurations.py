@@ -69,32 +69,58 @@ def test_the_document_matches_the_results(tmp_path: pathlib.Path) -> None:
 
 
 def test_globo_is_split_by_hours_in_the_order_of_the_file() -> None:
-    clicks = [  # hour, session, article
-        (0, 1, "a"),
-        (71, 1, "b"),
-        (72, 9, "a"),  # the first test session: c is not in the training data, two clicks remain
-        (72, 9, "c"),
-        (73, 9, "b"),
-        (72, 5, "a"),  # the second: one click remains, so the session is dropped
-        (72, 5, "c"),
-        (80, 2, "b"),  # the third exceeds `num_sessions`
-        (80, 2, "a"),
+    clicks = [  # hour, session, article, time
+        (0, 1, "a", 10),
+        (71, 1, "b", 90),
+        (71, 7, "b", 80),
+        (71, 7, "c", 100),  # when the test begins: not trained on
+        (71, 7, "a", 150),
+        (72, 9, "a", 100),  # the first test session: c is not in the training data, two clicks stay
+        (72, 9, "c", 101),
+        (73, 9, "b", 102),
+        (72, 5, "a", 103),  # the second: one click remains, so the session is dropped
+        (72, 5, "c", 104),
+        (80, 2, "b", 105),  # the third exceeds `num_sessions`
+        (80, 2, "a", 106),
     ]
-    events = pl.DataFrame(clicks, ["hour", "session_id", "click_article_id"], orient="row")
+    columns = ["hour", "session_id", "click_article_id", "click_timestamp"]
+    events = pl.DataFrame(clicks, columns, orient="row")
     globo = script("prepare_globo")
     train, test = globo.split(events, first_test_hour=72, num_sessions=2)
-    assert train["click_article_id"].to_list() == ["a", "b"]
-    assert test["session_id"].to_list() == [9, 9]
-    assert test["click_article_id"].to_list() == ["a", "b"]
+    assert train.rows() == clicks[:3]
+    assert test.rows() == [clicks[5], clicks[7]]
     assert globo.counts(test) == (1, 1)
+    train, test = globo.split(events, first_test_hour=72, num_sessions=2, published=True)
+    assert train.rows() == clicks[:5]
+    assert test.rows() == clicks[5:10]
+    assert globo.counts(test) == (2, 3)
+
+
+def test_no_click_in_the_time_of_the_test_of_globo_is_trained_on(
+    shared_data: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    globo = script("prepare_globo")
+    log = shared_data / "globo_clicks_hours_000_095.parquet"
+    assert globo.prepare(log, tmp_path) == (17_281, 30_716)
+    train, test = (
+        pl.read_parquet(tmp_path / f"globo_next_click_{part}.parquet") for part in ("train", "test")
+    )
+    assert train["click_timestamp"].max() < test["click_timestamp"].min()
+    assert globo.prepare(log, tmp_path, published=True) == (19_291, 36_573)
 
 
 def test_another_log_than_globo_raises(tmp_path: pathlib.Path) -> None:
-    events = {"hour": [0, 72, 72], "session_id": [1, 2, 2], "click_article_id": ["a", "a", "a"]}
+    events = {
+        "hour": [0, 72, 72],
+        "session_id": [1, 2, 2],
+        "click_article_id": ["a", "a", "a"],
+        "click_timestamp": [1, 2, 3],
+    }
     pl.DataFrame(events).write_parquet(tmp_path / "log.parquet")
-    with pytest.raises(ValueError, match=r"should give \(19291, 36573\).*Received: \(1, 1\)"):
-        script("prepare_globo").prepare(tmp_path / "log.parquet", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    for published, counts in ((False, r"\(17281, 30716\)"), (True, r"\(19291, 36573\)")):
+        with pytest.raises(ValueError, match=rf"should give {counts}.*Received: \(1, 1\)"):
+            script("prepare_globo").prepare(tmp_path / "log.parquet", tmp_path / "out", published)
+        assert not (tmp_path / "out").exists()
 
 
 def test_logs_of_shown_and_clicked_items_have_the_same_candidates() -> None:

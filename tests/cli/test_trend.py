@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,12 +23,14 @@ def news(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return path
 
 
-def report(model: pathlib.Path, log: pathlib.Path, *more: str) -> dict[str, float]:
+def report(
+    model: pathlib.Path, log: pathlib.Path, *more: str, asked: str = "after=24000"
+) -> dict[str, Any]:
     file = model.parent / "report.json"
-    arguments = ["--protocol", "next_item", "--k", "2", "--targets", "after=24000"]
+    arguments = ["--protocol", "next_item", "--k", "2", "--targets", asked]
     words = ["--model", f"{model}", "--events", f"{log}", *arguments, "--json", f"{file}", *more]
     assert not main(["evaluate", *words])
-    return json.loads(file.read_text())["metrics"]
+    return json.loads(file.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +48,37 @@ def test_what_happens_until_a_request_is_known(
     news: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     """With the log up to each request the model follows it; with yesterday's alone it does not."""
-    known = report(trained, news)["hit_rate@2"]
-    assert known > 0.7
+    known = report(trained, news, "--trend-events", "all")
+    assert known["metrics"]["hit_rate@2"] > 0.7
+    assert "every event before each request" in known["options"]["trend"]
+    given = report(trained, news, "--trend-events", f"{news}")
+    assert given["metrics"] == known["metrics"]
+    assert "the given events" in given["options"]["trend"]
     old = tmp_path / "old.csv"
     pl.read_csv(news).filter(pl.col("timestamp") < 24000).write_csv(old)
-    assert report(trained, news, "--trend-events", f"{old}")["hit_rate@2"] < known - 0.2
+    yesterday = report(trained, news, "--trend-events", f"{old}")
+    assert yesterday["metrics"]["hit_rate@2"] < known["metrics"]["hit_rate@2"] - 0.2
+    # By default it counts what it was trained on.
+    default = report(trained, news)
+    assert default["metrics"] == yesterday["metrics"]
+    assert default["options"]["trend"].startswith("counts training events before each request")
+    live = report(trained, news, "--streaming")
+    assert live["metrics"]["hit_rate@2"] == pytest.approx(known["metrics"]["hit_rate@2"], abs=0.05)
+    assert "trend" not in live["options"]  # which says how each system learned
+
+
+def test_a_log_without_training_events_needs_a_choice(
+    news: pathlib.Path,
+    trained: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    new = tmp_path / "new.csv"
+    pl.read_csv(news).filter(pl.col("timestamp") >= 24000).write_csv(new)
+    words = ["--model", f"{trained}", "--events", f"{new}", "--protocol", "next_item"]
+    assert main(["evaluate", *words, "--targets", "all"]) == 2
+    assert "(--trend-events) should give those that its trend counts" in capsys.readouterr().err
+    assert report(trained, new, "--trend-events", "all", asked="all")["metrics"]["hit_rate@2"] > 0.7
 
 
 def test_trend_alone_takes_its_defaults(

@@ -94,7 +94,7 @@ def test_names_of_what_is_not_ranked_are_not_printed(
         (("--weight", "price", "--target-types", "buy"), "vsknn", "--weight, --target-types"),
     ],
 )
-def test_wrong_weights_leave_the_directory_as_it_was(
+def test_wrong_weights_leave_no_directory(
     log: pathlib.Path,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
@@ -102,13 +102,11 @@ def test_wrong_weights_leave_the_directory_as_it_was(
     model: str,
     message: str,
 ) -> None:
-    (tmp_path / "m").mkdir()
-    (tmp_path / "m" / "config.json").write_text("{}")
     command = ["train", "--events", str(log), "--user", "user_id", "--session", "session_id"]
     command += ["--interaction-type", "kind", "--model", model, "--output", str(tmp_path / "m")]
-    assert main([*command, "--overwrite", *arguments]) == 2
+    assert main([*command, *arguments]) == 2
     assert message in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "m").iterdir()] == ["config.json"]
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_baseline_has_no_weights(log: pathlib.Path) -> None:

@@ -40,7 +40,11 @@ def table() -> Callable[[str], pl.DataFrame]:
 
 @pytest.fixture(scope="session")
 def show() -> Callable[..., list[str]]:
-    """A line a session: `user session_index: item item-not-clicked- ...`, `*` for targets."""
+    """A line a session: `user session_index: item item-not-clicked- ...`.
+
+    With targets, ` *` ends a session that is predicted, and `|` stands before the part of it that
+    is, if that is not all.
+    """
 
     def render(sessions: Sessions | Examples, with_target: bool = False) -> list[str]:
         if isinstance(sessions, Examples):
@@ -49,11 +53,14 @@ def show() -> Callable[..., list[str]]:
         item = pl.col("item_id").cast(pl.String)
         lines = events.group_by("user_id", "session_index", maintain_order=True).agg(
             pl.when(pl.col("label") == 1).then(item).otherwise(item + "-").alias("items"),
-            pl.col("is_target").first(),
+            pl.col("is_target").sum(),
         )
-        return [
-            f"{user} {index}: {' '.join(items)}" + (" *" if with_target and is_target else "")
-            for user, index, items, is_target in lines.rows()
-        ]
+        shown = []
+        for user, index, items, targets in lines.rows():
+            if with_target and 0 < targets < len(items):
+                items.insert(len(items) - targets, "|")
+            star = " *" if with_target and targets else ""
+            shown.append(f"{user} {index}: {' '.join(items)}{star}")
+        return shown
 
     return render

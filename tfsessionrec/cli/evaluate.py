@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tfsessionrec.cli import log_arguments, output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
-from tfsessionrec.cli.train import add_trend_events
+from tfsessionrec.cli.train import add_trend_events, read_trend_events
 
 if TYPE_CHECKING:
     from tfsessionrec.systems import TrainedSystem
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--targets",
         metavar="RULE",
-        help="the sessions asked for: all, last-session, after=TIME, last-days=N "
-        "(default: what training held out, or all)",
+        help="what is asked for: all, or as --holdout of training: last-session, after=TIME, "
+        "last-days=N (default: what training held out, or all)",
     )
     parser.add_argument(
         "--k",
@@ -153,7 +153,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = system.settings
     log = log_arguments.log_format(arguments, settings.log)
     sessions = log_arguments.read(log, arguments.events)
-    events_before = log_arguments.read_optional(settings.log, arguments.trend_events)
+    events_before = read_trend_events(arguments, settings.log)
     streaming = None
     if arguments.streaming:
         events = log_arguments.read_optional(log, arguments.stream_events)

@@ -14,7 +14,7 @@ import math
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tfsessionrec.cli import log_arguments, output, weight_arguments
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tfsessionrec.data import Sessions, Vocabulary
+    from tfsessionrec.data.log_format import LogFormat
     from tfsessionrec.systems import Settings, TrainedSystem
     from tfsessionrec.systems.model_directory import ModelDirectory
     from tfsessionrec.systems.settings import ItemColumns
@@ -64,8 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--holdout",
         metavar="RULE",
-        help="keep sessions from training: none (default), last-session, after=TIME, last-days=N, "
-        "or all but window I of N, from 0: window=I/N,TRAIN,TEST[,SHIFT], in days",
+        help="keep from training: nothing (none, default), the last-session of each user, what "
+        "happens after=TIME or in the last-days=N, or all but window I of N, from 0: "
+        "window=I/N,TRAIN,TEST[,SHIFT], in days. A session that runs across the cut is trained on "
+        "up to it; ,straddling=drop at the end leaves such sessions out of training and test",
     )
     parser.add_argument(
         "--min-count",
@@ -156,8 +159,8 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     trained.add_argument(
         "--since",
         metavar="TIME",
-        help="train on sessions that start at this time or later; earlier ones count for the "
-        "vocabulary and the trend (default: all)",
+        help="train on what happens at this time or later; earlier events are history of networks "
+        "and count for the vocabulary and the trend (default: all)",
     )
     weight_arguments.add_arguments(trained)
     trained.add_argument(
@@ -186,14 +189,24 @@ def _add_item_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_trend_events(parser: argparse._ActionsContainer) -> None:
-    """Adds the argument that names the log whose events a trend counts."""
+    """Adds the argument that says which events a trend counts."""
     parser.add_argument(
         "--trend-events",
-        metavar="FILE",
-        type=pathlib.Path,
-        help="with --trend: the log whose interactions before each request are known (default: "
-        "that of --events)",
+        metavar="EVENTS",
+        help="with --trend: the events before each request that it counts: training (default), "
+        "those of --events that are not held out; all, those held out of other users too; or the "
+        "file of another log",
     )
+
+
+def read_trend_events(
+    arguments: argparse.Namespace, log: "LogFormat"
+) -> "Sessions | Literal['training', 'all']":
+    """The events that a trend counts."""
+    given = arguments.trend_events
+    if given in (None, "training"):
+        return "training"
+    return "all" if given == "all" else log_arguments.read(log, pathlib.Path(given))
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -253,7 +266,7 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
             "  Nothing is held out: all sessions are trained on. To evaluate the model, train with "
             "--holdout last-session or --holdout last-days=1"
         )
-    events_before = log_arguments.read_optional(settings.log, arguments.trend_events)
+    events_before = read_trend_events(arguments, settings.log)
     if before is None:
         system = train.train(
             settings,
@@ -299,7 +312,7 @@ def _say_unknown(log: "Sessions", vocabulary: "Vocabulary") -> None:
     if unknown:
         output.say(
             f"  {unknown:,} of {log.num_events:,} events ({unknown / log.num_events:.1%}) are of "
-            "items that are not in the vocabulary of the model; --extend trains on them"
+            "items that are not in the vocabulary of the model; nothing is learned of them"
         )
 
 

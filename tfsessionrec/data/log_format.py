@@ -10,6 +10,7 @@ from tfsessionrec.data.reading import EventSource, read_events
 from tfsessionrec.data.sessionizing import sessionize
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.data.splits import (
+    Straddling,
     last_days,
     leave_last_session_out,
     sliding_windows,
@@ -133,27 +134,30 @@ def split_by_rule(sessions: Sessions, rule: str) -> tuple[Sessions, Sessions]:
     Args:
         sessions: All sessions.
         rule: `"none"` (nothing is held out: both parts are everything), `"last-session"` (the last
-            session of each user with two), `"after=TIME"` (sessions that start then or later),
+            session of each user with two), `"after=TIME"` (what happens then or later),
             `"last-days=N"`, or `"window=I/N,TRAIN,TEST[,SHIFT]"` (window I of N, from 0, see
-            `sliding_windows`).
+            `sliding_windows`). A rule of time may end in `",straddling=drop"` or
+            `",straddling=cut"` (default), see `split_by_time`.
 
     Returns:
-        The training sessions and the test sessions, which include their users' earlier sessions as
+        The training sessions and the test sessions, which include what their users did before, as
         history.
 
     Raises:
         ValueError: If the rule is none of these.
     """
-    name, _, value = rule.partition("=")
+    period, option, given = rule.partition(",straddling=")
+    name, _, value = period.partition("=")
     number = value.replace(".", "", 1).isdigit()
+    straddling: Straddling = given if option else "cut"  # type: ignore[assignment]
     if rule == "none":
         return sessions, sessions
     if rule == "last-session":
         return leave_last_session_out(sessions)
     if name == "after" and value:
-        return split_by_time(sessions, float(value) if number else value, history=True)
+        return split_by_time(sessions, float(value) if number else value, True, straddling)
     if name == "last-days" and number:
-        return last_days(sessions, float(value), history=True)
+        return last_days(sessions, float(value), True, straddling)
     if name == "window" and _WINDOW.fullmatch(value):
         place, _, days = value.partition(",")
         window, count = (int(part) for part in place.split("/"))
@@ -161,12 +165,13 @@ def split_by_rule(sessions: Sessions, rule: str) -> tuple[Sessions, Sessions]:
             raise ValueError(f"A window should have I from 0 to {count - 1}. Received: {rule!r}")
         train, test, *shift = (float(part) for part in days.split(","))
         windows = sliding_windows(
-            sessions, count, train, test, shift[0] if shift else None, history=True
+            sessions, count, train, test, shift[0] if shift else None, True, straddling
         )
         return windows[window]
     raise ValueError(
         "What is held out should be none, last-session, after=TIME, last-days=N or "
-        f"window=I/N,TRAIN,TEST[,SHIFT]. Received: {rule!r}"
+        "window=I/N,TRAIN,TEST[,SHIFT]; the last three may end in ,straddling=drop. "
+        f"Received: {rule!r}"
     )
 
 

@@ -44,7 +44,8 @@ def flatten_sessions(
         raise ValueError(
             f"`negatives` should be 'drop' or 'keep'. Received: `negatives`={negatives!r}"
         )
-    events = sessions.events.with_columns(_whole=_last_session() if except_last else pl.lit(False))
+    events = (sessions.split_targets() if except_last else sessions).events
+    events = events.with_columns(_whole=_last_session() if except_last else pl.lit(False))
     if negatives == "drop":
         events = events.filter(pl.col("_whole") | (pl.col("label") == 1))
     if events.is_empty():
@@ -78,6 +79,7 @@ def merge_sessions(sessions: Sessions, except_last: bool = False) -> Sessions:
     instance("sessions", sessions, Sessions)
     starts = starts_user()
     if except_last:
+        sessions = sessions.split_targets()
         starts |= starts_session() & _last_session()
     events = sessions.events.with_columns(session_index_from(starts))
     return Sessions(

@@ -32,6 +32,11 @@ def starts_session() -> pl.Expr:
     return starts_user() | pl.col("session_index").ne_missing(pl.col("session_index").shift(1))
 
 
+def turns_target() -> pl.Expr:
+    """True on the first row of a session that is predicted, where earlier rows of it are not."""
+    return ~starts_session() & (pl.col("is_target") != pl.col("is_target").shift(1))
+
+
 def session_index_from(starts: pl.Expr) -> pl.Expr:
     """0, 1, 2 ... of each user, given where the sessions of the sorted rows start."""
     number = starts.cum_sum().cast(pl.Int32)
@@ -57,9 +62,12 @@ class Sessions:
             | `item_id` | Int64 or String | as in the log |
             | `timestamp` | Float64 | unix seconds |
             | `label` | Float32 | 1 positive interaction, 0 shown but not clicked |
-            | `is_target` | Boolean | whether this session is predicted, one value a session |
+            | `is_target` | Boolean | whether this interaction is predicted, see below |
 
-            and, where the log has them, `interaction_type` and any further columns.
+            `is_target` has one value a session, but for sessions that a cut in time divides
+            (`split_by_time`): it is False before the cut, True after it.
+
+            There are also `interaction_type`, if the log has it, and any further columns.
 
     Raises:
         ValueError: If a column is missing, has another dtype or a null, a label is neither 0 nor
@@ -105,13 +113,13 @@ class Sessions:
         check = self.events.select(
             users=new_user.sum() == pl.col("user_id").n_unique(),
             sessions=pl.when(new_user).then(index == 0).otherwise(step.is_in([0, 1])).all(),
-            targets=(new_session | (pl.col("is_target") == pl.col("is_target").shift(1))).all(),
+            targets=(new_session | pl.col("is_target") | ~pl.col("is_target").shift(1)).all(),
             labels=pl.col("label").is_in([0.0, 1.0]).all(),
         ).row(0, named=True)
         for name, rule in (
             ("users", "the rows of each user together"),
             ("sessions", "`session_index` 0, 1, 2 ... in the rows of each user"),
-            ("targets", "one value of `is_target` in each session"),
+            ("targets", "one value of `is_target` in each session, or False and then True"),
             ("labels", "only the labels 0 and 1"),
         ):
             if not check[name]:
@@ -147,6 +155,37 @@ class Sessions:
             )
         wanted = wanted.cast(self.events.schema["user_id"])
         return Sessions(self.events.filter(pl.col("user_id").is_in(wanted.implode())))
+
+    def targets(self) -> "Sessions":
+        """The interactions that are predicted, without the history."""
+        return renumbered(self.events.filter("is_target"))
+
+    def split_targets(self) -> "Sessions":
+        """The same interactions; each session that is predicted in part becomes two sessions.
+
+        The first is not predicted, the second is. Both keep their `session_id`; the second comes
+        after the user's sessions that started before it.
+
+        Example:
+
+        >>> import polars as pl
+        >>> from tfsessionrec.data import sessionize, split_by_time
+        >>> log = pl.DataFrame({"s": [1, 1, 2], "item_id": [5, 6, 7], "timestamp": [0, 100, 50]})
+        >>> _, test = split_by_time(sessionize(log, session="s"), at=100, history=True)
+        >>> test.split_targets().events.select("session_index", "item_id", "is_target").rows()
+        [(0, 5, False), (1, 6, True)]
+        """
+        turns = turns_target()
+        if not self._count(turns):
+            return self
+        rows = self.events.with_columns(
+            _user=starts_user().cum_sum(), _part=(starts_session() | turns).cum_sum()
+        ).with_columns(_start=pl.col("timestamp").first().over("_part"))
+        rows = rows.sort("_user", "_start", "_part", maintain_order=True)
+        starts = pl.col("_part").ne_missing(pl.col("_part").shift(1))
+        return Sessions(
+            rows.with_columns(session_index_from(starts)).drop("_user", "_part", "_start")
+        )
 
     @staticmethod
     def concat(parts: Sequence["Sessions"]) -> "Sessions":
@@ -186,6 +225,11 @@ class Sessions:
             f"Sessions(num_users={self.num_users}, num_sessions={self.num_sessions}, "
             f"num_events={self.num_events}, has_negatives={self.has_negatives})"
         )
+
+
+def renumbered(events: pl.DataFrame) -> Sessions:
+    """Sessions of some rows of a table, each user's counted from 0 again."""
+    return Sessions(events.with_columns(session_index_from(starts_session())))
 
 
 def starting_rows(log: pl.DataFrame) -> NDArray[np.bool_]:

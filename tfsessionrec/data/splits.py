@@ -1,33 +1,45 @@
 """Training and test sessions."""
 
 import datetime
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
 
 from tfsessionrec.checks import instance, positive_integer
-from tfsessionrec.data.sessions import Sessions, session_index_from, starts_session
+from tfsessionrec.data.sessions import Sessions, renumbered, starts_session
 from tfsessionrec.data.times import to_seconds
 
 DAY = 86_400
 
+Straddling = Literal["cut", "drop"]
+"""What happens to a session that a cut in time divides: see `split_by_time`."""
+
 
 def split_by_time(
-    sessions: Sessions, at: float | str | datetime.date, history: bool = False
+    sessions: Sessions,
+    at: float | str | datetime.date,
+    history: bool = False,
+    straddling: Straddling = "cut",
 ) -> tuple[Sessions, Sessions]:
-    """Splits at a point in time: a session belongs to the side of its start.
+    """Splits at a point in time: nothing that happened at that time or later is trained on.
 
     Args:
         sessions: Sessions to split.
         at: Unix seconds, a datetime (UTC unless it has a time zone) or an ISO 8601 string.
-        history: If True, the test also has the earlier sessions of its users, as history that is
-            not a target. Defaults to `False`.
+        history: If True, the test also has what its users did before `at`, as history that is not
+            a target. Defaults to `False`.
+        straddling: What happens to a session with interactions before `at` and after. `"cut"`
+            (default): those before `at` are trained on, and the rest is a target; with `history`
+            both parts are one session of the test, whose column `is_target` is False, then True.
+            `"drop"`: it is left out of both parts.
 
     Returns:
-        `(train, test)`: the sessions that started before `at`, and those that did not.
+        `(train, test)`: the interactions before `at`, and those at `at` or later.
 
     Raises:
-        ValueError: If `at` is not a time, or leaves one side without sessions.
+        ValueError: If `at` is not a time, or leaves one side without interactions, or `straddling`
+            is unknown.
 
     Example:
 
@@ -40,37 +52,35 @@ def split_by_time(
     """
     instance("sessions", sessions, Sessions)
     second = to_seconds(at, "at")
-    events = sessions.events.with_columns(_late=_start() >= second)
-    late = events["_late"]
-    if late.all() or not late.any():
-        first, last = events.select(_start().min(), _start().max().alias("last")).row(0)
+    parted = _parted(sessions.events, pl.col("timestamp") >= second, straddling)
+    if _one_sided(parted):
+        time = pl.col("timestamp")
+        first, last = sessions.events.select(time.min(), time.max().alias("last")).row(0)
         raise ValueError(
-            "`at` should leave sessions on both sides. "
-            f"Received: `at`={at!r} ({second}), sessions that start from {first} to {last}"
+            "`at` should leave interactions on both sides. "
+            f"Received: `at`={at!r} ({second}), `straddling`={straddling!r}, interactions from "
+            f"{first} to {last}"
         )
-    train = events.filter(~late)
-    if history:
-        test = events.with_columns(is_target=pl.col("is_target") & pl.col("_late")).filter(
-            pl.col("_late").any().over("user_id")
-        )
-    else:
-        test = events.filter(late)
-    return _renumbered(train.drop("_late")), _renumbered(test.drop("_late"))
+    return _train_and_test(parted, history)
 
 
-def last_days(sessions: Sessions, days: float, history: bool = False) -> tuple[Sessions, Sessions]:
-    """Holds out the sessions that started in the last days of the log.
+def last_days(
+    sessions: Sessions, days: float, history: bool = False, straddling: Straddling = "cut"
+) -> tuple[Sessions, Sessions]:
+    """Holds out what happened in the last days of the log.
 
     Args:
         sessions: Sessions to split.
         days: The test begins this many times 24 hours before the start of the last session.
         history: As for `split_by_time`. Defaults to `False`.
+        straddling: As for `split_by_time`. Defaults to `"cut"`.
 
     Returns:
         `(train, test)`.
 
     Raises:
-        ValueError: If `days` is not positive, or leaves one side without sessions.
+        ValueError: If `days` is not positive, or leaves one side without interactions, or
+            `straddling` is unknown.
 
     Example:
 
@@ -83,7 +93,7 @@ def last_days(sessions: Sessions, days: float, history: bool = False) -> tuple[S
     """
     instance("sessions", sessions, Sessions)
     _check_days("days", days)
-    return split_by_time(sessions, _last_start(sessions) - days * DAY, history=history)
+    return split_by_time(sessions, _last_start(sessions) - days * DAY, history, straddling)
 
 
 def sliding_windows(
@@ -93,13 +103,14 @@ def sliding_windows(
     test_days: float,
     shift_days: float | None = None,
     history: bool = False,
+    straddling: Straddling = "cut",
 ) -> list[tuple[Sessions, Sessions]]:
-    """Cuts a log into several windows of time, each with sessions to train on and to test on.
+    """Cuts a log into several windows of time, each with interactions to train on and to test on.
 
-    With `T` the start of the last session, window i of n (0 is the oldest) tests the sessions that
-    start in `(e - test_days, e]`, `e = T - (n - 1 - i) shift_days`, and trains on those that start
-    in `(e - test_days - train_days, e - test_days]`. A difference that one split shows by chance is
-    rarely in all n.
+    With `T` the start of the last session, window i of n (0 is the oldest) tests what happened in
+    `(e - test_days, e]`, `e = T - (n - 1 - i) shift_days`, and trains on what happened in
+    `(e - test_days - train_days, e - test_days]`; the last window also tests how the sessions that
+    run at `T` go on. A difference that one split shows by chance is rarely in all n.
 
     Args:
         sessions: Sessions to split.
@@ -107,15 +118,20 @@ def sliding_windows(
         train_days: Days of 24 hours to train on.
         test_days: Days to test on.
         shift_days: Days from one window to the next. Defaults to None: `test_days`, so that no
-            session is tested twice.
-        history: As for `split_by_time`: earlier sessions of a test session's user, of the same
-            window. Defaults to `False`.
+            interaction is tested twice.
+        history: As for `split_by_time`: what the users of the test did earlier in the same window.
+            Defaults to `False`.
+        straddling: What happens to a session that goes on after the end of a period. `"cut"`
+            (default): each period has the interactions within it. `"drop"`: a session belongs to
+            the window in which it starts, and one with interactions to train on and to test on is
+            left out of both.
 
     Returns:
         `(train, test)` of each window, the oldest first.
 
     Raises:
-        ValueError: If a number is not positive, or a window leaves one side without sessions.
+        ValueError: If a number is not positive, or a window leaves one side without interactions,
+            or `straddling` is unknown.
 
     Example:
 
@@ -140,21 +156,23 @@ def sliding_windows(
     last = _last_start(sessions)
     windows = []
     for number in range(num_windows):
-        end = last - (num_windows - 1 - number) * shift * DAY
+        later = num_windows - 1 - number
+        end = last - later * shift * DAY
         cut = end - test_days * DAY
-        starts = sessions.events.with_columns(_at=_start())
-        within = (pl.col("_at") > cut - train_days * DAY) & (pl.col("_at") <= end)
-        window = _renumbered(starts.filter(within).drop("_at"))
-        late = window.events.select((_start() > cut).alias("late"))["late"]
-        if late.all() or not late.any():
+        time = _start() if straddling == "drop" else pl.col("timestamp")
+        events = sessions.events.with_columns(_at=time)
+        within = (pl.col("_at") > cut - train_days * DAY) & ((pl.col("_at") <= end) | (later == 0))
+        window = events.filter(within).drop("_at")
+        parted = _parted(window, pl.col("timestamp") > cut, straddling)
+        if _one_sided(parted):
+            num_late = int(parted["_late"].sum())
             raise ValueError(
-                f"Window {number} of `num_windows`={num_windows} should have sessions to train on "
-                f"and to test on. Received: {len(late) - int(late.sum()):,} events in the "
-                f"`train_days`={train_days} days until {cut:.0f} (unix seconds), "
-                f"{int(late.sum()):,} in the `test_days`={test_days} days after it"
+                f"Window {number} of `num_windows`={num_windows} should have interactions to train "
+                f"on and to test on. Received: {len(parted) - num_late:,} in the "
+                f"`train_days`={train_days} days until {cut:.0f} (unix seconds), {num_late:,} in "
+                f"the `test_days`={test_days} days after it"
             )
-        first_late = window.events.filter(late).select(_start().min()).item()
-        windows.append(split_by_time(window, first_late, history=history))
+        windows.append(_train_and_test(parted, history))
     return windows
 
 
@@ -213,5 +231,28 @@ def _start() -> pl.Expr:
     return pl.when(starts_session()).then("timestamp").forward_fill()
 
 
-def _renumbered(events: pl.DataFrame) -> Sessions:
-    return Sessions(events.with_columns(session_index_from(starts_session())))
+def _parted(events: pl.DataFrame, late: pl.Expr, straddling: Straddling) -> pl.DataFrame:
+    """The interactions that are trained on or tested, with the column `_late` for the latter."""
+    if straddling not in get_args(Straddling):
+        raise ValueError(
+            f"`straddling` should be 'cut' or 'drop'. Received: `straddling`={straddling!r}"
+        )
+    events = events.with_columns(_late=late)
+    if straddling == "cut":
+        return events
+    late = pl.col("_late")
+    session = ("user_id", "session_index")
+    return events.filter(late.all().over(session) | ~late.any().over(session))
+
+
+def _one_sided(parted: pl.DataFrame) -> bool:
+    return parted["_late"].all() or not parted["_late"].any()
+
+
+def _train_and_test(parted: pl.DataFrame, history: bool) -> tuple[Sessions, Sessions]:
+    late = pl.col("_late")
+    test = parted.filter(late)
+    if history:
+        test = parted.filter(late.any().over("user_id"))
+        test = test.with_columns(is_target=pl.col("is_target") & late)
+    return renumbered(parted.filter(~late).drop("_late")), renumbered(test.drop("_late"))

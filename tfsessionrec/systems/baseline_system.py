@@ -33,6 +33,17 @@ class BaselineSystem(TrainedSystem):
     def scorer(self) -> SessionBaseline:
         return self.model
 
+    @property
+    def has_trend(self) -> bool:
+        return False
+
+    def sessions_since(self, sessions: Sessions) -> Sessions:
+        """What the baseline learns: without history, which it would learn as it learns targets."""
+        return self.settings.trained_on(sessions, history=False)
+
+    def events_learned(self, events: Sessions) -> Sessions:
+        return self.sessions_since(events)
+
     def prepare(self, sessions: Sessions) -> None:
         """Does nothing: a baseline knows the events that it was fitted to."""
 

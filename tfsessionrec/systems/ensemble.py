@@ -124,6 +124,17 @@ class EnsembleSystem(TrainedSystem):
     def scorer(self) -> Ensemble:
         return self._ensemble
 
+    @property
+    def has_trend(self) -> bool:
+        return any(member.has_trend for member in self.members)
+
+    def events_learned(self, events: Sessions) -> Sessions:
+        """Every event, if a member has a trend; otherwise those that a baseline learns."""
+        if self.has_trend:
+            return events
+        baselines = [one for one in self.members if one.settings.model in BASELINES]
+        return baselines[0].events_learned(events) if baselines else events
+
     def prepare(self, sessions: Sessions) -> None:
         for member in self.members:
             member.prepare(sessions)

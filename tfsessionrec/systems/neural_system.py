@@ -46,6 +46,10 @@ class NeuralSystem(TrainedSystem):
     def scorer(self) -> SessionRec:
         return self.model
 
+    @property
+    def has_trend(self) -> bool:
+        return self.model.trend is not None
+
     def prepare(self, sessions: Sessions) -> None:
         set_trend(self.model, sessions, self.vocabulary)
 

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 
 import tfsessionrec
-from tfsessionrec.data.log_format import LogFormat
+from tfsessionrec.data import Sessions
+from tfsessionrec.data.log_format import LogFormat, split_by_rule
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
 
@@ -53,6 +54,20 @@ class Settings:
     item_features: ItemColumns | None = None
     seed: int = 0
     version: str = tfsessionrec.__version__
+
+    def trained_on(self, sessions: Sessions, history: bool = True) -> Sessions:
+        """What training predicts of its sessions: all, or what happened since `training.since`.
+
+        Args:
+            sessions: The sessions that are not held out.
+            history: Whether earlier interactions of the same users come along as history, which a
+                network reads and does not predict. Defaults to True.
+        """
+        since = self.training.since
+        if not since:
+            return sessions
+        _, later = split_by_rule(sessions, f"after={since}")
+        return later if history else later.targets()
 
     def to_json(self) -> dict[str, object]:
         """The content of `config.json`."""

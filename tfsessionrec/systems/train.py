@@ -16,6 +16,7 @@ from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
 from tfsessionrec.systems import training
 from tfsessionrec.systems.baseline_system import BaselineSystem
+from tfsessionrec.systems.known_events import Known, KnownEvents
 from tfsessionrec.systems.model_directory import ModelDirectory
 from tfsessionrec.systems.neural_model import build_model, columns_read, history_read, set_trend
 from tfsessionrec.systems.neural_system import NeuralSystem
@@ -183,7 +184,7 @@ def train(
     *,
     overwrite: bool = False,
     item_table: pl.DataFrame | None = None,
-    events_before: Sessions | None = None,
+    events_before: KnownEvents | None = None,
     progress: bool = False,
 ) -> TrainedSystem:
     """Trains a system on the sessions of a log.
@@ -194,7 +195,8 @@ def train(
         directory: Where the system is written, after each epoch. Defaults to None: nowhere.
         overwrite: Whether an earlier model directory may be replaced. Defaults to False.
         item_table: The features of the items. Defaults to None: there are none.
-        events_before: The events that candidates know before each request. Defaults to None: `log`.
+        events_before: The events that a trend counts before each request: `"training"` (default),
+            those that are trained on; `"all"`, every event of `log`; or those of another log.
         progress: Whether to show progress bars. Defaults to False.
 
     Returns:
@@ -210,7 +212,6 @@ def train(
             directory.check_free(overwrite)
         if settings.model in BASELINES:
             return _train_baseline(settings, log, directory, overwrite)
-        events_before = log if events_before is None else events_before
         return _train_neural(
             settings, log, directory, overwrite, item_table, events_before, progress
         )
@@ -222,7 +223,7 @@ def _train_neural(
     directory: ModelDirectory | None,
     overwrite: bool,
     item_table: pl.DataFrame | None,
-    events_before: Sessions,
+    events_before: KnownEvents | None,
     progress: bool,
 ) -> NeuralSystem:
     sessions, _ = split_by_rule(log, settings.holdout)
@@ -238,7 +239,9 @@ def _train_neural(
     model = build_model(settings, vocabulary, item_table)
     history = history_read(model, settings.history)
     settings = dataclasses.replace(settings, history=history)
-    set_trend(model, events_before, vocabulary)
+    if model.trend is not None:
+        known = Known.of(events_before, log, settings.holdout)
+        set_trend(model, known.sessions, vocabulary)
     system = NeuralSystem(settings, vocabulary, model, item_table)
 
     def create() -> None:
@@ -262,7 +265,7 @@ def resume(
     log: Sessions,
     directory: ModelDirectory,
     *,
-    events_before: Sessions | None = None,
+    events_before: KnownEvents | None = None,
 ) -> NeuralSystem:
     """Continues the training of a model directory.
 
@@ -270,7 +273,7 @@ def resume(
         settings: The settings of the directory; `training.epochs` may differ.
         log: All sessions.
         directory: The directory.
-        events_before: The events that candidates know before each request. Defaults to None: `log`.
+        events_before: As for `train`.
 
     Raises:
         ValueError: If no item of the log is in the vocabulary.
@@ -278,13 +281,15 @@ def resume(
     with directory.locked():
         vocabulary, item_table = directory.vocabulary(), directory.item_table()
         model = build_model(settings, vocabulary, item_table)
-        set_trend(model, log if events_before is None else events_before, vocabulary)
+        if model.trend is not None:
+            known = Known.of(events_before, log, settings.holdout)
+            set_trend(model, known.sessions, vocabulary)
         system = NeuralSystem(settings, vocabulary, model, item_table)
         sessions = system.sessions_since(split_by_rule(log, settings.holdout)[0])
         if not known_events(sessions, vocabulary):
             raise ValueError(
                 f"No item of the log is in the vocabulary of {directory.path}: nothing could be "
-                "trained. Train on its items with --extend, or give the log of the model"
+                "trained. Give a log with its items, or train a new model"
             )
         directory.write_settings(settings)
         system.epochs = training.fit(model, settings, vocabulary, sessions, directory)
@@ -328,10 +333,8 @@ def _train_baseline(
         padding_id="" if vocabulary.dtype == "string" else -1,
     )
     settings = dataclasses.replace(settings, history=history)
-    since = settings.training.since
-    if since:
-        sessions = split_by_rule(sessions, f"after={since}")[1]
-    model.fit(sessions, vocabulary)
+    # A baseline would learn history as it learns targets.
+    model.fit(settings.trained_on(sessions, history=False), vocabulary)
     if directory is not None:
         directory.create(settings, vocabulary, overwrite, save_baseline=model.save)
         directory.publish()

@@ -15,6 +15,7 @@ from tfsessionrec.data.reading import EventSource
 from tfsessionrec.evaluation import Report
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.query_model import QueryModel, SparseScorer
+from tfsessionrec.systems.known_events import Known, KnownEvents
 from tfsessionrec.systems.settings import Settings
 
 RawId = str | int
@@ -122,8 +123,16 @@ class TrainedSystem(abc.ABC):
 
     def sessions_since(self, sessions: Sessions) -> Sessions:
         """The sessions that training does not leave out (`since`)."""
-        since = self.settings.training.since
-        return split_by_rule(sessions, f"after={since}")[1] if since else sessions
+        return self.settings.trained_on(sessions)
+
+    def events_learned(self, events: Sessions) -> Sessions:
+        """The events that the system learns where it is evaluated in the order of time."""
+        return events
+
+    @property
+    @abc.abstractmethod
+    def has_trend(self) -> bool:
+        """Whether candidates know the events before each request."""
 
     @abc.abstractmethod
     def prepare(self, sessions: Sessions) -> None:
@@ -138,7 +147,7 @@ class TrainedSystem(abc.ABC):
         targets: str | None = None,
         empty_history: bool = False,
         streaming: Streaming | None = None,
-        events_before: Sessions | None = None,
+        events_before: KnownEvents | None = None,
         progress: bool = False,
         **choices: object,
     ) -> Report:
@@ -153,8 +162,9 @@ class TrainedSystem(abc.ABC):
             empty_history: Whether `"ranking"` asks for the first sessions of users too. Defaults
                 to False.
             streaming: Asks in the order of time; not for `"ranking"`. Defaults to None: no.
-            events_before: The events that candidates know before each request. Defaults to None:
-                those of `log`.
+            events_before: The events that a trend counts before each request, without `streaming`:
+                `"training"` (default), those of `log` that are not held out; `"all"`, every event
+                of `log`, held-out sessions of other users too; or those of another log.
             progress: Whether to show a progress bar. Defaults to False.
             **choices: Further arguments of `tfsessionrec.evaluation.evaluate`.
 
@@ -167,12 +177,14 @@ class TrainedSystem(abc.ABC):
             )
         sessions = self.read(log)
         rule = targets or self.settings.holdout
-        _, held_out = split_by_rule(sessions, "none" if rule == "all" else rule)
+        rule = "none" if rule == "all" else rule
+        _, held_out = split_by_rule(sessions, rule)
         history = self.history
+        counted = {}
         if streaming is not None:
             history = dataclasses.replace(history, request_times=True)
-        else:
-            self.prepare(sessions if events_before is None else events_before)
+        elif self.has_trend:
+            counted = self._count(events_before, sessions, rule)
         wanted = ("slices", "bootstrap", "keep_queries")
         batches = protocol_batches(
             protocol,
@@ -182,26 +194,35 @@ class TrainedSystem(abc.ABC):
             empty_history=empty_history,
             origins=any(choices.get(name) for name in wanted),
         )
+        choices |= {"vocabulary": self.vocabulary, "progress": progress}
         if protocol == "ranking":
-            return evaluation.evaluate_ranking(
+            report = evaluation.evaluate_ranking(
                 self.scorer,
                 batches,
                 vocabulary=self.vocabulary,
                 empty_history=empty_history,
                 progress=progress,
             )
-        choices |= {"vocabulary": self.vocabulary, "progress": progress}
-        if streaming is not None:
+        elif streaming is not None:
             events = sessions if streaming.events is None else streaming.events
-            return evaluation.evaluate_streaming(
+            report = evaluation.evaluate_streaming(
                 self.scorer,
                 batches,
-                self.sessions_since(events),
+                self.events_learned(events),
                 k,
                 tick=streaming.tick,
                 **choices,  # type: ignore[arg-type]
             )
-        return evaluation.evaluate(self.scorer, batches, k, **choices)  # type: ignore[arg-type]
+        else:
+            report = evaluation.evaluate(self.scorer, batches, k, **choices)  # type: ignore[arg-type]
+        return dataclasses.replace(report, options={**report.options, **counted})
+
+    def _count(self, chosen: KnownEvents | None, log: Sessions, targets: str) -> dict[str, str]:
+        """Gives a trend the events that it counts, and returns the words of the report."""
+        held_out = targets if self.settings.holdout == "none" else self.settings.holdout
+        known = Known.of(chosen, log, held_out)
+        self.prepare(known.sessions)
+        return {"trend": f"counts {known.words}"}
 
     def sessions_of(
         self, history: Sequence[Sequence[RawId]] | Sequence[RawId]

@@ -65,8 +65,9 @@ class Examples:
     @classmethod
     def sequences(cls, sessions: Sessions, asked: Asked = "next_start") -> "Examples":
         """One sequence a user: each session is the target of the sessions before it."""
-        begin, end = user_bounds(sessions.events)
-        return cls(sessions.events, begin, end, end, asked=asked)
+        log = sessions.split_targets().events
+        begin, end = user_bounds(log)
+        return cls(log, begin, end, end, asked=asked)
 
     @classmethod
     def last_sessions(cls, sessions: Sessions, asked: Asked = "next_start") -> "Examples":
@@ -74,11 +75,12 @@ class Examples:
 
         A last session that may not be predicted (`is_target`) is left out of the history too.
         """
-        begin, end = user_bounds(sessions.events)
-        starts = session_bounds(sessions.events)[0]
+        log = sessions.split_targets().events
+        begin, end = user_bounds(log)
+        starts = session_bounds(log)[0]
         target = starts[np.searchsorted(starts, end) - 1]
-        asks = sessions.events["is_target"].to_numpy()[target]
-        return cls(sessions.events, begin, target, np.where(asks, end, target), asked=asked)
+        asks = log["is_target"].to_numpy()[target]
+        return cls(log, begin, target, np.where(asks, end, target), asked=asked)
 
     def filter(self, kept: NDArray[np.bool_]) -> "Examples":
         """The examples where `kept` [E] is True."""

@@ -69,6 +69,9 @@ def expand_targets(
 ) -> Examples:
     """Makes an example of every target session, with the sessions before it as the history.
 
+    Of a session that a cut in time divides, the part after the cut is the target, and the part
+    before it a session of the history.
+
     Args:
         sessions: Sessions to expand.
         max_sessions: Newest sessions of a history to keep. Defaults to None: all.
@@ -90,7 +93,7 @@ def expand_targets(
     >>> examples.begin.tolist(), examples.target.tolist(), examples.end.tolist()
     ([0, 1], [1, 2], [2, 3])
     """
-    events = sessions.events
+    events = sessions.split_targets().events
     begins, ends = session_bounds(events)
     index = events["session_index"].to_numpy()[begins]
     asked = events["is_target"].to_numpy()[begins] & (empty_history | (index > 0))

@@ -68,6 +68,7 @@ def protocol_examples(
     _check("protocol", protocol, PROTOCOLS)
     if protocol == "ranking" and spec.relation is not None:
         # Sessions that showed a list are asked for, not the interactions between them.
+        sessions = sessions.split_targets()
         shown = (pl.col("position") > 0).any().over("user_id", "session_index")
         sessions = Sessions(sessions.events.with_columns(is_target=pl.col("is_target") & shown))
     if protocol == "next_item" and spec.session == "item":
