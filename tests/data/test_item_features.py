@@ -97,8 +97,8 @@ def test_bad_arguments(options: dict, message: str) -> None:
 def test_bad_catalogs() -> None:
     with pytest.raises(ValueError, match=r"one row an item. Received: 'rum' again"):
         item_features(pl.concat([CATALOG, CATALOG[:1]]), VOCABULARY, item="sku")
-    with pytest.raises(ValueError, match="should hold ids of type string"):
-        item_features(pl.DataFrame({"item_id": [1]}), VOCABULARY)
+    with pytest.raises(ValueError, match=r"`item` should hold integers .*'tea'"):
+        item_features(pl.DataFrame({"item_id": ["tea"]}), Vocabulary([1]))
     infinite = pl.DataFrame({"item_id": ["tea"], "x": [float("inf")]})
     with pytest.raises(ValueError, match=r"finite numbers. Received: infinity in column 'x'"):
         item_features(infinite, VOCABULARY, dense=["x"])

@@ -110,6 +110,11 @@ def _add_columns(log: argparse._ActionsContainer) -> None:
     )
     log.add_argument("--item", metavar="COLUMN", help="column of the item id (default item_id)")
     log.add_argument(
+        "--item-type",
+        choices=("string", "int64"),
+        help="type of the item ids (default: int64 if each id is written like 7, not 007)",
+    )
+    log.add_argument(
         "--time",
         metavar="COLUMN",
         help="column of the time: numbers, or dates and times as text (default timestamp)",

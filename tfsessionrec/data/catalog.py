@@ -57,7 +57,7 @@ def item_features(
     >>> item_features(catalog, Vocabulary(["tea", "rum"]), categorical=["kind"])
     {'kind': array([0, 0, 2, 1], dtype=int32)}
     """
-    lazy = scan_events(frame, argument="frame")
+    lazy = scan_events(frame, argument="frame", ids=(item,))
     names = lazy.collect_schema().names()
     check_column(names, item, "item")
     columns: list[str] = []
@@ -75,8 +75,8 @@ def item_features(
             if name in columns:
                 raise ValueError(f"A column should be one feature. Received: {name!r} twice")
             columns.append(name)
-    table = collect_events(lazy.select(*dict.fromkeys((item, *columns))), "frame")
-    ids = clean_ids(table[item], "item")
+    table = collect_events(lazy.select(*dict.fromkeys((item, *columns))), "frame", frame)
+    ids = clean_ids(table[item], "item", id_type=vocabulary.dtype)
     twice = ids.is_duplicated()
     if twice.any():
         raise ValueError(

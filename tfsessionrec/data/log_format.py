@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from tfsessionrec.data.reading import EventSource, read_events
+from tfsessionrec.data.ids import IdType
+from tfsessionrec.data.reading import EventSource, collect_events, scan_events
 from tfsessionrec.data.sessionizing import sessionize
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.data.splits import (
@@ -61,6 +62,8 @@ class LogFormat:
         filter: Conditions `COLUMN=VALUE`; a row is kept if it meets one of each column's. Defaults
             to none.
         separator: Separates the fields of a text file. Defaults to None: by the file's ending.
+        item_type: Type of the item ids: `"string"` or `"int64"`. Defaults to None: by the log; in
+            the settings of a trained system that of its vocabulary.
     """
 
     columns: LogColumns = LogColumns()
@@ -69,6 +72,7 @@ class LogFormat:
     impressions_separator: str = "|"
     filter: tuple[str, ...] = ()
     separator: str | None = None
+    item_type: IdType | None = None
 
     def to_json(self) -> dict[str, object]:
         """The format as JSON values: one flat object, columns first."""
@@ -100,7 +104,9 @@ class LogFormat:
                 "Exactly one of `--session` and `--gap` should be given. "
                 f"Received: `--session`={columns.session}, `--gap`={self.gap}"
             )
-        events = read_events(source, separator=self.separator)
+        ids = [name for name in (columns.user, columns.session, columns.item) if name is not None]
+        lazy = scan_events(source, self.separator, "events", ids)
+        events = collect_events(lazy, "events", source)
         if self.filter:
             events = events.filter(_conditions(self.filter, events.columns))
             if events.is_empty():
@@ -113,6 +119,7 @@ class LogFormat:
             session=columns.session,
             gap=self.gap,
             item=columns.item,
+            item_type=self.item_type,
             time=columns.time,
             time_unit=self.time_unit,
             label=columns.label,

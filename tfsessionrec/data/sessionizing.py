@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from tfsessionrec.data.ids import clean_ids
+from tfsessionrec.data.ids import IdType, clean_ids
 from tfsessionrec.data.impressions import clean_impressions, clean_values, expand_impressions
 from tfsessionrec.data.reading import EventSource, check_column, collect_events, scan_events
 from tfsessionrec.data.sessions import COLUMNS, Sessions, session_index_from
@@ -29,6 +29,7 @@ def sessionize(
     impression_features: Mapping[str, str] | None = None,
     time_unit: str = "s",
     keep: Sequence[str] = (),
+    item_type: IdType | None = None,
 ) -> Sessions:
     """Groups a log's events into the sessions of its users.
 
@@ -66,6 +67,8 @@ def sessionize(
             part of one. `{}` gives `position` alone. Defaults to `None`: neither.
         time_unit: `"s"`, `"ms"` or `"us"`: the unit of times that are numbers. Defaults to `"s"`.
         keep: Further columns to keep, under their own names. Defaults to none.
+        item_type: `"string"` or `"int64"`: type of the item ids. Defaults to `None`: as the log,
+            where a column of a text file holds integers if each is written as Python writes it.
 
     Returns:
         `Sessions`, each session a target.
@@ -107,7 +110,7 @@ def sessionize(
     raw = _read(events, given | sources, keep)
 
     # Every column is cleaned in the order of the log, so that errors name the row.
-    table = {name: raw[name] for name in keep} | _clean_columns(raw, given, time_unit)
+    table = {name: raw[name] for name in keep} | _clean_columns(raw, given, time_unit, item_type)
     if impressions is not None:
         shown = clean_impressions(raw[impressions], impressions_separator, table["item_id"].dtype)
         _check_something_shown(table["item_id"], shown)
@@ -172,7 +175,8 @@ def _impression_features(features: Mapping[str, str] | None, keep: Sequence[str]
 
 def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> pl.DataFrame:
     """The columns that are asked for, and no others."""
-    lazy = scan_events(events, argument="events")
+    ids = [columns[name] for name in ("user", "session", "item") if name in columns]
+    lazy = scan_events(events, argument="events", ids=ids)
     names = lazy.collect_schema().names()
     for argument, name in columns.items():
         check_column(names, name, argument)
@@ -186,11 +190,11 @@ def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> 
                 f"({', '.join(_RESERVED)}) or a name that starts with _. Received: {name!r}"
             )
     wanted = dict.fromkeys((*columns.values(), *keep))
-    return collect_events(lazy.select(*wanted), "events")
+    return collect_events(lazy.select(*wanted), "events", events)
 
 
 def _clean_columns(
-    raw: pl.DataFrame, given: Mapping[str, str], time_unit: str
+    raw: pl.DataFrame, given: Mapping[str, str], time_unit: str, item_type: IdType | None
 ) -> dict[str, pl.Series]:
     """The columns of `Sessions` that a log has, without those of the shown items.
 
@@ -198,10 +202,11 @@ def _clean_columns(
         raw: The log.
         given: The log's columns, by argument of `sessionize`.
         time_unit: Unit of times that are numbers.
+        item_type: Type of the item ids.
     """
     found = {argument: raw[name] for argument, name in given.items()}
     table = {
-        "item_id": clean_ids(found["item"], "item", allow_null="impressions" in given),
+        "item_id": clean_ids(found["item"], "item", "impressions" in given, item_type),
         "_time": to_microseconds(found["time"], "time", time_unit),
     }
     if "session" in found:

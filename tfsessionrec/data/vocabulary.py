@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from tfsessionrec.checks import positive_integer
-from tfsessionrec.data.ids import RawIds, clean_ids, ids_series
+from tfsessionrec.data.ids import IdType, RawIds, clean_ids, ids_series
 from tfsessionrec.data.sessions import Sessions
 
 _FORMAT = "tfsessionrec.Vocabulary"
@@ -183,7 +183,7 @@ class Vocabulary:
         return self._counts
 
     @property
-    def dtype(self) -> str:
+    def dtype(self) -> IdType:
         """`"int64"` or `"string"`."""
         return "int64" if self._ids.dtype == np.int64 else "string"
 

@@ -83,7 +83,7 @@ class ModelDirectory:
         vocabulary.save(self.path / "vocabulary.json")
         if item_table is not None:
             item_table.write_parquet(self.path / "items.parquet")
-        self.write_settings(settings)
+        self.write_settings(settings.with_item_type(vocabulary.dtype))
 
     def write_settings(self, settings: Settings) -> None:
         """Replaces the settings."""
@@ -91,7 +91,10 @@ class ModelDirectory:
 
     def settings(self) -> Settings:
         """Reads the settings."""
-        return Settings.from_json(self._read_json("config.json"))
+        settings = Settings.from_json(self._read_json("config.json"))
+        if settings.log.item_type is None:  # written by an earlier version
+            settings = settings.with_item_type(self.vocabulary().dtype)
+        return settings
 
     def vocabulary(self) -> Vocabulary:
         """Reads the vocabulary."""

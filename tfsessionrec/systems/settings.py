@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import tfsessionrec
+from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.log_format import LogFormat
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
@@ -82,6 +83,10 @@ class Settings:
             raise ValueError(
                 f"`config.json` should hold the settings of tfsessionrec train: {error}"
             ) from error
+
+    def with_item_type(self, item_type: IdType) -> "Settings":
+        """The settings with which later logs have item ids of the vocabulary's type."""
+        return dataclasses.replace(self, log=dataclasses.replace(self.log, item_type=item_type))
 
     def differences(self, other: "Settings") -> list[str]:
         """What differs from `other`, one text a field."""
