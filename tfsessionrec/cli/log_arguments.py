@@ -1,9 +1,13 @@
 """The arguments that say how a log is read."""
 
 import argparse
+import contextlib
 import dataclasses
+import logging
 import pathlib
-from typing import TYPE_CHECKING, Any
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tfsessionrec.cli.output import say
 
@@ -12,15 +16,34 @@ if TYPE_CHECKING:
     from tfsessionrec.data.log_format import LogFormat
 
 
+LogPath: TypeAlias = pathlib.Path | Sequence[pathlib.Path]
+
+
+class _Files(argparse.Action):
+    """One path, or a list of several."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        paths = [pathlib.Path(str(value)) for value in values or ()]
+        setattr(namespace, self.dest, paths[0] if len(paths) == 1 else paths)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds one argument per column and format; an argument that is not given is None."""
     log = parser.add_argument_group("the log")
     log.add_argument(
         "--events",
         metavar="FILE",
-        type=pathlib.Path,
+        nargs="+",
+        action=_Files,
         required=True,
-        help="the log: .csv, .tsv, .txt or .parquet, one row per event",
+        help="the log, one row per event: .csv, .tsv, .txt (also .gz), .jsonl or .parquet; several "
+        "files, a folder or a pattern in quotes",
     )
     _add_columns(log)
     _add_shown_items(log)
@@ -29,6 +52,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN=VALUE",
         action="append",
         help="keep only the rows with this value; repeatable",
+    )
+    log.add_argument(
+        "--missing-users",
+        choices=("error", "visitor"),
+        help="rows without a user: an error (default), or each session a visitor of its own",
+    )
+    log.add_argument(
+        "--drop-missing",
+        action="store_const",
+        const=True,
+        help="leave out rows without an id, a time or a label (default: an error)",
+    )
+    log.add_argument(
+        "--drop-duplicates",
+        choices=("exact", "consecutive", "session"),
+        help="leave out rows equal to an earlier row; or with the item of the row before; or with "
+        "an item of their session (default: none)",
     )
     log.add_argument(
         "--separator",
@@ -63,10 +103,17 @@ def log_format(arguments: argparse.Namespace, default: "LogFormat | None" = None
     )
 
 
-def read(log: "LogFormat", path: pathlib.Path) -> "Sessions":
+def title(events: LogPath) -> str:
+    """The names of the files of a log."""
+    paths = [events] if isinstance(events, pathlib.Path) else events
+    return ", ".join(path.name for path in paths)
+
+
+def read(log: "LogFormat", path: LogPath) -> "Sessions":
     """Reads a log and prints its size."""
-    say(f"Reading {path}")
-    sessions = log.read(path)
+    say(f"Reading {path if isinstance(path, pathlib.Path) else title(path)}")
+    with _notes():
+        sessions = log.read(path)
     say(
         f"  {sessions.num_users:,} users, {sessions.num_sessions:,} sessions, "
         f"{sessions.num_events:,} events"
@@ -74,7 +121,30 @@ def read(log: "LogFormat", path: pathlib.Path) -> "Sessions":
     return sessions
 
 
-def read_optional(log: "LogFormat", path: pathlib.Path | None) -> "Sessions | None":
+@contextlib.contextmanager
+def _notes() -> Iterator[None]:
+    """Prints what reading leaves out or fills, and its warnings."""
+    from tfsessionrec.data.cleaning import LOGGER
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"  {record.getMessage()}")
+
+    printer, level = Printer(), LOGGER.level
+    LOGGER.addHandler(printer)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            yield
+    finally:
+        LOGGER.removeHandler(printer)
+        LOGGER.setLevel(level)
+    for warning in caught:
+        say(f"  warning: {warning.message}")
+
+
+def read_optional(log: "LogFormat", path: LogPath | None) -> "Sessions | None":
     """Reads a log, if there is one."""
     return None if path is None else read(log, path)
 
@@ -120,7 +190,23 @@ def _add_columns(log: argparse._ActionsContainer) -> None:
         help="column of the time: numbers, or dates and times as text (default timestamp)",
     )
     log.add_argument(
-        "--time-unit", choices=("s", "ms", "us"), help="unit of numeric times (default s)"
+        "--time-unit", choices=("s", "ms", "us", "ns"), help="unit of numeric times (default s)"
+    )
+    log.add_argument(
+        "--time-format",
+        metavar="FORMAT",
+        help="format of times as text or digits, such as %%d/%%m/%%Y or %%Y%%m%%d (default: "
+        "numbers or ISO 8601)",
+    )
+    log.add_argument(
+        "--tz",
+        metavar="ZONE",
+        help="time zone of times that do not name one, such as Europe/Paris (default UTC)",
+    )
+    log.add_argument(
+        "--order",
+        metavar="COLUMN",
+        help="column that orders events of the same time (default: the order of the log)",
     )
     log.add_argument(
         "--interaction-type",
