@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import logging
 import pathlib
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -35,16 +36,26 @@ class _Files(argparse.Action):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds one argument per column and format; an argument that is not given is None."""
-    log = parser.add_argument_group("the log")
-    log.add_argument(
-        "--events",
+    add_files(parser, "--events", required=True)
+    add_format_arguments(parser)
+
+
+def add_files(parser: argparse._ActionsContainer, name: str, **options: Any) -> None:
+    """Adds the argument that names the files of a log."""
+    parser.add_argument(
+        name,
         metavar="FILE",
         nargs="+",
         action=_Files,
-        required=True,
         help="the log, one row per event: .csv, .tsv, .txt (also .gz), .jsonl or .parquet; several "
         "files, a folder or a pattern in quotes",
+        **options,
     )
+
+
+def add_format_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `add_arguments` without the files."""
+    log = parser.add_argument_group("the log")
     _add_columns(log)
     _add_shown_items(log)
     log.add_argument(
@@ -53,6 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="keep only the rows with this value; repeatable",
     )
+    _add_rules(log)
+    log.add_argument(
+        "--separator",
+        metavar="TEXT",
+        help="field separator of a text file (default: by the file extension)",
+    )
+
+
+def _add_rules(log: argparse._ActionsContainer) -> None:
     log.add_argument(
         "--missing-users",
         choices=("error", "visitor"),
@@ -69,11 +89,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("exact", "consecutive", "session"),
         help="leave out rows equal to an earlier row; or with the item of the row before; or with "
         "an item of their session (default: none)",
-    )
-    log.add_argument(
-        "--separator",
-        metavar="TEXT",
-        help="field separator of a text file (default: by the file extension)",
     )
 
 
@@ -101,6 +116,12 @@ def log_format(arguments: argparse.Namespace, default: "LogFormat | None" = None
     return dataclasses.replace(
         default, columns=dataclasses.replace(default.columns, **columns), **formats
     )
+
+
+def quoted(events: LogPath) -> str:
+    """The paths of a log as words of a command."""
+    paths = [events] if isinstance(events, pathlib.Path) else events
+    return shlex.join(map(str, paths))
 
 
 def title(events: LogPath) -> str:
