@@ -60,9 +60,10 @@ def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     _add_shown_items(log)
     log.add_argument(
         "--filter",
-        metavar="COLUMN=VALUE",
+        metavar="CONDITION",
         action="append",
-        help="keep only the rows with this value; repeatable",
+        help="keep only the rows with COLUMN=VALUE (or !=, >=, <=, >, <, 'COLUMN in VALUE,VALUE'); "
+        "repeatable",
     )
     _add_rules(log)
     log.add_argument(
@@ -133,7 +134,7 @@ def title(events: LogPath) -> str:
 def read(log: "LogFormat", path: LogPath) -> "Sessions":
     """Reads a log and prints its size."""
     say(f"Reading {path if isinstance(path, pathlib.Path) else title(path)}")
-    with _notes():
+    with notes():
         sessions = log.read(path)
     say(
         f"  {sessions.num_users:,} users, {sessions.num_sessions:,} sessions, "
@@ -143,7 +144,7 @@ def read(log: "LogFormat", path: LogPath) -> "Sessions":
 
 
 @contextlib.contextmanager
-def _notes() -> Iterator[None]:
+def notes() -> Iterator[None]:
     """Prints what reading leaves out or fills, and its warnings."""
     from tfsessionrec.data.cleaning import LOGGER
 

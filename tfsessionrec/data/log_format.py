@@ -4,11 +4,10 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-import polars as pl
-
 from tfsessionrec.data.cleaning import Duplicates, MissingUsers
 from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.reading import EventSource, collect_events, scan_events
+from tfsessionrec.data.row_filter import row_filter
 from tfsessionrec.data.sessionizing import sessionize
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.data.splits import (
@@ -62,8 +61,8 @@ class LogFormat:
             `columns.session`.
         time_unit: Unit of numeric times: `"s"` (default), `"ms"`, `"us"` or `"ns"`.
         impressions_separator: Separates the items of an impressions text. Defaults to `"|"`.
-        filter: Conditions `COLUMN=VALUE`; a row is kept if it meets one of each column's. Defaults
-            to none.
+        filter: Conditions such as `COLUMN=VALUE`, see `row_filter`; of the values that a column
+            should equal, one is enough. Defaults to none.
         separator: Separates the fields of a text file. Defaults to None: by the file's ending.
         item_type: Type of the item ids: `"string"` or `"int64"`. Defaults to None: by the log; in
             the settings of a trained system that of its vocabulary.
@@ -124,7 +123,7 @@ class LogFormat:
         lazy = scan_events(source, self.separator, "events", ids)
         events = collect_events(lazy, "events", source)
         if self.filter:
-            events = events.filter(_conditions(self.filter, events.columns))
+            events = events.filter(row_filter(self.filter, events.schema))
             if events.is_empty():
                 raise ValueError(
                     f"`--filter` should match at least one row. Received: {', '.join(self.filter)}"
@@ -195,19 +194,4 @@ def split_by_rule(sessions: Sessions, rule: str) -> tuple[Sessions, Sessions]:
     raise ValueError(
         "What is held out should be none, last-session, after=TIME, last-days=N or "
         f"window=I/N,TRAIN,TEST[,SHIFT]. Received: {rule!r}"
-    )
-
-
-def _conditions(conditions: tuple[str, ...], columns: list[str]) -> pl.Expr:
-    wanted: dict[str, list[str]] = {}
-    for condition in conditions:
-        column, equals, value = condition.partition("=")
-        if not equals or column not in columns:
-            raise ValueError(
-                "`--filter` should be COLUMN=VALUE with a column of the log. "
-                f"Received: {condition!r}. Columns: {', '.join(columns)}"
-            )
-        wanted.setdefault(column, []).append(value)
-    return pl.all_horizontal(
-        pl.col(column).cast(pl.String).is_in(values) for column, values in wanted.items()
     )

@@ -160,6 +160,13 @@ def gap_in_microseconds(gap: str | float | datetime.timedelta) -> int:
     elif isinstance(gap, (int, float, np.number)) and not isinstance(gap, bool):
         seconds = float(gap)
     if not 0 <= seconds < math.inf:
+        if isinstance(gap, str) and gap.strip().isdigit():
+            text = gap.strip()
+            raise ValueError(
+                f"`gap` should name its unit: '{text}s' for seconds, '{text}m' for minutes, "
+                f"'{text}h' or '{text}d'. It should be seconds, a timedelta, or such a string. "
+                f"Received: `gap`={gap!r}"
+            )
         raise ValueError(
             "`gap` should be seconds, a timedelta, or a string like '45s', '30m', '1h' or '1d', "
             f"and not negative. Received: `gap`={gap!r}"

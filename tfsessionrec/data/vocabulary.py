@@ -230,14 +230,21 @@ class Vocabulary:
         Raises:
             ValueError: If an index is not that of an item.
         """
-        array = np.asarray(indices)
+        expected = (
+            f"`indices` should be integers from {self.first_item_index} (the first item) to "
+            f"{len(self) - 1}"
+        )
+        try:
+            array = np.asarray(indices)
+        except ValueError as error:  # lists of several lengths
+            raise ValueError(f"{expected}. Received: {error}") from error
+        if array.dtype.kind not in "iu":
+            if array.size:
+                raise ValueError(f"{expected}. Received: {indices!r} of {array.dtype}")
+            array = array.astype(np.int64)
         wrong = (array < self.first_item_index) | (array >= len(self))
-        if array.dtype.kind not in "iu" or wrong.any():
-            received = array[wrong].reshape(-1)[0] if wrong.any() else array.dtype
-            raise ValueError(
-                f"`indices` should be integers from {self.first_item_index} (the first item) "
-                f"to {len(self) - 1}. Received: {received}"
-            )
+        if wrong.any():
+            raise ValueError(f"{expected}. Received: {array[wrong].reshape(-1)[0]}")
         return self._ids[array - self.first_item_index]
 
     def save(self, path: str | os.PathLike[str]) -> None:
