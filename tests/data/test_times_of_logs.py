@@ -172,3 +172,9 @@ def test_settings_of_an_earlier_version_load() -> None:
     old = {"user": "u", "item": "i", "gap": "30m", "time_unit": "ms", "filter": ["a=1"]}
     log = LogFormat.from_json(old)
     assert log == LogFormat(LogColumns("u", item="i"), "30m", "ms", filter=("a=1",))
+
+
+@pytest.mark.parametrize("odd", ["99999999999999999999", "inf"])
+def test_one_number_beyond_all_dates_is_named(odd: str) -> None:
+    with pytest.raises(ValueError, match=rf"before the year 10000.*{odd}.*'t', row 1"):
+        read(["1700000000", odd])

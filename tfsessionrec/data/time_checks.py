@@ -25,7 +25,7 @@ def check_digits(values: pl.Series, argument: str) -> None:
     if first is None or not 19_000_101 <= first < 21_010_000_000_000 or first != first // 1:
         return
     time_format = _DIGITS.get(len(str(int(first))))
-    if time_format is None or (values != values.floor()).any():
+    if time_format is None or (values != values.floor()).any() or (values.abs() > 1e15).any():
         return
     text = values.cast(pl.Int64).cast(pl.String)
     # Without minutes Polars does not read an hour.

@@ -175,8 +175,9 @@ def gap_in_microseconds(gap: str | float | datetime.timedelta) -> int:
 
 
 def _numbers(values: pl.Series) -> pl.Series:
-    """The numbers of a column of numbers or text, Float64."""
-    return values.cast(pl.Float64, strict=False).drop_nulls().drop_nans()
+    """The finite numbers of a column of numbers or text, Float64."""
+    numbers = values.cast(pl.Float64, strict=False)
+    return numbers.filter(numbers.is_finite())
 
 
 def _from_numbers(values: pl.Series, factor: float) -> pl.Series:
