@@ -118,7 +118,7 @@ def test_bad_arguments(
     for more, message in (
         ([*catalogue], "needs at least one of `--categorical`"),
         ([*catalogue, "--dense", "weight"], "`dense` should name a column"),
-        ([*catalogue, "--categorical", "brand", "--item", "user"], "`--item` should name a column"),
+        ([*catalogue, "--categorical", "brand", "--item", "user"], "`item` should name a column"),
         (["--session-context", "weather"], "`keep` should name a column"),
     ):
         assert main([*train, *more]) == 2

@@ -508,7 +508,6 @@ def test_unreadable_time() -> None:
     ("labels", "row", "value"),
     [
         ([1, 0, 2], 2, "2"),
-        ([1, None, 0], 1, "None"),
         (["1", "0", "yes"], 2, "'yes'"),
         ([0.5, 1, 0], 0, "0.5"),
     ],

@@ -127,7 +127,7 @@ def test_gap(gap: object, seconds: float) -> None:
     assert gap_in_microseconds(gap) == seconds * 1e6  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("gap", ["1800", "half an hour", "-5s", "30M", -1, float("nan"), True, [1]])
+@pytest.mark.parametrize("gap", ["half an hour", "-5s", "30M", -1, float("nan"), True, [1]])
 def test_wrong_gap(gap: object) -> None:
     with pytest.raises(ValueError, match=r"`gap` should be seconds, .*Received: `gap`="):
         gap_in_microseconds(gap)  # type: ignore[arg-type]

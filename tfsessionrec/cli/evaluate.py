@@ -195,8 +195,8 @@ def run(arguments: argparse.Namespace) -> None:
         },
     )
     if arguments.report is not None:
-        protocol = arguments.protocol.replace("_", " ")
-        report.save(arguments.report, f"{settings.model} on {arguments.events.name}: {protocol}")
+        title = f"{settings.model} on {log_arguments.title(arguments.events)}"
+        report.save(arguments.report, f"{title}: {arguments.protocol.replace('_', ' ')}")
         output.say(f"report written to {arguments.report}")
 
 

@@ -205,9 +205,9 @@ def _item_attributes(
     if not columns:
         return {}
     from tfsessionrec import data
+    from tfsessionrec.data.ids import clean_ids
 
     item = arguments.item_id or system.settings.log.columns.item
     table = data.read_events(arguments.item_table, columns={"item": item, **columns})
-    kind = str if system.vocabulary.dtype == "string" else int
-    ids = [kind(value) for value in table["item"]]
+    ids = clean_ids(table["item"], "--item-id", id_type=system.vocabulary.dtype).to_list()
     return {name: dict(zip(ids, table[name].to_list(), strict=True)) for name in columns}

@@ -1,10 +1,14 @@
 """The arguments that say how a log is read."""
 
 import argparse
+import contextlib
 import dataclasses
+import logging
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import shlex
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tfsessionrec.cli.output import say
 
@@ -13,28 +17,79 @@ if TYPE_CHECKING:
     from tfsessionrec.data.log_format import LogFormat
 
 
+LogPath: TypeAlias = pathlib.Path | Sequence[pathlib.Path]
+
+
+class _Files(argparse.Action):
+    """One path, or a list of several."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        paths = [pathlib.Path(str(value)) for value in values or ()]
+        setattr(namespace, self.dest, paths[0] if len(paths) == 1 else paths)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds one argument per column and format; an argument that is not given is None."""
-    log = parser.add_argument_group("the log")
-    log.add_argument(
-        "--events",
+    add_files(parser, "--events", required=True)
+    add_format_arguments(parser)
+
+
+def add_files(parser: argparse._ActionsContainer, name: str, **options: Any) -> None:
+    """Adds the argument that names the files of a log."""
+    parser.add_argument(
+        name,
         metavar="FILE",
-        type=pathlib.Path,
-        required=True,
-        help="the log: .csv, .tsv, .txt or .parquet, one row per event",
+        nargs="+",
+        action=_Files,
+        help="the log, one row per event: .csv, .tsv, .txt (also .gz), .jsonl or .parquet; several "
+        "files, a folder or a pattern in quotes",
+        **options,
     )
+
+
+def add_format_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `add_arguments` without the files."""
+    log = parser.add_argument_group("the log")
     _add_columns(log)
     _add_shown_items(log)
     log.add_argument(
         "--filter",
-        metavar="COLUMN=VALUE",
+        metavar="CONDITION",
         action="append",
-        help="keep only the rows with this value; repeatable",
+        help="keep only the rows with COLUMN=VALUE (or !=, >=, <=, >, <, 'COLUMN in VALUE,VALUE'); "
+        "repeatable",
     )
+    _add_rules(log)
     log.add_argument(
         "--separator",
         metavar="TEXT",
         help="field separator of a text file (default: by the file extension)",
+    )
+
+
+def _add_rules(log: argparse._ActionsContainer) -> None:
+    log.add_argument(
+        "--missing-users",
+        choices=("error", "visitor"),
+        help="rows without a user: an error (default), or each session a visitor of its own",
+    )
+    log.add_argument(
+        "--drop-missing",
+        action="store_const",
+        const=True,
+        help="leave out rows without an id, a time or a label (default: an error)",
+    )
+    log.add_argument(
+        "--drop-duplicates",
+        choices=("exact", "consecutive", "session"),
+        help="leave out rows equal to an earlier row; or with the item of the row before; or with "
+        "an item of their session (default: none)",
     )
 
 
@@ -64,10 +119,23 @@ def log_format(arguments: argparse.Namespace, default: "LogFormat | None" = None
     )
 
 
-def read(log: "LogFormat", path: pathlib.Path, keep: Sequence[str] = ()) -> "Sessions":
+def quoted(events: LogPath) -> str:
+    """The paths of a log as words of a command."""
+    paths = [events] if isinstance(events, pathlib.Path) else events
+    return shlex.join(map(str, paths))
+
+
+def title(events: LogPath) -> str:
+    """The names of the files of a log."""
+    paths = [events] if isinstance(events, pathlib.Path) else events
+    return ", ".join(path.name for path in paths)
+
+
+def read(log: "LogFormat", path: LogPath, keep: Sequence[str] = ()) -> "Sessions":
     """Reads a log, with the further columns `keep`, and prints its size."""
-    say(f"Reading {path}")
-    sessions = log.read(path, keep)
+    say(f"Reading {path if isinstance(path, pathlib.Path) else title(path)}")
+    with notes():
+        sessions = log.read(path, keep)
     say(
         f"  {sessions.num_users:,} users, {sessions.num_sessions:,} sessions, "
         f"{sessions.num_events:,} events"
@@ -75,7 +143,30 @@ def read(log: "LogFormat", path: pathlib.Path, keep: Sequence[str] = ()) -> "Ses
     return sessions
 
 
-def read_optional(log: "LogFormat", path: pathlib.Path | None) -> "Sessions | None":
+@contextlib.contextmanager
+def notes() -> Iterator[None]:
+    """Prints what reading leaves out or fills, and its warnings."""
+    from tfsessionrec.data.cleaning import LOGGER
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"  {record.getMessage()}")
+
+    printer, level = Printer(), LOGGER.level
+    LOGGER.addHandler(printer)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            yield
+    finally:
+        LOGGER.removeHandler(printer)
+        LOGGER.setLevel(level)
+    for warning in caught:
+        say(f"  warning: {warning.message}")
+
+
+def read_optional(log: "LogFormat", path: LogPath | None) -> "Sessions | None":
     """Reads a log, if there is one."""
     return None if path is None else read(log, path)
 
@@ -111,12 +202,33 @@ def _add_columns(log: argparse._ActionsContainer) -> None:
     )
     log.add_argument("--item", metavar="COLUMN", help="column of the item id (default item_id)")
     log.add_argument(
+        "--item-type",
+        choices=("string", "int64"),
+        help="type of the item ids (default: int64 if each id is written like 7, not 007)",
+    )
+    log.add_argument(
         "--time",
         metavar="COLUMN",
         help="column of the time: numbers, or dates and times as text (default timestamp)",
     )
     log.add_argument(
-        "--time-unit", choices=("s", "ms", "us"), help="unit of numeric times (default s)"
+        "--time-unit", choices=("s", "ms", "us", "ns"), help="unit of numeric times (default s)"
+    )
+    log.add_argument(
+        "--time-format",
+        metavar="FORMAT",
+        help="format of times as text or digits, such as %%d/%%m/%%Y or %%Y%%m%%d (default: "
+        "numbers or ISO 8601)",
+    )
+    log.add_argument(
+        "--tz",
+        metavar="ZONE",
+        help="time zone of times that do not name one, such as Europe/Paris (default UTC)",
+    )
+    log.add_argument(
+        "--order",
+        metavar="COLUMN",
+        help="column that orders events of the same time (default: the order of the log)",
     )
     log.add_argument(
         "--interaction-type",

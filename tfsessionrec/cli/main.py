@@ -12,6 +12,7 @@ from tfsessionrec.cli import (
     demo,
     evaluate,
     export,
+    inspect,
     recommend,
     simulate,
     train,
@@ -21,6 +22,7 @@ from tfsessionrec.cli import (
 COMMANDS = (
     demo,
     simulate,
+    inspect,
     train,
     evaluate,
     export,

@@ -273,7 +273,7 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
             log,
             directory,
             overwrite=arguments.overwrite,
-            item_table=_item_table(arguments),
+            item_table=_item_table(arguments, settings),
             events_before=events_before,
             progress=True,
         )
@@ -364,10 +364,14 @@ def _check_baseline(arguments: argparse.Namespace, name: str) -> None:
         raise ValueError(f"{arguments.model} has no epochs and no embeddings. Received: {flags}")
 
 
-def _item_table(arguments: argparse.Namespace) -> "pl.DataFrame | None":
-    from tfsessionrec import data
+def _item_table(arguments: argparse.Namespace, settings: "Settings") -> "pl.DataFrame | None":
+    from tfsessionrec.data.catalog import read_catalog
 
-    return None if arguments.item_features is None else data.read_events(arguments.item_features)
+    if arguments.item_features is None:
+        return None
+    log = settings.log
+    with log_arguments.notes():
+        return read_catalog(arguments.item_features, log.columns.item, log.drop_missing)
 
 
 def _item_columns(arguments: argparse.Namespace, item: str) -> "ItemColumns | None":

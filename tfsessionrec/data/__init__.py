@@ -16,6 +16,7 @@ from tfsessionrec.data.examples import (
     protocol_examples,
     training_examples,
 )
+from tfsessionrec.data.inspection import Inspection, inspect_log
 from tfsessionrec.data.log_format import LogColumns, LogFormat, split_by_rule
 from tfsessionrec.data.reading import read_events
 from tfsessionrec.data.regrouping import flatten_sessions, merge_sessions
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Examples",
+    "Inspection",
     "LogColumns",
     "LogFormat",
     "Sessions",
@@ -45,6 +47,7 @@ __all__ = [
     "expand_prefixes",
     "expand_targets",
     "flatten_sessions",
+    "inspect_log",
     "interaction_log",
     "item_features",
     "last_days",

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tfsessionrec.data.cleaning import LOGGER, missing, note_dropped
 from tfsessionrec.data.ids import clean_ids
 from tfsessionrec.data.reading import EventSource, check_column, collect_events, scan_events
 from tfsessionrec.data.vocabulary import Vocabulary
@@ -57,7 +58,7 @@ def item_features(
     >>> item_features(catalog, Vocabulary(["tea", "rum"]), categorical=["kind"])
     {'kind': array([0, 0, 2, 1], dtype=int32)}
     """
-    lazy = scan_events(frame, argument="frame")
+    lazy = scan_events(frame, argument="frame", ids=(item,))
     names = lazy.collect_schema().names()
     check_column(names, item, "item")
     columns: list[str] = []
@@ -75,8 +76,8 @@ def item_features(
             if name in columns:
                 raise ValueError(f"A column should be one feature. Received: {name!r} twice")
             columns.append(name)
-    table = collect_events(lazy.select(*dict.fromkeys((item, *columns))), "frame")
-    ids = clean_ids(table[item], "item")
+    table = collect_events(lazy.select(*dict.fromkeys((item, *columns))), "frame", frame)
+    ids = clean_ids(table[item], "item", id_type=vocabulary.dtype)
     twice = ids.is_duplicated()
     if twice.any():
         raise ValueError(
@@ -97,6 +98,37 @@ def item_features(
     for name in dense:
         features[name] = _dense(table[name], row, len(vocabulary) - vocabulary.num_new_items)
     return features
+
+
+def read_catalog(
+    source: EventSource, item: str = "item_id", drop_missing: bool = False
+) -> pl.DataFrame:
+    """Reads a catalog, one row an item, with ids as they are written.
+
+    Args:
+        source: The catalog, of any kind that `read_events` reads.
+        item: Column of item ids. Defaults to `"item_id"`.
+        drop_missing: Whether to leave out rows without an id. Defaults to False: an error.
+
+    Raises:
+        FileNotFoundError: If `source` names a file that does not exist.
+        ValueError: If it cannot be read, has no column `item`, or an id is missing.
+    """
+    lazy = scan_events(source, argument="item_features", ids=(item,))
+    check_column(lazy.collect_schema().names(), item, "item")
+    table = collect_events(lazy, "item_features", source)
+    absent = missing(table[item])
+    if not absent.any():
+        return table
+    where = "the frame" if isinstance(source, (pl.DataFrame, pl.LazyFrame)) else source
+    if not drop_missing or absent.all():
+        raise ValueError(
+            f"`item_features` should have an id in each row. Received: {where}, {absent.sum()} "
+            f"missing in column {item!r}, the first in row {absent.arg_max()} (counted from 0). "
+            "`drop_missing=True` (--drop-missing) leaves such rows out"
+        )
+    note_dropped(int(absent.sum()), f"of {where}, without an id in column {item!r}")
+    return table.filter(~absent)
 
 
 def _categorical(values: pl.Series) -> NDArray[np.int32]:
@@ -124,7 +156,11 @@ def _multi_hot(values: pl.Series, separator: str) -> NDArray[np.int32]:
 
 
 def _numbered(values: pl.Series, argument: str) -> NDArray[np.int32]:
-    """1, 2, ... by sorted value; 0 for a missing one and for ""."""
+    """1, 2, ... by sorted value; 0 for a missing one, NaN and ""."""
+    if values.dtype.is_float():  # whole numbers, one of which is missing
+        values = values.fill_nan(None)
+        if (values == values.round()).all() and (values.abs() < 2**53).all():
+            values = values.cast(pl.Int64)
     if not (
         values.dtype.is_integer()
         or values.dtype in (pl.Boolean, pl.String, pl.Null)
@@ -141,6 +177,8 @@ def _numbered(values: pl.Series, argument: str) -> NDArray[np.int32]:
 
 
 def _dense(values: pl.Series, row: NDArray[np.int64], num_trained: int) -> NDArray[np.float32]:
+    if values.dtype == pl.String:
+        values = _numbers_of_text(values)
     if not (values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null)):
         raise ValueError(
             f"`dense` should name columns of numbers. Received: column {values.name!r} of "
@@ -152,6 +190,14 @@ def _dense(values: pl.Series, row: NDArray[np.int64], num_trained: int) -> NDArr
             f"`dense` should name columns of finite numbers. Received: infinity in column "
             f"{values.name!r}"
         )
+    absent = int(np.isnan(numbers).sum())
+    if absent:
+        LOGGER.info(
+            "column %r has no number in %d of %d rows: 0, and a flag",
+            values.name,
+            absent,
+            len(values),
+        )
     numbers = np.append(numbers, np.nan)[row]
     trained = numbers[:num_trained]
     trained = trained[~np.isnan(trained)]
@@ -159,3 +205,10 @@ def _dense(values: pl.Series, row: NDArray[np.int64], num_trained: int) -> NDArr
     missing = np.isnan(numbers)
     scaled = np.where(missing, 0.0, (numbers - mean) / (std or 1.0))
     return np.stack([scaled, missing], axis=1).astype(np.float32)
+
+
+def _numbers_of_text(values: pl.Series) -> pl.Series:
+    """Text such as 1e5 as numbers, if all of it is."""
+    text = values.set(values == "", None)
+    numbers = text.cast(pl.Float64, strict=False)
+    return values if numbers.null_count() > text.null_count() else numbers

@@ -144,7 +144,7 @@ def context_column(
     argument: str,
     categories: Sequence[Category] | None = None,
 ) -> Column:
-    """A context feature as numbers: null is 0, and so is a category that is not in the list."""
+    """A context feature as numbers: null and NaN are 0; so is a category not in the list."""
     if name in _OWN_KEYS:
         raise ValueError(
             f"`{argument}` should not use the name of a key of the batch. Received: {name!r}"
@@ -161,6 +161,8 @@ def context_column(
         raise ValueError(
             f"`{argument}` columns should be numeric. Received: {name!r} of type {column.dtype}"
         )
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
     return column.fill_null(False if column.dtype == pl.Boolean else 0).to_numpy()
 
 

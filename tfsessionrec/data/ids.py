@@ -1,12 +1,14 @@
 """Raw ids of any kind as 64-bit integers or strings, the two types that the package keeps."""
 
-from typing import Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
 RawIds = ArrayLike | pl.Series
+IdType = Literal["string", "int64"]
+ID_TYPES: Final = get_args(IdType)
 
 
 @runtime_checkable
@@ -38,14 +40,23 @@ def ids_series(values: RawIds, argument: str) -> pl.Series:
         ) from error
 
 
-def clean_ids(values: pl.Series, argument: str, allow_null: bool = False) -> pl.Series:
+def clean_ids(
+    values: pl.Series, argument: str, allow_null: bool = False, id_type: IdType | None = None
+) -> pl.Series:
     """Ids as Int64 or String, with `""` as null.
 
     Floats that hold whole numbers (a column with a missing value) become integers, categories
     become strings.
 
+    Args:
+        values: The column.
+        argument: Its name, for messages.
+        allow_null: Whether ids may be missing. Defaults to False.
+        id_type: `"string"` or `"int64"`: type of the result. Defaults to None: as the column.
+
     Raises:
-        ValueError: If the type is neither, or an id is missing and `allow_null` is False.
+        ValueError: If the type is neither, an id is missing and `allow_null` is False, or a text
+            is not an integer as Python writes it and `id_type` is `"int64"`.
     """
     dtype = values.dtype
     if dtype.is_float():
@@ -64,9 +75,31 @@ def clean_ids(values: pl.Series, argument: str, allow_null: bool = False) -> pl.
         values = values.cast(pl.String)
     else:
         raise ValueError(_type_message(values, argument, str(dtype)))
+    if id_type is not None:
+        values = _of_type(values, argument, id_type)
     if not allow_null:
         _raise_if_missing(values, argument)
     return values
+
+
+def _of_type(values: pl.Series, argument: str, id_type: IdType) -> pl.Series:
+    if id_type not in ID_TYPES:
+        raise ValueError(
+            f"The type of ids should be one of {', '.join(ID_TYPES)}. Received: {id_type!r}"
+        )
+    if id_type == "string" or values.dtype == pl.Int64:
+        return values.cast(pl.String) if id_type == "string" else values
+    numbers = values.cast(pl.Int64, strict=False)
+    # The text of a number that is not written as usual (007) is not that number.
+    wrong = numbers.cast(pl.String).ne_missing(values)
+    if wrong.any():
+        row = wrong.arg_max() or 0
+        raise ValueError(
+            f"`{argument}` should hold integers such as 7 (id type int64, as given or as in "
+            f"training). Received: {values[row]!r} in column {values.name!r}, row {row} (counted "
+            "from 0)"
+        )
+    return numbers
 
 
 def _raise_if_missing(values: pl.Series, argument: str) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from tfsessionrec.data.cleaning import LOGGER
+
 
 def clean_impressions(
     shown: pl.Series, separator: str, item_dtype: pl.DataType, argument: str = "impressions"
@@ -72,8 +74,9 @@ def clean_values(
         )
     blank = values.list.eval(pl.element().cast(pl.String).replace("", None))
     numbers = blank.cast(pl.List(pl.Float64), strict=False)
-    numbers = numbers.list.eval(pl.element().fill_nan(None))
     lost = numbers.list.drop_nulls().list.len() < blank.list.drop_nulls().list.len()
+    numbers = numbers.list.eval(pl.element().fill_nan(None))
+    _check_finite(numbers, name)
     # Blank shown items were dropped: the numbers of such a row cannot be assigned.
     counts = numbers.list.len().fill_null(0)
     wrong = lost.fill_null(False) | ((counts != shown.list.len()) & (counts > 0))
@@ -84,11 +87,24 @@ def clean_values(
             f"Received: {values[row].to_list()} in column {name!r} for {len(shown[row])} items of "
             f"column {impressions.name!r}, row {row} (counted from 0)"
         )
+    missing = numbers.list.explode().null_count() - (counts == 0).sum()
+    if missing > 0:
+        LOGGER.info("column %r has no number for %d shown items: a model reads 0", name, missing)
     absent = pl.lit(None, pl.Float64).repeat_by(pl.col("shown").list.len())
     table = pl.DataFrame({"numbers": numbers, "shown": shown})
     return table.select(
         pl.when(pl.col("numbers").list.len().fill_null(0) > 0).then("numbers").otherwise(absent)
     ).to_series()
+
+
+def _check_finite(numbers: pl.Series, name: str) -> None:
+    infinite = numbers.list.eval(pl.element().is_infinite()).list.any().fill_null(False)
+    if infinite.any():
+        row = infinite.arg_max() or 0
+        raise ValueError(
+            "`impression_features` should hold finite numbers. Received: "
+            f"{numbers[row].to_list()} in column {name!r}, row {row} (counted from 0)"
+        )
 
 
 def expand_impressions(events: pl.DataFrame, aligned: Sequence[str] = ()) -> pl.DataFrame:

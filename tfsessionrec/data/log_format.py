@@ -4,9 +4,10 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
-import polars as pl
-
-from tfsessionrec.data.reading import EventSource, read_events
+from tfsessionrec.data.cleaning import Duplicates, MissingUsers
+from tfsessionrec.data.ids import IdType
+from tfsessionrec.data.reading import EventSource, collect_events, scan_events
+from tfsessionrec.data.row_filter import row_filter
 from tfsessionrec.data.sessionizing import sessionize
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.data.splits import (
@@ -36,6 +37,7 @@ class LogColumns:
         impressions: The items shown, instead of `label`. Defaults to None.
         impression_features: Numbers shown with each item: name to column. Defaults to none.
         session_context: Features of a session as a whole. Defaults to none.
+        order: Order of events of the same time. Defaults to None: that of the log.
     """
 
     user: str | None = None
@@ -47,6 +49,7 @@ class LogColumns:
     impressions: str | None = None
     impression_features: Mapping[str, str] = dataclasses.field(default_factory=dict)
     session_context: tuple[str, ...] = ()
+    order: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +60,21 @@ class LogFormat:
         columns: Its columns.
         gap: Inactivity that ends a session, such as `"30m"`. Give either this or
             `columns.session`.
-        time_unit: Unit of numeric times: `"s"` (default), `"ms"` or `"us"`.
+        time_unit: Unit of numeric times: `"s"` (default), `"ms"`, `"us"` or `"ns"`.
         impressions_separator: Separates the items of an impressions text. Defaults to `"|"`.
-        filter: Conditions `COLUMN=VALUE`; a row is kept if it meets one of each column's. Defaults
-            to none.
+        filter: Conditions such as `COLUMN=VALUE`, see `row_filter`; of the values that a column
+            should equal, one is enough. Defaults to none.
         separator: Separates the fields of a text file. Defaults to None: by the file's ending.
+        item_type: Type of the item ids: `"string"` or `"int64"`. Defaults to None: by the log; in
+            the settings of a trained system that of its vocabulary.
+        time_format: Format of times as text or digits, such as `"%d/%m/%Y %H:%M"`. Defaults to
+            None: numbers or ISO 8601.
+        tz: Time zone of dates and times that do not name one. Defaults to None: UTC.
+        missing_users: `"error"` (default), or `"visitor"`: a session without a user is a visitor of
+            its own.
+        drop_missing: Whether to leave out rows with missing values. Defaults to False: an error.
+        drop_duplicates: Rows to leave out: `"exact"`, `"consecutive"` or `"session"`, see
+            `sessionize`. Defaults to None: none.
     """
 
     columns: LogColumns = LogColumns()
@@ -70,6 +83,12 @@ class LogFormat:
     impressions_separator: str = "|"
     filter: tuple[str, ...] = ()
     separator: str | None = None
+    item_type: IdType | None = None
+    time_format: str | None = None
+    tz: str | None = None
+    missing_users: MissingUsers = "error"
+    drop_missing: bool = False
+    drop_duplicates: Duplicates | None = None
 
     def to_json(self) -> dict[str, object]:
         """The format as JSON values: one flat object, columns first."""
@@ -102,9 +121,11 @@ class LogFormat:
                 "Exactly one of `--session` and `--gap` should be given. "
                 f"Received: `--session`={columns.session}, `--gap`={self.gap}"
             )
-        events = read_events(source, separator=self.separator)
+        ids = [name for name in (columns.user, columns.session, columns.item) if name is not None]
+        lazy = scan_events(source, self.separator, "events", ids)
+        events = collect_events(lazy, "events", source)
         if self.filter:
-            events = events.filter(_conditions(self.filter, events.columns))
+            events = events.filter(row_filter(self.filter, events.schema))
             if events.is_empty():
                 raise ValueError(
                     f"`--filter` should match at least one row. Received: {', '.join(self.filter)}"
@@ -115,8 +136,15 @@ class LogFormat:
             session=columns.session,
             gap=self.gap,
             item=columns.item,
+            item_type=self.item_type,
             time=columns.time,
             time_unit=self.time_unit,
+            time_format=self.time_format,
+            tz=self.tz,
+            order=columns.order,
+            missing_users=self.missing_users,
+            drop_missing=self.drop_missing,
+            drop_duplicates=self.drop_duplicates,
             label=columns.label,
             impressions=columns.impressions,
             impressions_separator=self.impressions_separator,
@@ -172,19 +200,4 @@ def split_by_rule(sessions: Sessions, rule: str) -> tuple[Sessions, Sessions]:
         "What is held out should be none, last-session, after=TIME, last-days=N or "
         "window=I/N,TRAIN,TEST[,SHIFT]; the last three may end in ,straddling=drop. "
         f"Received: {rule!r}"
-    )
-
-
-def _conditions(conditions: tuple[str, ...], columns: list[str]) -> pl.Expr:
-    wanted: dict[str, list[str]] = {}
-    for condition in conditions:
-        column, equals, value = condition.partition("=")
-        if not equals or column not in columns:
-            raise ValueError(
-                "`--filter` should be COLUMN=VALUE with a column of the log. "
-                f"Received: {condition!r}. Columns: {', '.join(columns)}"
-            )
-        wanted.setdefault(column, []).append(value)
-    return pl.all_horizontal(
-        pl.col(column).cast(pl.String).is_in(values) for column, values in wanted.items()
     )

@@ -1,19 +1,18 @@
 """Reading a log from a file or a frame."""
 
 import os
-import pathlib
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias, Union
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, Union
 
 import polars as pl
+
+from tfsessionrec.data.log_files import READ_ERRORS, Path, scan_files, unreadable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EventSource: TypeAlias = Union[str, os.PathLike[str], pl.DataFrame, pl.LazyFrame, "pd.DataFrame"]
-
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": None}
+EventSource: TypeAlias = Union[Path, Sequence[Path], pl.DataFrame, pl.LazyFrame, "pd.DataFrame"]
 
 
 def read_events(
@@ -24,8 +23,11 @@ def read_events(
     """Reads an interaction log, one row an event, in the order of the source.
 
     Args:
-        source: A path ending in `.csv`, `.tsv`, `.txt` (a table with a header) or `.parquet`, a
-            Polars DataFrame or LazyFrame, or a pandas DataFrame.
+        source: A path ending in `.csv`, `.tsv`, `.txt` (a table with a header; also `.csv.gz`
+            ...), `.jsonl`, `.ndjson` or `.parquet`; a folder of such files; a pattern such as
+            `"logs/*.csv"`; a list of these; a Polars DataFrame or LazyFrame; or a pandas DataFrame.
+            A column of a text file holds integers only if each value is written as Python writes
+            it: `007`, `+5` and `1e5` stay text.
         columns: Renaming: new name to the source's column. A source column may have several new
             names. Other columns keep their names. Defaults to `None`.
         separator: Separator of the fields of a text file. Defaults to `None`: a comma for `.csv`, a
@@ -60,34 +62,52 @@ def read_events(
                 f"which the source has already"
             )
         events = events.select(*(pl.col(old).alias(new) for new, old in columns.items()), *rest)
-    return collect_events(events)
+    return collect_events(events, source=source)
 
 
 def scan_events(
-    source: EventSource, separator: str | None = None, argument: str = "source"
+    source: EventSource,
+    separator: str | None = None,
+    argument: str = "source",
+    ids: Collection[str] = (),
 ) -> pl.LazyFrame:
-    """The source as a LazyFrame, so that only the selected columns are read."""
+    """The source as a LazyFrame, so that only the selected columns are read.
+
+    Args:
+        source: As in `read_events`.
+        separator: As in `read_events`.
+        argument: Name of the source, for messages.
+        ids: Columns of ids, which a text file's fractions do not turn into numbers.
+    """
     if isinstance(source, pl.LazyFrame):
         return source
     if isinstance(source, pl.DataFrame):
         return source.lazy()
-    if isinstance(source, (str, os.PathLike)):
-        return _scan_file(pathlib.Path(source), separator, argument)
+    if _names_files(source):
+        return scan_files(source, separator, argument, ids)
     pandas = sys.modules.get("pandas")  # a pandas frame exists only where pandas was imported
     if pandas is not None and isinstance(source, pandas.DataFrame):
-        return pl.from_pandas(source).lazy()
+        return _from_pandas(source, argument).lazy()
     raise ValueError(
-        f"`{argument}` should be a path, a Polars DataFrame or LazyFrame, or a pandas DataFrame. "
-        f"Received: {type(source)}"
+        f"`{argument}` should be a path or a list of paths, a Polars DataFrame or LazyFrame, or a "
+        f"pandas DataFrame. Received: {type(source)}"
     )
 
 
-def collect_events(events: pl.LazyFrame, argument: str = "source") -> pl.DataFrame:
-    """Reads a LazyFrame of `scan_events`; no rows are an error."""
+def collect_events(
+    events: pl.LazyFrame, argument: str = "source", source: EventSource | None = None
+) -> pl.DataFrame:
+    """Reads a LazyFrame of `scan_events`; no rows are an error.
+
+    Args:
+        events: The rows.
+        argument: Name of the source, for messages.
+        source: Where they come from, for messages.
+    """
     try:
         frame = events.collect()
-    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError) as error:
-        raise ValueError(f"`{argument}` cannot be read: {_first_line(error)}") from error
+    except READ_ERRORS as error:
+        raise unreadable(_described(source), error, argument) from error
     if frame.is_empty():
         raise ValueError(f"`{argument}` should hold at least one event. Received: no rows")
     return frame
@@ -102,46 +122,43 @@ def check_column(names: list[str], name: object, argument: str) -> None:
         )
 
 
-def _scan_file(path: pathlib.Path, separator: str | None, argument: str) -> pl.LazyFrame:
-    suffix = path.suffix.lower()
-    if suffix != ".parquet" and suffix not in _SEPARATORS:
-        raise ValueError(
-            f"`{argument}` should end in .csv, .tsv, .txt or .parquet. "
-            f"Received: `{argument}`={str(path)!r}"
-        )
-    if separator is not None and len(separator.encode()) != 1:
-        raise ValueError(
-            f"`separator` should be a single character. Received: `separator`={separator!r}"
-        )
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"`{argument}` should be a file that exists. Received: `{argument}`={str(path)!r}"
-        )
-    if path.stat().st_size == 0:
-        raise ValueError(
-            f"`{argument}` should hold at least one event. Received: {path}, an empty file"
-        )
-    try:
-        if suffix == ".parquet":
-            events = pl.scan_parquet(path)
-        else:
-            # The whole file decides a column's type: after an id like 17, a text may follow.
-            events = pl.scan_csv(
-                path,
-                separator=separator or _SEPARATORS[suffix] or _guess_separator(path),
-                infer_schema_length=None,
+def _names_files(source: object) -> TypeGuard[Path | Sequence[Path]]:
+    if isinstance(source, (list, tuple)):
+        return all(isinstance(path, (str, os.PathLike)) for path in source)
+    return isinstance(source, (str, os.PathLike))
+
+
+def _described(source: EventSource | None) -> str:
+    if source is not None and _names_files(source):
+        paths = [source] if isinstance(source, (str, os.PathLike)) else source
+        return ", ".join(str(path) for path in paths)
+    return "the frame"
+
+
+def _from_pandas(frame: "pd.DataFrame", argument: str) -> pl.DataFrame:
+    """A pandas frame; whole numbers among text become text, as in a text file."""
+    columns = []
+    for name in frame.columns:
+        if not isinstance(name, str):
+            raise ValueError(
+                f"`{argument}` should have columns with names. Received: column {name!r}"
             )
-        events.collect_schema()
-    except (pl.exceptions.ComputeError, pl.exceptions.NoDataError) as error:
-        raise ValueError(f"`{argument}` cannot be read: {path}: {_first_line(error)}") from error
-    return events
-
-
-def _guess_separator(path: pathlib.Path) -> str:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return "\t" if "\t" in file.readline() else ","
-
-
-def _first_line(error: Exception) -> str:
-    """The error without Polars' advice on its own arguments."""
-    return str(error).partition("\n")[0]
+        values = frame[name]
+        if values.ndim > 1:
+            raise ValueError(
+                f"`{argument}` should have columns of different names. Received: several columns "
+                f"named {name!r}"
+            )
+        try:
+            columns.append(pl.from_pandas(frame[[name]]).to_series())
+        except (*READ_ERRORS, ValueError, TypeError, OverflowError) as error:
+            found = values.dropna()
+            kinds = {type(value) for value in found}
+            if kinds != {int, str}:
+                raise ValueError(
+                    f"`{argument}` should have values of one type in a column. Received: "
+                    f"{', '.join(sorted(kind.__name__ for kind in kinds))} in column {name!r}"
+                ) from error
+            text = [str(value) if isinstance(value, (int, str)) else None for value in values]
+            columns.append(pl.Series(name, text, dtype=pl.String))
+    return pl.DataFrame(columns)

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from tfsessionrec.data.ids import clean_ids
+from tfsessionrec.data.cleaning import Cleaning, Duplicates, MissingUsers, clean_kept
+from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.impressions import clean_impressions, clean_values, expand_impressions
 from tfsessionrec.data.reading import EventSource, check_column, collect_events, scan_events
 from tfsessionrec.data.sessions import COLUMNS, Sessions, session_index_from
-from tfsessionrec.data.times import gap_in_microseconds, to_microseconds
+from tfsessionrec.data.times import TimeFormat, gap_in_microseconds
 
 _RESERVED = (*COLUMNS, "interaction_type")
 
@@ -29,6 +30,13 @@ def sessionize(
     impression_features: Mapping[str, str] | None = None,
     time_unit: str = "s",
     keep: Sequence[str] = (),
+    item_type: IdType | None = None,
+    time_format: str | None = None,
+    tz: str | None = None,
+    order: str | None = None,
+    missing_users: MissingUsers = "error",
+    drop_missing: bool = False,
+    drop_duplicates: Duplicates | None = None,
 ) -> Sessions:
     """Groups a log's events into the sessions of its users.
 
@@ -64,8 +72,26 @@ def sessionize(
             under the names given (Float64; null in rows that were not shown, or without a number),
             together with `position`: the place in the shown list from 1 on, 0 in rows that were not
             part of one. `{}` gives `position` alone. Defaults to `None`: neither.
-        time_unit: `"s"`, `"ms"` or `"us"`: the unit of times that are numbers. Defaults to `"s"`.
+        time_unit: `"s"`, `"ms"`, `"us"` or `"ns"`: the unit of times that are numbers. Defaults to
+            `"s"`.
         keep: Further columns to keep, under their own names. Defaults to none.
+        item_type: `"string"` or `"int64"`: type of the item ids. Defaults to `None`: as the log,
+            where a column of a text file holds integers if each is written as Python writes it.
+        time_format: Format of times as text or digits, in the codes of `strptime`, such as
+            `"%d/%m/%Y %H:%M"` or `"%Y%m%d"`. Defaults to `None`: numbers or ISO 8601.
+        tz: Time zone of dates and times that do not name one, such as `"Europe/Paris"`. Where
+            clocks go back, the first of the two hours is meant. Defaults to `None`: UTC.
+        order: Column that orders events of the same time, such as a step. Defaults to `None`: the
+            order of the log.
+        missing_users: `"visitor"`: each session without a user is a visitor of its own (with `gap`,
+            each event); `"error"` (default): such rows are missing values.
+        drop_missing: Whether to leave out rows without an id, a time, a label or an order. Defaults
+            to `False`: an error that counts them.
+        drop_duplicates: Rows to leave out: `"exact"`, equal to an earlier row in every column that
+            is read; `"consecutive"`, the item of the row before in the session; `"session"`, an
+            earlier item of the session (both with equal label and type). Defaults to `None`: none.
+
+    What reading leaves out or fills is logged with counts, by the logger `tfsessionrec.data`.
 
     Returns:
         `Sessions`, each session a target.
@@ -95,29 +121,27 @@ def sessionize(
         "session": session,
         "item": item,
         "time": time,
+        "order": order,
         "label": label,
         "interaction_type": interaction_type,
         "impressions": impressions,
     }
     given = {argument: name for argument, name in columns.items() if name is not None}
-    _check_arguments(given, gap, impression_features)
+    _check_arguments(given, gap, impression_features, drop_duplicates)
+    times = TimeFormat(time_unit, time_format, tz)
+    cleaning = Cleaning(times, item_type, drop_missing, drop_duplicates, missing_users)
     aligned = _impression_features(impression_features, keep)
     gap_us = None if gap is None else gap_in_microseconds(gap)
     sources = {f"impression_features[{name!r}]": source for name, source in aligned.items()}
-    raw = _read(events, given | sources, keep)
+    raw = cleaning.select_rows(_read(events, given | sources, keep), given)
 
     # Every column is cleaned in the order of the log, so that errors name the row.
-    table = {name: raw[name] for name in keep} | _clean_columns(raw, given, time_unit)
+    table = clean_kept(raw, keep) | cleaning.columns(raw, given)
     if impressions is not None:
-        shown = clean_impressions(raw[impressions], impressions_separator, table["item_id"].dtype)
-        _check_something_shown(table["item_id"], shown)
-        table["_shown"] = shown
-        for name, source in aligned.items():
-            table[f"_shown_{name}"] = clean_values(
-                raw[source], raw[impressions], impressions_separator, shown
-            )
+        table |= _shown_columns(raw, impressions, impressions_separator, table["item_id"], aligned)
     rows = pl.DataFrame(table)
     rows = _sort_by_session(rows) if gap_us is None else _sort_by_gap(rows, gap_us)
+    rows = cleaning.without_repeats(rows)
     optional = ["interaction_type"] if interaction_type is not None else []
     if impressions is not None:
         rows = expand_impressions(rows, tuple(aligned))
@@ -126,9 +150,8 @@ def sessionize(
             optional += ["position", *aligned]
     elif label is None:
         rows = rows.with_columns(label=pl.lit(1.0, dtype=pl.Float32))
-    rows = rows.with_columns(
-        timestamp=pl.col("_time").cast(pl.Float64) / 1e6, is_target=pl.lit(True)
-    )
+    seconds = pl.col("_time").cast(pl.Float64) / 1e6
+    rows = rows.with_columns(timestamp=seconds, is_target=pl.lit(True))
     return Sessions(rows.select(*COLUMNS, *optional, *dict.fromkeys(keep)))
 
 
@@ -136,6 +159,7 @@ def _check_arguments(
     given: Mapping[str, str],
     gap: str | float | datetime.timedelta | None,
     impression_features: Mapping[str, str] | None,
+    drop_duplicates: Duplicates | None,
 ) -> None:
     """Raises where arguments contradict each other."""
     session, label, impressions = map(given.get, ("session", "label", "impressions"))
@@ -156,6 +180,11 @@ def _check_arguments(
             "`impression_features` needs `impressions`, with which they are aligned. "
             f"Received: `impression_features`={impression_features!r}"
         )
+    if impressions is not None and drop_duplicates not in (None, "exact"):
+        raise ValueError(
+            "`drop_duplicates` should be 'exact' with `impressions`: other rows may show other "
+            f"items. Received: `drop_duplicates`={drop_duplicates!r}"
+        )
 
 
 def _impression_features(features: Mapping[str, str] | None, keep: Sequence[str]) -> dict[str, str]:
@@ -170,9 +199,26 @@ def _impression_features(features: Mapping[str, str] | None, keep: Sequence[str]
     return aligned
 
 
+def _shown_columns(
+    raw: pl.DataFrame,
+    impressions: str,
+    separator: str,
+    items: pl.Series,
+    aligned: Mapping[str, str],
+) -> dict[str, pl.Series]:
+    """The columns of the shown items, as lists."""
+    shown = clean_impressions(raw[impressions], separator, items.dtype)
+    _check_something_shown(items, shown)
+    columns = {"_shown": shown}
+    for name, source in aligned.items():
+        columns[f"_shown_{name}"] = clean_values(raw[source], raw[impressions], separator, shown)
+    return columns
+
+
 def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> pl.DataFrame:
     """The columns that are asked for, and no others."""
-    lazy = scan_events(events, argument="events")
+    ids = [columns[name] for name in ("user", "session", "item") if name in columns]
+    lazy = scan_events(events, argument="events", ids=ids)
     names = lazy.collect_schema().names()
     for argument, name in columns.items():
         check_column(names, name, argument)
@@ -186,32 +232,7 @@ def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> 
                 f"({', '.join(_RESERVED)}) or a name that starts with _. Received: {name!r}"
             )
     wanted = dict.fromkeys((*columns.values(), *keep))
-    return collect_events(lazy.select(*wanted), "events")
-
-
-def _clean_columns(
-    raw: pl.DataFrame, given: Mapping[str, str], time_unit: str
-) -> dict[str, pl.Series]:
-    """The columns of `Sessions` that a log has, without those of the shown items.
-
-    Args:
-        raw: The log.
-        given: The log's columns, by argument of `sessionize`.
-        time_unit: Unit of times that are numbers.
-    """
-    found = {argument: raw[name] for argument, name in given.items()}
-    table = {
-        "item_id": clean_ids(found["item"], "item", allow_null="impressions" in given),
-        "_time": to_microseconds(found["time"], "time", time_unit),
-    }
-    if "session" in found:
-        table["session_id"] = clean_ids(found["session"], "session")
-    table["user_id"] = clean_ids(found["user"], "user") if "user" in found else table["session_id"]
-    if "interaction_type" in found:
-        table["interaction_type"] = found["interaction_type"]
-    if "label" in found:
-        table["label"] = _clean_labels(found["label"])
-    return table
+    return collect_events(lazy.select(*wanted), "events", events)
 
 
 def _sort_by_session(table: pl.DataFrame) -> pl.DataFrame:
@@ -237,24 +258,9 @@ def _sort_by_gap(table: pl.DataFrame, gap: int) -> pl.DataFrame:
 
 
 def _sort(table: pl.DataFrame, *keys: str) -> pl.DataFrame:
-    """Sorts by the keys, ties by the row in the log. The sort moves the keys alone."""
-    return table[table.select(*keys, "_row").sort(*keys, "_row")["_row"]]
-
-
-def _clean_labels(labels: pl.Series) -> pl.Series:
-    if not (labels.dtype.is_numeric() or labels.dtype in (pl.Boolean, pl.String, pl.Null)):
-        raise ValueError(
-            f"`label` should hold only 0 and 1. Received: {labels.dtype} in column {labels.name!r}"
-        )
-    numbers = labels.cast(pl.Float64, strict=False)
-    wrong = ~numbers.is_in([0.0, 1.0]).fill_null(False)
-    if wrong.any():
-        row = wrong.arg_max() or 0
-        raise ValueError(
-            f"`label` should hold only 0 and 1. Received: {labels[row]!r} in column "
-            f"{labels.name!r}, row {row} (counted from 0)"
-        )
-    return numbers.cast(pl.Float32)
+    """Sorts by the keys, ties by `_order` and the row. The sort moves the keys alone."""
+    ties = ("_order", "_row") if "_order" in table.columns else ("_row",)
+    return table[table.select(*keys, *ties).sort(*keys, *ties)["_row"]]
 
 
 def _check_something_shown(items: pl.Series, shown: pl.Series) -> None:

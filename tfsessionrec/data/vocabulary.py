@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from tfsessionrec.checks import instance, positive_integer
-from tfsessionrec.data.ids import RawIds, clean_ids, ids_series
+from tfsessionrec.data.ids import IdType, RawIds, clean_ids, ids_series
 from tfsessionrec.data.sessions import Sessions
 
 _FORMAT = "tfsessionrec.Vocabulary"
@@ -184,7 +184,7 @@ class Vocabulary:
         return self._counts
 
     @property
-    def dtype(self) -> str:
+    def dtype(self) -> IdType:
         """`"int64"` or `"string"`."""
         return "int64" if self._ids.dtype == np.int64 else "string"
 
@@ -231,14 +231,21 @@ class Vocabulary:
         Raises:
             ValueError: If an index is not that of an item.
         """
-        array = np.asarray(indices)
+        expected = (
+            f"`indices` should be integers from {self.first_item_index} (the first item) to "
+            f"{len(self) - 1}"
+        )
+        try:
+            array = np.asarray(indices)
+        except ValueError as error:  # lists of several lengths
+            raise ValueError(f"{expected}. Received: {error}") from error
+        if array.dtype.kind not in "iu":
+            if array.size:
+                raise ValueError(f"{expected}. Received: {indices!r} of {array.dtype}")
+            array = array.astype(np.int64)
         wrong = (array < self.first_item_index) | (array >= len(self))
-        if array.dtype.kind not in "iu" or wrong.any():
-            received = array[wrong].reshape(-1)[0] if wrong.any() else array.dtype
-            raise ValueError(
-                f"`indices` should be integers from {self.first_item_index} (the first item) "
-                f"to {len(self) - 1}. Received: {received}"
-            )
+        if wrong.any():
+            raise ValueError(f"{expected}. Received: {array[wrong].reshape(-1)[0]}")
         return self._ids[array - self.first_item_index]
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -139,7 +139,7 @@ class ModelDirectory:
             item_table.write_parquet(new / "items.parquet")
         if save_baseline is not None:
             save_baseline(new / BASELINE)
-        self.write_settings(settings)
+        self.write_settings(settings.with_item_type(vocabulary.dtype))
 
     def publish(self) -> None:
         """Moves a new model directory to its place; does nothing if it is there."""
@@ -184,6 +184,8 @@ class ModelDirectory:
                 "that it was not trained on",
                 stacklevel=2,
             )
+        if settings.log.item_type is None:  # written by an earlier version
+            settings = settings.with_item_type(self.vocabulary().dtype)
         return settings
 
     def vocabulary(self) -> Vocabulary:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import tfsessionrec
 from tfsessionrec.data import Sessions
+from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.log_format import LogFormat, split_by_rule
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
@@ -97,6 +98,10 @@ class Settings:
             raise ValueError(
                 f"`config.json` should hold the settings of tfsessionrec train: {error}"
             ) from error
+
+    def with_item_type(self, item_type: IdType) -> "Settings":
+        """The settings with which later logs have item ids of the vocabulary's type."""
+        return dataclasses.replace(self, log=dataclasses.replace(self.log, item_type=item_type))
 
     def differences(self, other: "Settings") -> list[str]:
         """What differs from `other`, one text a field."""

@@ -9,6 +9,7 @@ import polars as pl
 
 from tfsessionrec import models
 from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
+from tfsessionrec.data.ids import clean_ids
 from tfsessionrec.data.log_format import LogColumns, LogFormat
 from tfsessionrec.data.reading import EventSource, check_column
 from tfsessionrec.data.target_weights import row_weights
@@ -231,7 +232,8 @@ def _train_neural(
     if item_table is not None:
         column = settings.log.columns.item
         check_column(item_table.columns, column, "--item")
-        vocabulary = vocabulary.extend(item_table[column])
+        ids = clean_ids(item_table[column], "--item", id_type=vocabulary.dtype)
+        vocabulary = vocabulary.extend(ids)
         # Without dropped ids a model would not learn to read the features.
         settings = dataclasses.replace(settings, options={"id_dropout": 0.2, **settings.options})
     row_weights(sessions.events, settings.training.weights)  # raises before anything is written

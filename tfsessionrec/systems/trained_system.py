@@ -58,7 +58,7 @@ class TrainedSystem(abc.ABC):
     can_export: ClassVar[bool] = True
 
     def __init__(self, settings: Settings, vocabulary: Vocabulary) -> None:
-        self.settings = settings
+        self.settings = settings.with_item_type(vocabulary.dtype)
         self.vocabulary = vocabulary
 
     @property

@@ -1,0 +1,131 @@
+"""Guesses of the columns of a log and of the format of its times."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from tfsessionrec.data.log_format import LogFormat
+from tfsessionrec.data.time_checks import plausible_unit
+from tfsessionrec.data.times import TimeFormat, to_microseconds
+
+# Names of columns, without marks between the words; the best first.
+_NAMES: Final = {
+    "time": r"timestamp|ts|datetime|(event|click|visit|created|unix|view)?(time|at)(stamp)?|date|"
+    r"\w*(timestamp|datetime)|\w*time|\w*date",
+    "session": r"sessionid|session|visitid|visit|sid|\w*sessionid|\w*sessionkey|basketid|orderid",
+    "user": r"userid|user|uid|visitorid|visitor|customerid|customer|clientid|memberid|"
+    r"household(id|key)?|accountid|\w*userid",
+    "item": r"itemid|item|productid|product|sku|articleid|article|movieid|trackid|songid|asin|"
+    r"contentid|newsid|reference|\w*itemid|\w*articleid|\w*productid",
+}
+_FORMATS: Final = (
+    "%d/%m/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%Y %H:%M",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y",
+    "%d-%m-%Y %H:%M:%S",
+    "%d-%m-%Y %H:%M",
+    "%d-%m-%Y",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d",
+    "%Y%m%d",
+    "%Y%m%d%H%M",
+    "%Y%m%d%H%M%S",
+)
+_GAP: Final = "30m"
+
+
+def guess_format(frame: pl.DataFrame, log: LogFormat) -> tuple[LogFormat, list[str]]:
+    """The format of a log, with guesses for the columns and times that it does not name.
+
+    Args:
+        frame: The log.
+        log: The part of it that is certain.
+
+    Returns:
+        The format, and what deserves attention.
+    """
+    remarks: list[str] = []
+    taken: dict[str, str | None] = {
+        "time": log.columns.time if log.columns.time in frame.columns else None,
+        "session": log.columns.session,
+        "user": log.columns.user,
+        "item": log.columns.item if log.columns.item in frame.columns else None,
+    }
+    for role, pattern in _NAMES.items():
+        if taken[role] is None and not (role == "session" and log.gap is not None):
+            free = [name for name in frame.columns if name not in taken.values()]
+            taken[role] = _best_name(free, pattern)
+    for role in ("item", "time"):
+        if taken[role] is None:
+            remarks.append(f"No column looks like the {role}: name it with --{role}")
+    if taken["session"] is None and taken["user"] is None:
+        remarks.append("No column looks like a user or a session: name one with --user, --session")
+    gap = log.gap or (_GAP if taken["session"] is None and taken["user"] is not None else None)
+    columns = dataclasses.replace(
+        log.columns,
+        user=taken["user"],
+        session=taken["session"],
+        item=taken["item"] or log.columns.item,
+        time=taken["time"] or log.columns.time,
+    )
+    log = dataclasses.replace(log, columns=columns, gap=gap)
+    if taken["time"] is not None and (log.time_unit, log.time_format) == ("s", None):
+        log = _guess_times(frame[taken["time"]], log, remarks)
+    return log, remarks
+
+
+def _best_name(names: Sequence[str], pattern: str) -> str | None:
+    """The column whose name matches an early alternative of the pattern."""
+    alternatives = re.split(r"\|(?![^(]*\))", pattern)
+    for alternative in alternatives:
+        for name in names:
+            if re.fullmatch(alternative, re.sub(r"[^a-z0-9]", "", name.lower())):
+                return name
+    return None
+
+
+def _guess_times(values: pl.Series, log: LogFormat, remarks: list[str]) -> LogFormat:
+    values = values.drop_nulls()
+    if values.dtype == pl.String:
+        values = values.filter(values != "")
+    if values.is_empty() or _is_readable(values, TimeFormat(zone=log.tz)):
+        return log
+    number = values.cast(pl.Float64, strict=False).median() if _is_plain(values) else None
+    unit = plausible_unit(number) if isinstance(number, float) else None
+    if unit is not None and _is_readable(values, TimeFormat(unit)):
+        return dataclasses.replace(log, time_unit=unit)
+    fitting = [f for f in _FORMATS if _is_readable(values, TimeFormat(format=f, zone=log.tz))]
+    if not fitting:
+        remarks.append(
+            f"The times in column {values.name!r}, such as {values[0]!r}, are of no known format: "
+            "name it with --time-format"
+        )
+        return log
+    if len(fitting) > 1 and fitting[0].startswith("%d/%m"):
+        remarks.append(
+            f"The dates in column {values.name!r}, such as {values[0]!r}, may have the day or the "
+            f"month first: check --time-format {fitting[0]!r}"
+        )
+    return dataclasses.replace(log, time_format=fitting[0])
+
+
+def _is_plain(values: pl.Series) -> bool:
+    return values.dtype.is_numeric() or values.dtype == pl.String
+
+
+def _is_readable(values: pl.Series, how: TimeFormat) -> bool:
+    try:
+        to_microseconds(values, "time", how)
+    except ValueError:
+        return False
+    return True
