@@ -27,6 +27,10 @@ class SessionBatch(TypedDict, total=False):
     request_times: tf.Tensor  # int64 [B, S], when the session after is asked for
     is_target: tf.Tensor  # bool [B, S], whether this session may be predicted
     target_ids: tf.Tensor  # int32 [B, T], the held-out items
+    history_ids: tf.Tensor  # int32 [B, N], all items of the history, whatever the model reads
+    history_labels: tf.Tensor  # float32 [B, N], their labels
+    history_begin: tf.Tensor  # int64 [B, S], place of a session's first item in `history_ids`
+    history_end: tf.Tensor  # int64 [B, S], place after its last item
 
 
 class HistoryTable(NamedTuple):

@@ -65,6 +65,12 @@ def session_dataset(
     | each of `context` | own dtype, [B, S, I] | that column, 0 where null |
     | each of `spec.session_context` | own dtype, [B, S] | that column in the session's first row |
     | `target_ids` | int32 [B, T] | the targets, with `targets="last"` |
+    | `history_ids` | int32 [B, N] | every item of the history, however long |
+    | `history_labels` | float32 [B, N] | their labels, without `targets` |
+    | `history_begin`, `history_end` | int64 [B, S] | where each session is in `history_ids` |
+
+    The `history_` keys are there where `max_sessions` or `max_items` cut a history and rows are not
+    shuffled. Evaluation reads them: what is asked, and what was seen, does not depend on limits.
 
     A shuffled epoch holds every row once. Rows are sorted by their number of sessions (rows of
     equal length in random order), cut into batches, and the batches are shuffled: little padding,
@@ -143,6 +149,7 @@ def session_dataset(
             "`batch_positions` differ in their rows. "
             f"Received: `batch_positions`={batch_positions}"
         )
+    shuffle = seed is not None if shuffle is None else shuffle
     examples = _examples(sessions, targets)
     if spec is None:
         _warn_of_former(former)
@@ -164,10 +171,11 @@ def session_dataset(
         context=tuple(context),
         match_ids=bool(former.get("match_ids")),
         static_shapes=static_shapes,
+        whole=not shuffle,
     )
     order = BatchOrder(
         **sizes,
-        shuffle=seed is not None if shuffle is None else shuffle,
+        shuffle=shuffle,
         seed=seed,
         window=shuffle_window,
         recency_half_life=recency_half_life,
@@ -214,6 +222,7 @@ def protocol_batches(
                 max_targets=longest_session,
                 min_sessions=1 if protocol == "ranking" or not inline else 2,
                 origins=origins,
+                whole=protocol != "ranking",
             ),
             BatchOrder(batch_positions=_EVALUATION_POSITIONS),
         )

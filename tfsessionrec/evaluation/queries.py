@@ -101,10 +101,17 @@ def next_session_sets(
 ) -> TargetSets:
     """Every position whose next session holds positives: its known ones are the targets."""
     sessions = next_sessions(batch, vocabulary_size)
-    positives = np.where(sessions.labels > 0, sessions.items, 0)
+    whole = _Whole.of(batch, vocabulary_size)
+    if whole is not None:
+        positives = whole.positives(sessions.rows, sessions.positions + 1)
+    else:
+        positives = np.where(sessions.labels > 0, sessions.items, 0)
     asked, targets, misses = _known(positives, first_item_index, unknown_as_misses)
     rows, positions = sessions.rows[asked], sessions.positions[asked]
-    seen = _histories(item_ids(batch, vocabulary_size), rows, positions)
+    if whole is not None:
+        seen = whole.before(rows, positions + 1)
+    else:
+        seen = _histories(item_ids(batch, vocabulary_size), rows, positions)
     left_out = _left_out(positives, rows, first_item_index)
     return TargetSets(rows, positions, targets, seen, misses, *left_out)
 
@@ -124,9 +131,63 @@ def target_id_sets(
         )
     _check_indices("target_ids", positives, vocabulary_size)
     rows, targets, misses = _known(positives, first_item_index, unknown_as_misses)
-    seen = _histories(items, rows, np.full(len(rows), items.shape[1]))
+    whole = _Whole.of(batch, vocabulary_size)
+    if whole is not None:
+        seen = whole.before(rows)
+    else:
+        seen = _histories(items, rows, np.full(len(rows), items.shape[1]))
     left_out = _left_out(positives, rows, first_item_index)
     return TargetSets(rows, None, targets, seen, misses, *left_out)
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The whole histories of a batch, of which `item_ids` holds a part.
+
+    Args:
+        batch: The batch.
+        items: [B, N] vocabulary indices, 0 for padding, which comes last.
+    """
+
+    batch: Features
+    items: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, batch: Features, vocabulary_size: int) -> "_Whole | None":
+        """The histories of a batch; None where `item_ids` holds them whole."""
+        if "history_ids" not in batch:
+            return None
+        items = np.asarray(batch["history_ids"]).astype(np.int64)
+        rows = len(np.asarray(batch["item_ids"]))
+        if items.ndim != 2 or len(items) != rows:
+            raise ValueError(
+                f"`history_ids` should have the shape [{rows}, N]. "
+                f"Received: `history_ids` of shape {items.shape}"
+            )
+        _check_indices("history_ids", items, vocabulary_size)
+        return cls(batch, items)
+
+    def before(self, rows: NDArray[np.int64], sessions: NDArray[np.int64] | None = None) -> Slices:
+        """The items of a row before one of its sessions; by default all of them."""
+        real = self.items > 0
+        lengths = real.sum(axis=1)
+        start = (np.cumsum(lengths) - lengths)[rows]
+        if sessions is None:
+            return Slices(self.items[real], start, start + lengths[rows])
+        return Slices(self.items[real], start, start + self._places("begin")[rows, sessions])
+
+    def positives(self, rows: NDArray[np.int64], sessions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The positive items [Q, I] of some sessions, 0 for padding."""
+        begin = self._places("begin")[rows, sessions]
+        lengths = self._places("end")[rows, sessions] - begin
+        column = np.arange(max(1, int(lengths.max(initial=0))))
+        places = np.minimum(begin[:, None] + column, self.items.shape[1] - 1)
+        taken = np.asarray(self.batch["history_labels"])[rows[:, None], places] > 0
+        inside = column < lengths[:, None]
+        return np.where(inside & taken, self.items[rows[:, None], places], 0)
+
+    def _places(self, name: str) -> NDArray[np.int64]:
+        return np.asarray(self.batch[f"history_{name}"]).astype(np.int64)
 
 
 def item_ids(batch: Features, vocabulary_size: int) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from tfsessionrec.backend import keras
 from tfsessionrec.checks import positive_integer
 from tfsessionrec.data import Vocabulary
 from tfsessionrec.evaluation.ranks import Candidates
+from tfsessionrec.history_spec import HISTORY
 from tfsessionrec.query_model import SparseScorer, as_query_model
 from tfsessionrec.scoring import Queries
 from tfsessionrec.types import Features
@@ -19,7 +20,7 @@ from tfsessionrec.types import Features
 ORIGINS = ("origin", "running_length", "earlier_sessions")
 """Keys of a batch that say where its histories come from, see `QueryDetails`."""
 
-ANSWERS = ("target_ids", "is_target", *ORIGINS)
+ANSWERS = ("target_ids", "is_target", *ORIGINS, *HISTORY)
 """Keys of a batch that only the evaluation reads; a model does not get them."""
 
 
