@@ -111,7 +111,8 @@ def evaluate(
         popularity: [vocabulary_size] counts of a popularity baseline. By default the counts of
             `vocabulary`, if it has any.
         vocabulary: The `Vocabulary` of the dataset, for its counts and its first item.
-        first_item_index: First vocabulary index that is an item; by default the vocabulary's, or 2.
+        first_item_index: First vocabulary index that is an item; by default the vocabulary's, the
+            model's (`NextSessionRetrieval(first_item_index=)`), or 2. They should agree.
         slices: Parts of the queries with metrics of their own: `"session_length"`,
             `"earlier_sessions"`, `"target_popularity"` (by the counts; `"new"` are items without a
             click), some of them, or True for all. False by default. The report has the rules. For
@@ -160,7 +161,7 @@ def evaluate(
     skipped: sessions without a known positive
     """
     begin = time.perf_counter()
-    first = first_item(first_item_index, vocabulary)
+    first = first_item(first_item_index, vocabulary, model)
     choices = Choices(
         list_lengths(k), positions, bool(filter_seen), bool(repeats), unknown_targets, first,
         block_size,
