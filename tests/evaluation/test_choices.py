@@ -85,3 +85,21 @@ def test_bad_choices():
         evaluate(Popularity(COUNTS), [batch(False)], unknown_targets="skip")
     with pytest.raises(ValueError, match="`bootstrap` should be a positive integer"):
         evaluate(Popularity(COUNTS), [batch(False)], bootstrap=-1)
+
+
+@pytest.mark.parametrize("target_ids", [False, True])
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_report_that_leaves_targets_out_has_both_figures(repeats, target_ids):
+    given = batch(target_ids)
+    how = {"k": (1, 4), "repeats": repeats, "first_item_index": FIRST}
+    report = evaluate(Popularity(COUNTS), [given], **how)
+    other = evaluate(Popularity(COUNTS), [given], unknown_targets="miss", **how)
+    assert report.unknown_as_misses["model"] == pytest.approx(other.metrics)
+    assert report["recall@4"] > other["recall@4"]
+    assert other.unknown_as_misses == {}
+    known, unknown = report.num_targets["known"], report.num_targets["unknown"]
+    assert (known, unknown) == (other.num_targets["known"], other.num_targets["unknown"])
+    assert known > 0 and unknown > 0
+    table = str(report).split("queries")[0]
+    assert f"{other['recall@4']:.4f}" in table
+    assert "known targets" in table and f"{unknown}\n" in table

@@ -106,7 +106,8 @@ def evaluate(
         repeats: Whether targets that the query's history holds are asked for. True by default; with
             False a set keeps its other items, and a set without any gives no query.
         unknown_targets: `"leave_out"` (by default) removes targets that the vocabulary does not
-            know from the sets, `"miss"` counts each as one that is never found.
+            know from the sets, and the report has the figures with them as misses too; `"miss"`
+            counts each as one that is never found.
         baselines: Further systems by name, of the same kinds as `model`.
         popularity: [vocabulary_size] counts of a popularity baseline. By default the counts of
             `vocabulary`, if it has any.
@@ -152,6 +153,8 @@ def evaluate(
     ndcg@1       0.5000
     mrr@1        0.5000
     map@1        0.5000
+    known targets         2
+    unknown targets       0
     2 queries, 3 candidates, 0 skipped, ... s
     targets: positives of the next session, at every position
     filter_seen: no
@@ -196,6 +199,10 @@ def evaluate(
         slices=slice_metrics(results, list(systems), kinds, counts) if results else {},
         exposure=measures.exposure() if measures is not None else {},
         queries=results if keep_queries else None,
+        num_targets={"known": asked.known, "unknown": asked.unknown},
+        unknown_as_misses={name: ranking.metrics_missed(name, asked.missed) for name in systems}
+        if asked.unknown and choices.unknown_targets == "leave_out"
+        else {},
         seconds=time.perf_counter() - begin,
     )
 
@@ -206,7 +213,9 @@ class _Asked:
 
     kind: Positions
     skipped: int = 0
+    known: int = 0
     unknown: int = 0
+    missed: int = 0
     repeated: int = 0
 
 
@@ -218,13 +227,15 @@ def _ask_all(ranking: Ranking, batches: Iterable[Features]) -> _Asked:
     """
     choices, size = ranking.choices, ranking.systems["model"].vocabulary_size
     kind = choices.positions
-    skipped = unknown = repeated = 0
+    skipped = known = unknown = missed = repeated = 0
     for batch in batches:
         if kind == "auto":
             kind = choices.kind_of(batch)
         queries = choices.ask(batch, kind, size)
         skipped += queries.num_skipped
+        known += int((queries.targets > 0).sum())
         unknown += queries.num_unknown
+        missed += queries.num_missed
         repeated += queries.num_repeated
         ranking.add(batch, queries)
     ranking.finish()
@@ -234,7 +245,7 @@ def _ask_all(ranking: Ranking, batches: Iterable[Features]) -> _Asked:
             f"may be predicted. Received: 0 queries, {skipped} sessions skipped because no "
             "positive of theirs is known"
         )
-    return _Asked(kind, skipped, unknown, repeated)
+    return _Asked(kind, skipped, known, unknown, missed, repeated)
 
 
 def _options(choices: Choices, asked: _Asked) -> dict[str, object]:

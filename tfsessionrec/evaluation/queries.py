@@ -24,7 +24,9 @@ class TargetSets:
         misses: [Q], number of further targets that are unknown and count as misses.
         num_skipped: Sessions with positives that give no query.
         num_unknown: Positives that are unknown items, in all sessions that may be predicted.
+        unknown: [Q], number of unknown targets that are left out.
         num_repeated: Targets that are left out because the history holds them.
+        num_missed: Sets that give no query and hold an unknown target.
     """
 
     rows: NDArray[np.int64]
@@ -34,6 +36,8 @@ class TargetSets:
     misses: NDArray[np.int64]
     num_skipped: int
     num_unknown: int
+    unknown: NDArray[np.int64]
+    num_missed: int
     num_repeated: int = 0
 
     def without_repeats(self) -> "TargetSets":
@@ -51,6 +55,8 @@ class TargetSets:
             targets=targets[asked],
             seen=Slices(self.seen.items, self.seen.start[asked], self.seen.stop[asked]),
             misses=self.misses[asked],
+            unknown=self.unknown[asked],
+            num_missed=self.num_missed + int((self.unknown[~asked] > 0).sum()),
             num_skipped=self.num_skipped + int((~asked).sum()),
             num_repeated=int(again.sum()),
         )
@@ -112,7 +118,7 @@ def next_session_sets(
         seen = whole.before(rows, positions + 1)
     else:
         seen = _histories(item_ids(batch, vocabulary_size), rows, positions)
-    left_out = _left_out(positives, rows, first_item_index)
+    left_out = _left_out(positives, asked, first_item_index, unknown_as_misses)
     return TargetSets(rows, positions, targets, seen, misses, *left_out)
 
 
@@ -136,7 +142,7 @@ def target_id_sets(
         seen = whole.before(rows)
     else:
         seen = _histories(items, rows, np.full(len(rows), items.shape[1]))
-    left_out = _left_out(positives, rows, first_item_index)
+    left_out = _left_out(positives, rows, first_item_index, unknown_as_misses)
     return TargetSets(rows, None, targets, seen, misses, *left_out)
 
 
@@ -234,18 +240,36 @@ def _known(
     items = -np.sort(-np.where(again, 0, items), axis=1)
     misses = np.zeros(len(items), np.int64)
     if unknown_as_misses:
-        misses = ((positives > 0) & (positives < first_item_index)).sum(axis=1)
+        misses = _unknown(positives, first_item_index)
     rows = np.flatnonzero(np.any(items > 0, axis=1) | (misses > 0))
     width = int((items > 0).sum(axis=1).max(initial=0))
     return rows, items[rows, :width], misses[rows]
 
 
+def _unknown(positives: NDArray[np.int64], first_item_index: int) -> NDArray[np.int64]:
+    """The number of unknown items of each set."""
+    return ((positives > 0) & (positives < first_item_index)).sum(axis=1)
+
+
 def _left_out(
-    positives: NDArray[np.int64], asked: NDArray[np.int64], first_item_index: int
-) -> tuple[int, int]:
-    """The number of rows with positives that give no query, and of unknown positives."""
+    positives: NDArray[np.int64],
+    asked: NDArray[np.int64],
+    first_item_index: int,
+    unknown_as_misses: bool,
+) -> tuple[int, int, NDArray[np.int64], int]:
+    """`num_skipped`, `num_unknown`, `unknown` and `num_missed` of `TargetSets`.
+
+    Args:
+        positives: [sets, I], the items of all sets.
+        asked: [Q], the sets that give a query.
+        first_item_index: First vocabulary index that is an item.
+        unknown_as_misses: Whether unknown targets are asked for.
+    """
     skipped = int(np.any(positives > 0, axis=1).sum()) - len(asked)
-    return skipped, int(((positives > 0) & (positives < first_item_index)).sum())
+    unknown = _unknown(positives, first_item_index)
+    left_out = np.zeros_like(unknown) if unknown_as_misses else unknown
+    missed = int((left_out > 0).sum() - (left_out[asked] > 0).sum())
+    return skipped, int(unknown.sum()), left_out[asked], missed
 
 
 def _histories(

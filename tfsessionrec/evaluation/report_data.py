@@ -42,6 +42,8 @@ class ReportData:
     slices: Mapping[str, Mapping[str, SliceMeans]] = dataclasses.field(default_factory=dict)
     exposure: Exposure = dataclasses.field(default_factory=lambda: Exposure())
     queries: QueryResults | None = dataclasses.field(default=None, repr=False, compare=False)
+    num_targets: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    unknown_as_misses: Mapping[str, Metrics] = dataclasses.field(default_factory=dict)
 
     def __getitem__(self, metric: str) -> float:
         return self.metrics[metric]
