@@ -143,12 +143,7 @@ def session_dataset(
     limits = {"max_sessions": max_sessions, "max_items": max_items}
     sizes = {"batch_size": batch_size, "batch_positions": batch_positions}
     _check_arguments({**limits, **sizes, "min_sessions": min_sessions}, targets, context)
-    if batch_positions is not None and (drop_remainder or static_shapes):
-        raise ValueError(
-            "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
-            "`batch_positions` differ in their rows. "
-            f"Received: `batch_positions`={batch_positions}"
-        )
+    _check_static(batch_positions, drop_remainder or static_shapes)
     shuffle = seed is not None if shuffle is None else shuffle
     examples = _examples(sessions, targets)
     if spec is None:
@@ -239,6 +234,15 @@ def _check_arguments(
     if isinstance(context, str):
         raise ValueError(
             f"`context` should be a sequence of column names. Received: `context`={context!r}"
+        )
+
+
+def _check_static(batch_positions: int | None, static: bool) -> None:
+    if batch_positions is not None and static:
+        raise ValueError(
+            "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
+            "`batch_positions` differ in their rows. "
+            f"Received: `batch_positions`={batch_positions}"
         )
 
 

@@ -27,6 +27,7 @@ from tfsessionrec.evaluation.query_slices import RULES, slice_kinds, slice_metri
 from tfsessionrec.evaluation.ranking import Ranking
 from tfsessionrec.evaluation.ranks import BLOCK_SIZE
 from tfsessionrec.evaluation.report import Report
+from tfsessionrec.evaluation.report_data import Targets
 from tfsessionrec.evaluation.system import (
     EmbeddingSystem,
     System,
@@ -172,9 +173,7 @@ def evaluate(
     bootstrap = positive_integer("bootstrap", bootstrap) if bootstrap else 0
     systems, counts = _systems(model, baselines or {}, popularity, vocabulary, first)
     kinds = slice_kinds(slices, counts is not None)
-    measures = None
-    if beyond_accuracy:
-        measures = _list_measures(systems, choices, counts, item_features)
+    measures = _list_measures(systems, choices, counts, item_features) if beyond_accuracy else None
     keep = bool(kinds or bootstrap or keep_queries)
     ranking = Ranking(systems, choices, measures, keep)
     asked = _ask_all(ranking, tqdm(dataset, "evaluate", unit=" batches", disable=not progress))
@@ -199,10 +198,7 @@ def evaluate(
         slices=slice_metrics(results, list(systems), kinds, counts) if results else {},
         exposure=measures.exposure() if measures is not None else {},
         queries=results if keep_queries else None,
-        num_targets={"known": asked.known, "unknown": asked.unknown},
-        unknown_as_misses={name: ranking.metrics_missed(name, asked.missed) for name in systems}
-        if asked.unknown and choices.unknown_targets == "leave_out"
-        else {},
+        targets=_targets(ranking, asked),
         seconds=time.perf_counter() - begin,
     )
 
@@ -246,6 +242,16 @@ def _ask_all(ranking: Ranking, batches: Iterable[Features]) -> _Asked:
             "positive of theirs is known"
         )
     return _Asked(kind, skipped, known, unknown, missed, repeated)
+
+
+def _targets(ranking: Ranking, asked: _Asked) -> Targets:
+    """The numbers of targets, and the metrics with those that are left out as misses."""
+    targets: Targets = {"known": asked.known, "unknown": asked.unknown}
+    if asked.unknown and ranking.choices.unknown_targets == "leave_out":
+        targets["unknown_as_misses"] = {
+            name: ranking.metrics_missed(name, asked.missed) for name in ranking.systems
+        }
+    return targets
 
 
 def _options(choices: Choices, asked: _Asked) -> dict[str, object]:

@@ -30,9 +30,8 @@ class Report(ReportData):
         exposure: Shares of the training clicks, the targets and the recommendations (the first `k`
             places of each system's lists) that the n most popular items have.
         queries: The ranks of every query, from `evaluate(keep_queries=True)`. Not written to files.
-        num_targets: Targets that the vocabulary knows (`"known"`) and others (`"unknown"`).
-        unknown_as_misses: Where unknown targets are left out, by system the metrics with them as
-            misses.
+        targets: The numbers of `known` and `unknown` targets of the vocabulary; where unknown ones
+            are left out, `unknown_as_misses` has by system the metrics with them as misses.
 
     Example:
 
@@ -125,11 +124,16 @@ class Report(ReportData):
                     low, high = self.intervals[name][metric]
                     cells[-1] += f" [{number(low)}, {number(high)}]"
             rows.append(cells)
-        for metric in self.unknown_as_misses.get("model", {}):
-            missed = [number(self.unknown_as_misses[name][metric]) for name in self.systems]
-            rows.append([f"{metric}, unknown as misses", *missed])
-        for name, count in self.num_targets.items():
-            rows.append([f"{name} targets", *([f"{count:,}"] * len(self.systems))])
+        missed = self.targets.get("unknown_as_misses", {})
+        for metric in missed.get("model", {}):
+            cells = [number(missed[name][metric]) for name in self.systems]
+            rows.append([f"{metric}, unknown as misses", *cells])
+        if "known" in self.targets:
+            for name, count in (
+                ("known", self.targets["known"]),
+                ("unknown", self.targets["unknown"]),
+            ):
+                rows.append([f"{name} targets", *([f"{count:,}"] * len(self.systems))])
         return rows
 
     def _slice_rows(self) -> Iterator[tuple[str, list[list[str]]]]:
