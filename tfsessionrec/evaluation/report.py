@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 
 from tfsessionrec.evaluation.plot_report import plot_report
-from tfsessionrec.evaluation.report_data import ReportData
+from tfsessionrec.evaluation.report_data import TRAINED_ON, ReportData
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Report(ReportData):
     """
 
     def __str__(self) -> str:
-        lines = _plain_table(self._rows())
+        lines = [*self._heading(), *_plain_table(self._rows())]
         for kind, parts in self._slice_rows():
             lines += ["", *_plain_table([[kind, *parts[0][1:]], *parts[1:]])]
         lines += [""] * bool(self.slices)
@@ -69,7 +69,9 @@ class Report(ReportData):
         <BLANKLINE>
         8 queries, 40 candidates, 0 skipped, 0.0 s
         """
-        lines = [f"# {title}", "", *_markdown_table("metric", self._rows())]
+        lines = [f"# {title}", ""]
+        lines += [part for line in self._heading() for part in (f"**{line}**", "")]
+        lines += _markdown_table("metric", self._rows())
         for kind, parts in self._slice_rows():
             lines += ["", f"## {self.main_metric} by {kind}", ""]
             lines += _markdown_table("slice", parts)
@@ -144,6 +146,11 @@ class Report(ReportData):
                 means = (number(row[self.main_metric]) for row in found["metrics"].values())
                 rows.append([part, f"{found['queries']:,}", *means])
             yield kind.replace("_", " "), rows
+
+    def _heading(self) -> list[str]:
+        """A warning, if sessions that are asked for were trained on."""
+        note = self.options.get(TRAINED_ON)
+        return [f"Not a test: {note}."] if note else []
 
     def _size(self) -> str:
         return (

@@ -25,6 +25,10 @@ Exposure = TypedDict(
 """Shares that the n most popular items have of clicks, targets and recommendations; or nothing."""
 
 
+TRAINED_ON = "trained on"
+"""Option that says how many of the sessions asked for were trained on; it heads the table."""
+
+
 class Targets(TypedDict, total=False):
     """The numbers of known and unknown targets; or nothing.
 
