@@ -40,3 +40,16 @@ def test_the_objective_of_training_is_asked_by_default() -> None:
     named = system.evaluate(events, "next_item", k=[5])  # the objective of a baseline
     assert system.evaluate(events, k=[5]).metrics == named.metrics
     assert named.num_queries != system.evaluate(events, "next_session", k=[5]).num_queries
+
+
+def test_first_sessions_are_counted() -> None:
+    events = sr.data.simulate(num_users=30, num_items=20).events
+    system = fit(events)
+    whole = system.evaluate(events, "next_session", k=[5])
+    assert whole.options["first sessions left out"] == 30
+    assert "first sessions left out: 30" in str(whole)
+    asked = events.select("user_id", "session_id").n_unique() - 30
+    assert whole.num_queries + whole.num_skipped <= asked
+    last = system.evaluate(events, "next_session", k=[5], targets="last-session")
+    assert last.options["first sessions left out"] == 0
+    assert "first sessions left out" not in system.evaluate(events, "next_item", k=[5]).options

@@ -29,3 +29,9 @@ def trained_sessions(
     if not np.array_equal(counts[first:], vocabulary.counts[first:]):
         return 0, len(targets)
     return len(targets.join(learned.select(_KEY).unique(), on=_KEY, how="semi")), len(targets)
+
+
+def first_sessions(asked: Sessions) -> int:
+    """How many of the sessions asked for are the first of their user."""
+    first = asked.events.filter(asked.events["is_target"] & (asked.events["session_index"] == 0))
+    return first.select(_KEY).n_unique()

@@ -17,7 +17,7 @@ from tfsessionrec.evaluation.report_data import TRAINED_ON
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.query_model import QueryModel, SparseScorer
 from tfsessionrec.systems.settings import Settings
-from tfsessionrec.systems.trained_sessions import trained_sessions
+from tfsessionrec.systems.trained_sessions import first_sessions, trained_sessions
 from tfsessionrec.types import Features
 
 RawId = str | int
@@ -196,11 +196,13 @@ class TrainedSystem(abc.ABC):
             empty_history,
             {**choices, "progress": progress},
         )
+        options = dict(report.options)
         again, asked = trained_sessions(self.vocabulary, self.settings.holdout, sessions, held_out)
-        if not again:
-            return report
-        note = f"{again:,} of {asked:,} sessions asked for were trained on"
-        return dataclasses.replace(report, options={TRAINED_ON: note, **report.options})
+        if again:
+            options[TRAINED_ON] = f"{again:,} of {asked:,} sessions asked for were trained on"
+        if protocol == "next_session" or (protocol == "ranking" and not empty_history):
+            options["first sessions left out"] = first_sessions(held_out)
+        return dataclasses.replace(report, options=options)
 
     def _report(
         self,
