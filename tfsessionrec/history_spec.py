@@ -9,6 +9,8 @@ from typing import Literal, SupportsIndex
 Category = str | int
 SessionKind = Literal["real", "item", "whole"]
 SESSION_KINDS: tuple[SessionKind, ...] = ("real", "item", "whole")
+HISTORY = ("history_ids", "history_labels", "history_begin", "history_end")
+"""Keys of a batch with whole histories, which only evaluation reads, see `session_dataset`."""
 
 
 @dataclasses.dataclass(frozen=True)

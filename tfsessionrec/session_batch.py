@@ -28,6 +28,10 @@ class SessionBatch(TypedDict, total=False):
     is_target: tf.Tensor  # bool [B, S], whether this session may be predicted
     sample_weight: tf.Tensor  # float32 [B, S, I], [B, S] or [B], of the targets in the losses
     target_ids: tf.Tensor  # int32 [B, T], the held-out items
+    history_ids: tf.Tensor  # int32 [B, N], all items of the history, whatever the model reads
+    history_labels: tf.Tensor  # float32 [B, N], their labels
+    history_begin: tf.Tensor  # int64 [B, S], place of a session's first item in `history_ids`
+    history_end: tf.Tensor  # int64 [B, S], place after its last item
 
 
 class HistoryTable(NamedTuple):

@@ -93,6 +93,26 @@ def test_an_invalid_suite_is_an_error(
     assert "Configurations: ['one']. Received: ['two']" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"title": "A shop", "log": "a shop"}, "keys title, log, metrics, tables.*no metrics, no"),
+        ([], "Received: no title, no log, no metrics, no tables"),
+        (
+            {"title": "A shop", "log": "a shop", "metrics": {"HR": "hit_rate@20"}, "tables": []},
+            r"`tables` of .* at least one entry. Received: `tables`=\[\]",
+        ),
+    ],
+)
+def test_a_suite_without_its_keys_names_them(
+    tmp_path: pathlib.Path, content: object, message: str
+) -> None:
+    write_suite(tmp_path)
+    (tmp_path / "shop" / "suite.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        load_suites(tmp_path)
+
+
 def test_the_document_shows_means_and_deviations_best_first(tmp_path: pathlib.Path) -> None:
     configs, folders = tmp_path / "configs", Folders(tmp_path / "out")
     tables = {

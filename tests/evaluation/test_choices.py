@@ -85,3 +85,22 @@ def test_bad_choices():
         evaluate(Popularity(COUNTS), [batch(False)], unknown_targets="skip")
     with pytest.raises(ValueError, match="`bootstrap` should be a positive integer"):
         evaluate(Popularity(COUNTS), [batch(False)], bootstrap=-1)
+
+
+@pytest.mark.parametrize("target_ids", [False, True])
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_report_that_leaves_targets_out_has_both_figures(repeats, target_ids):
+    given = batch(target_ids)
+    how = {"k": (1, 4), "repeats": repeats, "first_item_index": FIRST}
+    report = evaluate(Popularity(COUNTS), [given], **how)
+    other = evaluate(Popularity(COUNTS), [given], unknown_targets="miss", **how)
+    assert report.targets["unknown_as_misses"]["model"] == pytest.approx(other.metrics)
+    assert report["recall@4"] > other["recall@4"]
+    known, unknown = report.targets["known"], report.targets["unknown"]
+    assert other.targets == {"known": known, "unknown": unknown}
+    assert known > 0
+    assert unknown > 0
+    table = str(report).split("queries")[0]
+    assert f"{other['recall@4']:.4f}" in table
+    assert "known targets" in table
+    assert f"{unknown}\n" in table

@@ -159,3 +159,15 @@ def test_what_cannot_be_compared():
         compare(a, a, systems=("model", "popularity"))
     with pytest.raises(ValueError, match="`metrics` should be among those of both reports"):
         compare(a, a, ["recall@5"])
+
+
+def test_wrong_arguments():
+    a = evaluate(Fixed(0), [batch()], k=3, keep_queries=True)
+    with pytest.raises(ValueError, match=r"`metrics` should hold at least one .*recall@3.*=\[\]"):
+        compare(a, a, metrics=[])
+    with pytest.raises(ValueError, match=r"`metrics` should be a list of names. .*='recall@3'"):
+        compare(a, a, metrics="recall@3")
+    with pytest.raises(ValueError, match="`systems` should be two names"):
+        compare(a, a, systems="model")
+    with pytest.raises(TypeError, match=r"`report_b` should be a `Report` .* Received: dict"):
+        compare(a, {})

@@ -30,8 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol",
         choices=("next_item", "rest_of_session", "next_session", "ranking"),
-        required=True,
-        help="what is asked, see above",
+        help="what is asked, see above (default: the objective of training)",
     )
     parser.add_argument(
         "--targets",
@@ -151,6 +150,7 @@ def run(arguments: argparse.Namespace) -> None:
         import_matplotlib()  # better now than after the evaluation
     system = load(arguments.model)
     settings = system.settings
+    protocol = arguments.protocol or settings.training.objective
     log = log_arguments.log_format(arguments, settings.log)
     sessions = log_arguments.read(log, arguments.events)
     events_before = read_trend_events(arguments, settings.log)
@@ -162,7 +162,7 @@ def run(arguments: argparse.Namespace) -> None:
         system = _ensemble(system, arguments)
     report = system.evaluate(
         sessions,
-        arguments.protocol,
+        protocol,
         k,
         targets=arguments.targets,
         empty_history=arguments.empty_history,
@@ -188,7 +188,7 @@ def run(arguments: argparse.Namespace) -> None:
             "directory": arguments.model,
             "ensemble": arguments.ensemble,
             "events": arguments.events,
-            "protocol": arguments.protocol,
+            "protocol": protocol,
             "sessions": asked,
             "seed": settings.seed,
             **report.to_dict(),
@@ -196,7 +196,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     if arguments.report is not None:
         title = f"{settings.model} on {log_arguments.title(arguments.events)}"
-        report.save(arguments.report, f"{title}: {arguments.protocol.replace('_', ' ')}")
+        report.save(arguments.report, f"{title}: {protocol.replace('_', ' ')}")
         output.say(f"report written to {arguments.report}")
 
 

@@ -16,18 +16,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfsessionrec.cli import log_arguments, output, weight_arguments
+from tfsessionrec.cli import item_arguments, log_arguments, output, weight_arguments
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 from tfsessionrec.systems.registry import BASELINES
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from tfsessionrec.data import Sessions, Vocabulary
     from tfsessionrec.data.log_format import LogFormat
     from tfsessionrec.systems import Settings, TrainedSystem
     from tfsessionrec.systems.model_directory import ModelDirectory
-    from tfsessionrec.systems.settings import ItemColumns
 
 TRAINING_ARGUMENTS = (
     "objective",
@@ -39,7 +36,6 @@ TRAINING_ARGUMENTS = (
     "since",
 )
 LIMITS = ("max_sessions", "max_items")
-ITEM_COLUMNS = ("categorical", "multi_hot", "dense")
 # Arguments that a baseline does not have.
 _NEURAL = (
     "embedding_dim",
@@ -54,7 +50,7 @@ _NEURAL = (
     "recency_half_life",
     *weight_arguments.NAMES,
     "item_features",
-    *ITEM_COLUMNS,
+    *item_arguments.COLUMNS,
     "resume",
 )
 
@@ -81,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_model_arguments(parser)
     _add_training_arguments(parser)
-    _add_item_arguments(parser)
+    item_arguments.add_arguments(parser)
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--resume", action="store_true", help="continue the training of the model directory"
@@ -166,26 +162,6 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     trained.add_argument(
         "--seed", metavar="N", type=int, help="equal seeds give equal models (default 0)"
     )
-
-
-def _add_item_arguments(parser: argparse.ArgumentParser) -> None:
-    items = parser.add_argument_group(
-        "the items", "features of items, so that items without any event can be recommended"
-    )
-    items.add_argument(
-        "--item-features",
-        metavar="FILE",
-        type=pathlib.Path,
-        help="one row an item, with the --item column; sets id_dropout=0.2 unless --set says "
-        "otherwise",
-    )
-    items.add_argument(
-        "--categorical", metavar="COLUMN", action="append", help="one category an item"
-    )
-    items.add_argument(
-        "--multi-hot", metavar="COLUMN", action="append", help="several, with | between them"
-    )
-    items.add_argument("--dense", metavar="COLUMN", action="append", help="a number an item")
 
 
 def add_trend_events(parser: argparse._ActionsContainer) -> None:
@@ -273,7 +249,7 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
             log,
             directory,
             overwrite=arguments.overwrite,
-            item_table=_item_table(arguments, settings),
+            item_table=item_arguments.table(arguments, settings),
             events_before=events_before,
             progress=True,
         )
@@ -346,7 +322,7 @@ def _settings(arguments: argparse.Namespace, before: "Settings | None") -> "Sett
         log=log,
         history=dataclasses.replace(settings.history, **history),
         training=dataclasses.replace(settings.training, **trained),
-        item_features=_item_columns(arguments, log.columns.item) or settings.item_features,
+        item_features=item_arguments.columns(arguments, log.columns.item) or settings.item_features,
         **_given(arguments, ("holdout", "min_count", "seed")),
     )
 
@@ -362,29 +338,6 @@ def _check_baseline(arguments: argparse.Namespace, name: str) -> None:
     if given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(f"{arguments.model} has no epochs and no embeddings. Received: {flags}")
-
-
-def _item_table(arguments: argparse.Namespace, settings: "Settings") -> "pl.DataFrame | None":
-    from tfsessionrec.data.catalog import read_catalog
-
-    if arguments.item_features is None:
-        return None
-    log = settings.log
-    with log_arguments.notes():
-        return read_catalog(arguments.item_features, log.columns.item, log.drop_missing)
-
-
-def _item_columns(arguments: argparse.Namespace, item: str) -> "ItemColumns | None":
-    from tfsessionrec.systems.settings import ItemColumns
-
-    if arguments.item_features is None:
-        return None
-    columns = {kind: tuple(getattr(arguments, kind) or ()) for kind in ITEM_COLUMNS}
-    if not any(columns.values()):
-        raise ValueError(
-            "`--item-features` needs at least one of `--categorical`, `--multi-hot`, `--dense`"
-        )
-    return ItemColumns(item, **columns)
 
 
 def _check_same(before: "Settings", now: "Settings") -> None:

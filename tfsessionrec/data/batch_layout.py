@@ -20,6 +20,7 @@ from tfsessionrec.data.examples.examples import Examples
 from tfsessionrec.data.sessions import starting_rows
 from tfsessionrec.data.target_weights import row_weights
 from tfsessionrec.data.vocabulary import Vocabulary
+from tfsessionrec.data.whole_history import WholeHistories, history_cells, whole_histories
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import TargetWeights
 from tfsessionrec.session_batch import (
@@ -33,6 +34,7 @@ from tfsessionrec.session_batch import (
 )
 
 _ALL = 2**31  # more sessions than any history has
+_OF_A_CELL = 64  # interactions of a whole history that need as much memory as a session
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,7 @@ class BatchLayout:
         static_shapes: Whether every batch has the same S, I and T.
         weights: What makes `sample_weight`; rows without a weight above 0 are left out. None: there
             is no such key.
+        whole: Whether to add `HISTORY` where a row lacks a part of its history or its target.
     """
 
     apart: bool
@@ -62,6 +65,7 @@ class BatchLayout:
     origins: bool = False
     static_shapes: bool = False
     weights: TargetWeights | None = None
+    whole: bool = False
 
 
 class _Tables(NamedTuple):
@@ -80,6 +84,7 @@ class _Tables(NamedTuple):
     of_sessions: dict[str, tf.Tensor]
     target_ids: tf.Tensor | None  # the items of `target_ids`, where targets are apart
     target_offsets: tf.Tensor | None  # int64 [E + 1], where each example's items start
+    whole: WholeHistories | None
 
 
 def example_batches(
@@ -149,6 +154,9 @@ def _tables(
         of_sessions={name: _padded(c) for name, c in session_columns(log, spec).items()},
         target_ids=None if targets is None else _padded(targets[0]),
         target_offsets=None if targets is None else targets[1],
+        whole=whole_histories(examples, kept, spec, layout.longest, layout.apart)
+        if layout.whole
+        else None,
     )
 
 
@@ -204,6 +212,8 @@ def _lengths_and_times(
         rows = histories.session_begin[np.maximum(histories.last - 1, 0)]
         rows = rows if tables.source is None else tables.source[rows]
     lengths = np.maximum(histories.last - histories.first + inline, 1)
+    if tables.whole is not None:  # a batch of long histories has fewer rows
+        lengths = np.maximum(lengths, (tables.whole.end - tables.whole.begin) // _OF_A_CELL)
     return lengths, tables.seconds[np.minimum(rows, len(tables.seconds) - 2)]
 
 
@@ -214,8 +224,8 @@ def _padded(array: Column) -> Column:
 
 def _widths(
     spec: HistorySpec, layout: BatchLayout, inline: bool, tables: _Tables
-) -> tuple[int, int, int]:
-    """Static S, I and T."""
+) -> tuple[int, int, int, int]:
+    """Static S, I, T and N."""
     items = 1 if spec.session == "item" else spec.max_items
     most_targets = 1
     if tables.target_offsets is not None:
@@ -224,6 +234,7 @@ def _widths(
         layout.longest + inline,
         max(items, layout.max_targets) if inline else spec.max_items,
         most_targets,
+        1 if tables.whole is None else int((tables.whole.end - tables.whole.begin).max(initial=1)),
     )
 
 
@@ -237,7 +248,7 @@ class _Assembler:
         layout: BatchLayout,
         asked_at_next_start: bool,
         inline: bool,
-        widths: tuple[int, int, int] | None,
+        widths: tuple[int, int, int, int] | None,
     ) -> None:
         self._tables = tables
         self._spec = spec
@@ -264,6 +275,11 @@ class _Assembler:
                 self._widths and self._widths[2],
             )
             batch["target_ids"] = tf.gather(tables.target_ids, places)
+        if tables.whole is not None:
+            ids = tables.of_items["item_ids"]
+            labels = None if self._layout.apart else tables.of_items["labels"]
+            width = self._widths and self._widths[3]
+            batch |= history_cells(tables.whole, rows, ids, labels, first, last, width)
         return batch  # type: ignore[return-value]
 
     def _cells(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:

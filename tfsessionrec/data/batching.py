@@ -69,6 +69,12 @@ def session_dataset(
     | each of `context` | own dtype, [B, S, I] | that column, 0 where null |
     | each of `spec.session_context` | own dtype, [B, S] | that column in the session's first row |
     | `target_ids` | int32 [B, T] | the targets, with `targets="last"` |
+    | `history_ids` | int32 [B, N] | every item of the history, however long |
+    | `history_labels` | float32 [B, N] | their labels, without `targets` |
+    | `history_begin`, `history_end` | int64 [B, S] | where each session is in `history_ids` |
+
+    The `history_` keys are there where `max_sessions` or `max_items` cut a history and rows are not
+    shuffled. Evaluation reads them: what is asked, and what was seen, does not depend on limits.
 
     A shuffled epoch holds every row once. Rows are sorted by their number of sessions (rows of
     equal length in random order), cut into batches, and the batches are shuffled: little padding,
@@ -153,14 +159,14 @@ def session_dataset(
     sizes = {"batch_size": batch_size, "batch_positions": batch_positions}
     _check_arguments({**limits, **sizes, "min_sessions": min_sessions}, targets, context)
     _check_rows(batch_positions, drop_remainder or static_shapes)
+    shuffle = seed is not None if shuffle is None else shuffle
     examples = _examples(sessions, targets)
     if spec is None:
         _warn_of_former(former)
         examples = _asked(examples, former.get("request_times"))
         read = _former_spec(former, examples.log, vocabulary, context, limits)
     else:
-        _check_spec(spec, vocabulary, {**limits, **former})
-        read = spec
+        read = _checked_spec(spec, vocabulary, {**limits, **former})
     longest = read.max_sessions
     if targets is None:
         # `spec.max_sessions` counts the history; `max_sessions` counts the row with its target.
@@ -175,10 +181,11 @@ def session_dataset(
         match_ids=bool(former.get("match_ids")),
         static_shapes=static_shapes,
         weights=_target_weights(weights, targets),
+        whole=not shuffle,
     )
     order = BatchOrder(
         **sizes,
-        shuffle=seed is not None if shuffle is None else shuffle,
+        shuffle=shuffle,
         seed=seed,
         window=shuffle_window,
         recency_half_life=recency_half_life,
@@ -226,6 +233,7 @@ def protocol_batches(
                 max_targets=longest_session,
                 min_sessions=1 if protocol == "ranking" or not inline else 2,
                 origins=origins,
+                whole=protocol != "ranking",
             ),
             BatchOrder(batch_positions=_EVALUATION_POSITIONS),
         )
@@ -275,7 +283,9 @@ def _examples(sessions: Sessions | Examples | tf.data.Dataset, targets: str | No
     return Examples.last_sessions(sessions) if targets else Examples.sequences(sessions)
 
 
-def _check_spec(spec: HistorySpec, vocabulary: Vocabulary, keywords: Mapping[str, object]) -> None:
+def _checked_spec(
+    spec: HistorySpec, vocabulary: Vocabulary, keywords: Mapping[str, object]
+) -> None:
     instance("vocabulary", vocabulary, Vocabulary)
     unknown = sorted(set(keywords) - {*_FORMER, "max_sessions", "max_items"})
     if unknown:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tfsessionrec.data.sessions import Sessions, starting_rows
 from tfsessionrec.data.vocabulary import Vocabulary
-from tfsessionrec.history_spec import Category, HistorySpec, distinct
+from tfsessionrec.history_spec import HISTORY, Category, HistorySpec, distinct
 
 Column = NDArray[np.generic]
 
@@ -23,6 +23,7 @@ _OWN_KEYS = (
     "item_times",
     "match_ids",
     "target_ids",
+    *HISTORY,
 )
 ORIGINS = ("origin", "running_length", "earlier_sessions")
 """Keys of a batch with the origin of its items: the user, and the place in the sessions."""

@@ -109,6 +109,10 @@ def compare(
     information retrieval evaluation, CIKM 2007.
     """
     samples = positive_integer("samples", samples)
+    if isinstance(systems, str) or len(systems) != 2:
+        raise ValueError(
+            f"`systems` should be two names, one a report. Received: `systems`={systems!r}"
+        )
     results = [_kept_results(report, name) for report, name in ((report_a, "a"), (report_b, "b"))]
     _check_same_queries(*results)
     for name, result, system in zip("ab", results, systems):
@@ -259,7 +263,14 @@ def _common_metrics(
         for name, values in of_a.items()
         if name in of_b and not np.isnan(values + of_b[name]).all()
     ]
-    names = both if asked is None else list(asked)
+    if isinstance(asked, str):
+        raise ValueError(f"`metrics` should be a list of names. Received: `metrics`={asked!r}")
+    names = both if asked is None else list(dict.fromkeys(asked))
+    if not names:
+        raise ValueError(
+            "`metrics` should hold at least one metric of both reports: "
+            f"{', '.join(both) or 'they share none'}. Received: `metrics`={asked!r}"
+        )
     for name in names:
         if name not in both:
             raise ValueError(
@@ -270,6 +281,10 @@ def _common_metrics(
 
 
 def _kept_results(report: Report, name: str) -> QueryResults:
+    if not isinstance(report, Report):
+        raise TypeError(
+            f"`report_{name}` should be a `Report` of `evaluate`. Received: {type(report).__name__}"
+        )
     if report.queries is None:
         raise ValueError(
             f"`report_{name}` should hold the ranks of every query: "

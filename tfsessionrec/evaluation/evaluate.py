@@ -27,6 +27,7 @@ from tfsessionrec.evaluation.query_slices import RULES, slice_kinds, slice_metri
 from tfsessionrec.evaluation.ranking import Ranking
 from tfsessionrec.evaluation.ranks import BLOCK_SIZE
 from tfsessionrec.evaluation.report import Report
+from tfsessionrec.evaluation.report_data import Targets
 from tfsessionrec.evaluation.system import (
     EmbeddingSystem,
     System,
@@ -106,12 +107,14 @@ def evaluate(
         repeats: Whether targets that the query's history holds are asked for. True by default; with
             False a set keeps its other items, and a set without any gives no query.
         unknown_targets: `"leave_out"` (by default) removes targets that the vocabulary does not
-            know from the sets, `"miss"` counts each as one that is never found.
+            know from the sets, and the report has the figures with them as misses too; `"miss"`
+            counts each as one that is never found.
         baselines: Further systems by name, of the same kinds as `model`.
         popularity: [vocabulary_size] counts of a popularity baseline. By default the counts of
             `vocabulary`, if it has any.
         vocabulary: The `Vocabulary` of the dataset, for its counts and its first item.
-        first_item_index: First vocabulary index that is an item; by default the vocabulary's, or 2.
+        first_item_index: First vocabulary index that is an item; by default the vocabulary's, the
+            model's (`NextSessionRetrieval(first_item_index=)`), or 2. They should agree.
         slices: Parts of the queries with metrics of their own: `"session_length"`,
             `"earlier_sessions"`, `"target_popularity"` (by the counts; `"new"` are items without a
             click), some of them, or True for all. False by default. The report has the rules. For
@@ -151,6 +154,8 @@ def evaluate(
     ndcg@1       0.5000
     mrr@1        0.5000
     map@1        0.5000
+    known targets         2
+    unknown targets       0
     2 queries, 3 candidates, 0 skipped, ... s
     targets: positives of the next session, at every position
     filter_seen: no
@@ -160,7 +165,7 @@ def evaluate(
     skipped: sessions without a known positive
     """
     begin = time.perf_counter()
-    first = first_item(first_item_index, vocabulary)
+    first = first_item(first_item_index, vocabulary, model)
     choices = Choices(
         list_lengths(k), positions, bool(filter_seen), bool(repeats), unknown_targets, first,
         block_size,
@@ -168,9 +173,7 @@ def evaluate(
     bootstrap = positive_integer("bootstrap", bootstrap) if bootstrap else 0
     systems, counts = _systems(model, baselines or {}, popularity, vocabulary, first)
     kinds = slice_kinds(slices, counts is not None)
-    measures = None
-    if beyond_accuracy:
-        measures = _list_measures(systems, choices, counts, item_features)
+    measures = _list_measures(systems, choices, counts, item_features) if beyond_accuracy else None
     keep = bool(kinds or bootstrap or keep_queries)
     ranking = Ranking(systems, choices, measures, keep)
     asked = _ask_all(ranking, tqdm(dataset, "evaluate", unit=" batches", disable=not progress))
@@ -195,6 +198,7 @@ def evaluate(
         slices=slice_metrics(results, list(systems), kinds, counts) if results else {},
         exposure=measures.exposure() if measures is not None else {},
         queries=results if keep_queries else None,
+        targets=_targets(ranking, asked),
         seconds=time.perf_counter() - begin,
     )
 
@@ -205,7 +209,9 @@ class _Asked:
 
     kind: Positions
     skipped: int = 0
+    known: int = 0
     unknown: int = 0
+    missed: int = 0
     repeated: int = 0
 
 
@@ -217,13 +223,15 @@ def _ask_all(ranking: Ranking, batches: Iterable[Features]) -> _Asked:
     """
     choices, size = ranking.choices, ranking.systems["model"].vocabulary_size
     kind = choices.positions
-    skipped = unknown = repeated = 0
+    skipped = known = unknown = missed = repeated = 0
     for batch in batches:
         if kind == "auto":
             kind = choices.kind_of(batch)
         queries = choices.ask(batch, kind, size)
         skipped += queries.num_skipped
+        known += int((queries.targets > 0).sum())
         unknown += queries.num_unknown
+        missed += queries.num_missed
         repeated += queries.num_repeated
         ranking.add(batch, queries)
     ranking.finish()
@@ -233,7 +241,17 @@ def _ask_all(ranking: Ranking, batches: Iterable[Features]) -> _Asked:
             f"may be predicted. Received: 0 queries, {skipped} sessions skipped because no "
             "positive of theirs is known"
         )
-    return _Asked(kind, skipped, unknown, repeated)
+    return _Asked(kind, skipped, known, unknown, missed, repeated)
+
+
+def _targets(ranking: Ranking, asked: _Asked) -> Targets:
+    """The numbers of targets, and the metrics with those that are left out as misses."""
+    targets: Targets = {"known": asked.known, "unknown": asked.unknown}
+    if asked.unknown and ranking.choices.unknown_targets == "leave_out":
+        targets["unknown_as_misses"] = {
+            name: ranking.metrics_missed(name, asked.missed) for name in ranking.systems
+        }
+    return targets
 
 
 def _options(choices: Choices, asked: _Asked) -> dict[str, object]:

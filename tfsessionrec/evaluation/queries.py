@@ -25,7 +25,9 @@ class TargetSets:
         misses: [Q], number of further targets that are unknown and count as misses.
         num_skipped: Sessions with positives that give no query.
         num_unknown: Positives that are unknown items, in all sessions that may be predicted.
+        unknown: [Q], number of unknown targets that are left out.
         num_repeated: Targets that are left out because the history holds them.
+        num_missed: Sets that give no query and hold an unknown target.
     """
 
     rows: NDArray[np.int64]
@@ -35,6 +37,8 @@ class TargetSets:
     misses: NDArray[np.int64]
     num_skipped: int
     num_unknown: int
+    unknown: NDArray[np.int64]
+    num_missed: int
     num_repeated: int = 0
 
     def without_repeats(self) -> "TargetSets":
@@ -52,6 +56,8 @@ class TargetSets:
             targets=targets[asked],
             seen=Slices(self.seen.items, self.seen.start[asked], self.seen.stop[asked]),
             misses=self.misses[asked],
+            unknown=self.unknown[asked],
+            num_missed=self.num_missed + int((self.unknown[~asked] > 0).sum()),
             num_skipped=self.num_skipped + int((~asked).sum()),
             num_repeated=int(again.sum()),
         )
@@ -102,11 +108,18 @@ def next_session_sets(
 ) -> TargetSets:
     """Every position whose next session holds positives: its known ones are the targets."""
     sessions = next_sessions(batch, vocabulary_size)
-    positives = np.where(sessions.labels > 0, sessions.items, 0)
+    whole = _Whole.of(batch, vocabulary_size)
+    if whole is not None:
+        positives = whole.positives(sessions.rows, sessions.positions + 1)
+    else:
+        positives = np.where(sessions.labels > 0, sessions.items, 0)
     asked, targets, misses = _known(positives, first_item_index, unknown_as_misses)
     rows, positions = sessions.rows[asked], sessions.positions[asked]
-    seen = _histories(item_ids(batch, vocabulary_size), rows, positions)
-    left_out = _left_out(positives, rows, first_item_index)
+    if whole is not None:
+        seen = whole.before(rows, positions + 1)
+    else:
+        seen = _histories(item_ids(batch, vocabulary_size), rows, positions)
+    left_out = _left_out(positives, asked, first_item_index, unknown_as_misses)
     return TargetSets(rows, positions, targets, seen, misses, *left_out)
 
 
@@ -125,9 +138,63 @@ def target_id_sets(
         )
     _check_indices("target_ids", positives, vocabulary_size)
     rows, targets, misses = _known(positives, first_item_index, unknown_as_misses)
-    seen = _histories(items, rows, np.full(len(rows), items.shape[1]))
-    left_out = _left_out(positives, rows, first_item_index)
+    whole = _Whole.of(batch, vocabulary_size)
+    if whole is not None:
+        seen = whole.before(rows)
+    else:
+        seen = _histories(items, rows, np.full(len(rows), items.shape[1]))
+    left_out = _left_out(positives, rows, first_item_index, unknown_as_misses)
     return TargetSets(rows, None, targets, seen, misses, *left_out)
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The whole histories of a batch, of which `item_ids` holds a part.
+
+    Args:
+        batch: The batch.
+        items: [B, N] vocabulary indices, 0 for padding, which comes last.
+    """
+
+    batch: Features
+    items: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, batch: Features, vocabulary_size: int) -> "_Whole | None":
+        """The histories of a batch; None where `item_ids` holds them whole."""
+        if "history_ids" not in batch:
+            return None
+        items = np.asarray(batch["history_ids"]).astype(np.int64)
+        rows = len(np.asarray(batch["item_ids"]))
+        if items.ndim != 2 or len(items) != rows:
+            raise ValueError(
+                f"`history_ids` should have the shape [{rows}, N]. "
+                f"Received: `history_ids` of shape {items.shape}"
+            )
+        _check_indices("history_ids", items, vocabulary_size)
+        return cls(batch, items)
+
+    def before(self, rows: NDArray[np.int64], sessions: NDArray[np.int64] | None = None) -> Slices:
+        """The items of a row before one of its sessions; by default all of them."""
+        real = self.items > 0
+        lengths = real.sum(axis=1)
+        start = (np.cumsum(lengths) - lengths)[rows]
+        if sessions is None:
+            return Slices(self.items[real], start, start + lengths[rows])
+        return Slices(self.items[real], start, start + self._places("begin")[rows, sessions])
+
+    def positives(self, rows: NDArray[np.int64], sessions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The positive items [Q, I] of some sessions, 0 for padding."""
+        begin = self._places("begin")[rows, sessions]
+        lengths = self._places("end")[rows, sessions] - begin
+        column = np.arange(max(1, int(lengths.max(initial=0))))
+        places = np.minimum(begin[:, None] + column, self.items.shape[1] - 1)
+        taken = np.asarray(self.batch["history_labels"])[rows[:, None], places] > 0
+        inside = column < lengths[:, None]
+        return np.where(inside & taken, self.items[rows[:, None], places], 0)
+
+    def _places(self, name: str) -> NDArray[np.int64]:
+        return np.asarray(self.batch[f"history_{name}"]).astype(np.int64)
 
 
 def item_ids(batch: Features, vocabulary_size: int) -> NDArray[np.int64]:
@@ -175,18 +242,36 @@ def _known(
     items = -np.sort(-np.where(again, 0, items), axis=1)
     misses = np.zeros(len(items), np.int64)
     if unknown_as_misses:
-        misses = ((positives > 0) & (positives < first_item_index)).sum(axis=1)
+        misses = _unknown(positives, first_item_index)
     rows = np.flatnonzero(np.any(items > 0, axis=1) | (misses > 0))
     width = int((items > 0).sum(axis=1).max(initial=0))
     return rows, items[rows, :width], misses[rows]
 
 
+def _unknown(positives: NDArray[np.int64], first_item_index: int) -> NDArray[np.int64]:
+    """The number of unknown items of each set."""
+    return ((positives > 0) & (positives < first_item_index)).sum(axis=1)
+
+
 def _left_out(
-    positives: NDArray[np.int64], asked: NDArray[np.int64], first_item_index: int
-) -> tuple[int, int]:
-    """The number of rows with positives that give no query, and of unknown positives."""
+    positives: NDArray[np.int64],
+    asked: NDArray[np.int64],
+    first_item_index: int,
+    unknown_as_misses: bool,
+) -> tuple[int, int, NDArray[np.int64], int]:
+    """`num_skipped`, `num_unknown`, `unknown` and `num_missed` of `TargetSets`.
+
+    Args:
+        positives: [sets, I], the items of all sets.
+        asked: [Q], the sets that give a query.
+        first_item_index: First vocabulary index that is an item.
+        unknown_as_misses: Whether unknown targets are asked for.
+    """
     skipped = int(np.any(positives > 0, axis=1).sum()) - len(asked)
-    return skipped, int(((positives > 0) & (positives < first_item_index)).sum())
+    unknown = _unknown(positives, first_item_index)
+    left_out = np.zeros_like(unknown) if unknown_as_misses else unknown
+    missed = int((left_out > 0).sum() - (left_out[asked] > 0).sum())
+    return skipped, int(unknown.sum()), left_out[asked], missed
 
 
 def _histories(

@@ -29,6 +29,7 @@ class _Ranks:
         ranks: Ranks of waiting queries of a sparse system, by batch.
         lists: Lists of waiting queries of a sparse system, by batch, if they are measured.
         sums: Sum of each metric over all ranked queries.
+        sums_missed: The same, with the unknown targets that are left out as misses.
         kept_ranks: Ranks of all targets, by round of ranking.
         kept_values: Further metrics of all queries, by round of ranking.
     """
@@ -37,15 +38,29 @@ class _Ranks:
     ranks: list[NDArray[np.int64]] = field(default_factory=list)
     lists: list[NDArray[np.int64]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
+    sums_missed: dict[str, float] = field(default_factory=dict)
     kept_ranks: list[NDArray[np.int32]] = field(default_factory=list)
     kept_values: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
 
-    def add(self, ranks: NDArray[np.int64], cutoffs: Sequence[int]) -> None:
-        """Adds the metrics of ranks [Q, T] of the waiting queries, which no longer wait."""
+    def add(
+        self, ranks: NDArray[np.int64], left_out: NDArray[np.bool_], cutoffs: Sequence[int]
+    ) -> None:
+        """Adds the metrics of ranks [Q, T] of the waiting queries, which no longer wait.
+
+        Args:
+            ranks: [Q, T], 0 for padding.
+            left_out: [Q, U], True for each unknown target that is left out.
+            cutoffs: Lengths of the list.
+        """
+        with_misses = np.concatenate([ranks, np.where(left_out, MISS, 0)], axis=1)
         for metric, function in METRICS.items():
             for k in cutoffs:
                 key = f"{metric}@{k}"
-                self.sums[key] = self.sums.get(key, 0.0) + float(function(ranks, k).sum())
+                total = missed = float(function(ranks, k).sum())
+                if left_out.any():
+                    missed = float(function(with_misses, k).sum())
+                self.sums[key] = self.sums.get(key, 0.0) + total
+                self.sums_missed[key] = self.sums_missed.get(key, 0.0) + missed
         self.queries.clear()
         self.ranks.clear()
         self.lists.clear()
@@ -66,12 +81,14 @@ class _Sets:
         order: [Q], the place of each query among those that waited.
         targets: [Q, T] candidate numbers, negative for padding.
         missed: [Q, M] True for each unknown target that counts as a miss.
+        left_out: [Q, U] True for each unknown target that is left out.
         removed: The items that are not ranked, if any.
     """
 
     order: NDArray[np.int64]
     targets: NDArray[np.int64]
     missed: NDArray[np.bool_]
+    left_out: NDArray[np.bool_]
     removed: Slices | None
 
 
@@ -142,7 +159,7 @@ class Ranking:
                 ranks, lists = self._rank(found, system, sets)
             if sets.missed.shape[1]:
                 ranks = np.concatenate([ranks, np.where(sets.missed, MISS, 0)], axis=1)
-            found.add(ranks, self.choices.cutoffs)
+            found.add(ranks, sets.left_out, self.choices.cutoffs)
             values: Mapping[str, NDArray[np.float32]] = {}
             if self.measures is not None and lists is not None:
                 values = self.measures.add(name, lists, ranks, wide)
@@ -157,6 +174,11 @@ class Ranking:
         sums = self._found[system].sums
         means = {name: total / self.num_queries for name, total in sums.items()}
         return means | (self.measures.metrics(system) if self.measures is not None else {})
+
+    def metrics_missed(self, system: str, num_missed: int) -> dict[str, float]:
+        """Means with unknown targets as misses, over all queries and `num_missed` without a hit."""
+        sums = self._found[system].sums_missed
+        return {name: total / (self.num_queries + num_missed) for name, total in sums.items()}
 
     def results(self) -> QueryResults:
         """The ranks of every query."""
@@ -191,7 +213,9 @@ class Ranking:
             seen = Slices.concatenate([queries.seen for queries in self._waiting])
             removed = Slices(seen.items - first, seen.start[order], seen.stop[order])
         missed = np.arange(misses.max(initial=0)) < misses[order, None]
-        return _Sets(order, targets[order] - first, missed, removed)
+        unknown = np.concatenate([queries.unknown for queries in self._waiting])
+        left_out = np.arange(unknown.max(initial=0)) < unknown[order, None]
+        return _Sets(order, targets[order] - first, missed, left_out, removed)
 
     def _rank(
         self, found: _Ranks, system: EmbeddingSystem, sets: _Sets

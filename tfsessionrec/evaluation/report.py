@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 
 from tfsessionrec.evaluation.plot_report import plot_report
-from tfsessionrec.evaluation.report_data import ReportData
+from tfsessionrec.evaluation.report_data import TRAINED_ON, ReportData
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Report(ReportData):
         exposure: Shares of the training clicks, the targets and the recommendations (the first `k`
             places of each system's lists) that the n most popular items have.
         queries: The ranks of every query, from `evaluate(keep_queries=True)`. Not written to files.
+        targets: The numbers of `known` and `unknown` targets of the vocabulary; where unknown ones
+            are left out, `unknown_as_misses` has by system the metrics with them as misses.
 
     Example:
 
@@ -43,7 +45,7 @@ class Report(ReportData):
     """
 
     def __str__(self) -> str:
-        lines = _plain_table(self._rows())
+        lines = [*self._heading(), *_plain_table(self._rows())]
         for kind, parts in self._slice_rows():
             lines += ["", *_plain_table([[kind, *parts[0][1:]], *parts[1:]])]
         lines += [""] * bool(self.slices)
@@ -67,7 +69,9 @@ class Report(ReportData):
         <BLANKLINE>
         8 queries, 40 candidates, 0 skipped, 0.0 s
         """
-        lines = [f"# {title}", "", *_markdown_table("metric", self._rows())]
+        lines = [f"# {title}", ""]
+        lines += [part for line in self._heading() for part in (f"**{line}**", "")]
+        lines += _markdown_table("metric", self._rows())
         for kind, parts in self._slice_rows():
             lines += ["", f"## {self.main_metric} by {kind}", ""]
             lines += _markdown_table("slice", parts)
@@ -122,6 +126,16 @@ class Report(ReportData):
                     low, high = self.intervals[name][metric]
                     cells[-1] += f" [{number(low)}, {number(high)}]"
             rows.append(cells)
+        missed = self.targets.get("unknown_as_misses", {})
+        for metric in missed.get("model", {}):
+            cells = [number(missed[name][metric]) for name in self.systems]
+            rows.append([f"{metric}, unknown as misses", *cells])
+        if "known" in self.targets:
+            for name, count in (
+                ("known", self.targets["known"]),
+                ("unknown", self.targets["unknown"]),
+            ):
+                rows.append([f"{name} targets", *([f"{count:,}"] * len(self.systems))])
         return rows
 
     def _slice_rows(self) -> Iterator[tuple[str, list[list[str]]]]:
@@ -132,6 +146,11 @@ class Report(ReportData):
                 means = (number(row[self.main_metric]) for row in found["metrics"].values())
                 rows.append([part, f"{found['queries']:,}", *means])
             yield kind.replace("_", " "), rows
+
+    def _heading(self) -> list[str]:
+        """A warning, if sessions that are asked for were trained on."""
+        note = self.options.get(TRAINED_ON)
+        return [f"Not a test: {note}."] if note else []
 
     def _size(self) -> str:
         return (

@@ -25,6 +25,21 @@ Exposure = TypedDict(
 """Shares that the n most popular items have of clicks, targets and recommendations; or nothing."""
 
 
+TRAINED_ON = "trained on"
+"""Option that says how many of the sessions asked for were trained on; it heads the table."""
+
+
+class Targets(TypedDict, total=False):
+    """The numbers of known and unknown targets; or nothing.
+
+    Where unknown ones are left out, by system the metrics with them as misses, too.
+    """
+
+    known: int
+    unknown: int
+    unknown_as_misses: Mapping[str, Metrics]
+
+
 @dataclasses.dataclass(frozen=True)
 class ReportData:
     """The fields of a `Report`, which explains them: all that its tables and plots read."""
@@ -42,6 +57,7 @@ class ReportData:
     slices: Mapping[str, Mapping[str, SliceMeans]] = dataclasses.field(default_factory=dict)
     exposure: Exposure = dataclasses.field(default_factory=lambda: Exposure())
     queries: QueryResults | None = dataclasses.field(default=None, repr=False, compare=False)
+    targets: Targets = dataclasses.field(default_factory=lambda: Targets())
 
     def __getitem__(self, metric: str) -> float:
         return self.metrics[metric]

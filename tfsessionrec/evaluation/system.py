@@ -12,6 +12,7 @@ from tfsessionrec.backend import keras
 from tfsessionrec.checks import positive_integer
 from tfsessionrec.data import Vocabulary
 from tfsessionrec.evaluation.ranks import Candidates
+from tfsessionrec.history_spec import HISTORY
 from tfsessionrec.query_model import SparseScorer, as_query_model
 from tfsessionrec.scoring import Queries
 from tfsessionrec.types import Features
@@ -19,7 +20,7 @@ from tfsessionrec.types import Features
 ORIGINS = ("origin", "running_length", "earlier_sessions")
 """Keys of a batch that say where its histories come from, see `QueryDetails`."""
 
-ANSWERS = ("target_ids", "is_target", *ORIGINS)
+ANSWERS = ("target_ids", "is_target", *ORIGINS, *HISTORY)
 """Keys of a batch that only the evaluation reads; a model does not get them."""
 
 
@@ -204,11 +205,31 @@ def model_features(batch: Features) -> dict[str, tf.Tensor]:
     return {key: tf.convert_to_tensor(value) for key, value in batch.items() if key not in ANSWERS}
 
 
-def first_item(first_item_index: int | None, vocabulary: Vocabulary | None) -> int:
-    """The first vocabulary index that is an item: as given, or the vocabulary's, or 2."""
+def first_item(first_item_index: int | None, vocabulary: Vocabulary | None, model: object) -> int:
+    """The first vocabulary index that is an item: as given, the vocabulary's, the model's, or 2.
+
+    Raises:
+        ValueError: If these disagree, or the index is no positive integer.
+    """
+    known = {}
     if first_item_index is not None:
-        return positive_integer("first_item_index", first_item_index)
-    return 2 if vocabulary is None else int(vocabulary.first_item_index)
+        known["first_item_index"] = positive_integer("first_item_index", first_item_index)
+    if vocabulary is not None:
+        known["vocabulary.first_item_index"] = int(vocabulary.first_item_index)
+    task = getattr(model, "retrieval_task", None)
+    for name, part in (
+        ("model", model),
+        ("model.retrieval_task", task),
+        ("model.history_spec", getattr(model, "history_spec", None)),
+        ("model.vocabulary", getattr(model, "vocabulary", None)),
+    ):
+        index = getattr(part, "first_item_index", None)
+        if isinstance(index, int | np.integer):
+            known[f"{name}.first_item_index"] = int(index)
+    if len(set(known.values())) > 1:
+        received = ", ".join(f"`{name}`={index}" for name, index in known.items())
+        raise ValueError(f"The first index of an item should be one number. Received: {received}")
+    return next(iter(known.values()), 2)
 
 
 def popularity_counts(

@@ -55,14 +55,7 @@ def catalogue_softmax_loss(
     >>> round(float(loss.mean), 4)  # log 4
     1.3863
     """
-    if not isinstance(queries, Queries):
-        checks.tensors(("queries", queries, "number", "Q D"))
-    checks.tensors(
-        ("candidate_embeddings", candidate_embeddings, "number", "C D"),
-        ("positives", positives, "integer", "Q H"),
-    )
-    if candidate_ids is not None:
-        checks.tensors(("candidate_ids", candidate_ids, "integer", "C"))
+    _check(queries, candidate_embeddings, positives, candidate_ids)
     block_elements = checks.positive_integer("block_elements", block_elements)
     least_queries = checks.positive_integer("least_queries", least_queries)
     queries = as_queries(queries)
@@ -108,6 +101,22 @@ def catalogue_softmax_loss(
     )
     counts = tf.cast(positives >= 0, tf.float32) if weights is None else weights
     return LossSum(total, tf.reduce_sum(counts))
+
+
+def _check(
+    queries: Queries | tf.Tensor,
+    candidate_embeddings: tf.Tensor,
+    positives: tf.Tensor,
+    candidate_ids: tf.Tensor | None,
+) -> None:
+    if not isinstance(queries, Queries):
+        checks.tensors(("queries", queries, "number", "Q D"))
+    checks.tensors(
+        ("candidate_embeddings", candidate_embeddings, "number", "C D"),
+        ("positives", positives, "integer", "Q H"),
+    )
+    if candidate_ids is not None:
+        checks.tensors(("candidate_ids", candidate_ids, "integer", "C"))
 
 
 def _blocked_loss(

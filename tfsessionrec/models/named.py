@@ -227,7 +227,7 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
         own.ranking_weight,
         trend=trend,
         relation=relation,
-        history=system.recipe.history,
+        history=dataclasses.replace(system.recipe.history, first_item_index=task.first_item_index),
     )
 
 

@@ -60,7 +60,8 @@ class SessionRec(FittedModel):
         [B, S, D] float tensor, all positions; [B, S, N, D] if the backbone has a head.
 
     Raises:
-        ValueError: If `ranking_weight` is negative.
+        ValueError: If `ranking_weight` is negative, or `history` and `retrieval_task` disagree on
+            `first_item_index`.
 
     Example:
 
@@ -97,6 +98,12 @@ class SessionRec(FittedModel):
             )
         self.backbone = backbone
         self.retrieval_task = NextSessionRetrieval() if retrieval_task is None else retrieval_task
+        if history is not None and history.first_item_index != self.retrieval_task.first_item_index:
+            raise ValueError(
+                "`history.first_item_index` should be that of `retrieval_task`, "
+                f"{self.retrieval_task.first_item_index}. Received: "
+                f"`history.first_item_index`={history.first_item_index}"
+            )
         self.ranking_task = ranking_task
         self.ranking_weight = ranking_weight
         self.trend = trend

@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from tfsessionrec import evaluation
@@ -13,10 +13,13 @@ from tfsessionrec.data.examples import PROTOCOLS
 from tfsessionrec.data.examples.objectives import Protocol
 from tfsessionrec.data.reading import EventSource
 from tfsessionrec.evaluation import Report
+from tfsessionrec.evaluation.report_data import TRAINED_ON
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.query_model import QueryModel, SparseScorer
 from tfsessionrec.systems.known_events import Known, KnownEvents
 from tfsessionrec.systems.settings import Settings
+from tfsessionrec.systems.trained_sessions import first_sessions, trained_sessions
+from tfsessionrec.types import Features
 
 RawId = str | int
 Ranked = list[tuple[RawId, float]]
@@ -141,7 +144,7 @@ class TrainedSystem(abc.ABC):
     def evaluate(
         self,
         log: EventSource | Sessions,
-        protocol: Protocol = "next_session",
+        protocol: Protocol | None = None,
         k: Sequence[int] = (20, 100),
         *,
         targets: str | None = None,
@@ -155,7 +158,8 @@ class TrainedSystem(abc.ABC):
 
         Args:
             log: The log, or its sessions.
-            protocol: What is asked, see `tfsessionrec.data.protocol_examples`.
+            protocol: What is asked, see `tfsessionrec.data.protocol_examples`. Defaults to None:
+                the objective of training.
             k: Lengths of the list; not for `"ranking"`.
             targets: The sessions asked for, as `holdout` of training names them, or `"all"`.
                 Defaults to None: those that training held out.
@@ -169,8 +173,9 @@ class TrainedSystem(abc.ABC):
             **choices: Further arguments of `tfsessionrec.evaluation.evaluate`.
 
         Returns:
-            A `Report`.
+            A `Report`. It begins with a warning if sessions that are asked for were trained on.
         """
+        protocol = protocol or self.settings.training.objective
         if protocol not in PROTOCOLS:
             raise ValueError(
                 f"`protocol` should be one of {', '.join(PROTOCOLS)}. Received: {protocol!r}"
@@ -194,18 +199,45 @@ class TrainedSystem(abc.ABC):
             empty_history=empty_history,
             origins=any(choices.get(name) for name in wanted),
         )
-        choices |= {"vocabulary": self.vocabulary, "progress": progress}
+        report = self._report(
+            protocol,
+            batches,
+            k,
+            streaming,
+            sessions,
+            empty_history,
+            {**choices, "progress": progress},
+        )
+        options = {**report.options, **counted}
+        again, asked = trained_sessions(self.vocabulary, self.settings.holdout, sessions, held_out)
+        if again:
+            options[TRAINED_ON] = f"{again:,} of {asked:,} sessions asked for were trained on"
+        if protocol == "next_session" or (protocol == "ranking" and not empty_history):
+            options["first sessions left out"] = first_sessions(held_out)
+        return dataclasses.replace(report, options=options)
+
+    def _report(
+        self,
+        protocol: Protocol,
+        batches: Iterable[Features],
+        k: Sequence[int],
+        streaming: Streaming | None,
+        sessions: Sessions,
+        empty_history: bool,
+        choices: dict[str, object],
+    ) -> Report:
         if protocol == "ranking":
-            report = evaluation.evaluate_ranking(
+            return evaluation.evaluate_ranking(
                 self.scorer,
                 batches,
                 vocabulary=self.vocabulary,
                 empty_history=empty_history,
-                progress=progress,
+                progress=bool(choices["progress"]),
             )
-        elif streaming is not None:
+        choices = {**choices, "vocabulary": self.vocabulary}
+        if streaming is not None:
             events = sessions if streaming.events is None else streaming.events
-            report = evaluation.evaluate_streaming(
+            return evaluation.evaluate_streaming(
                 self.scorer,
                 batches,
                 self.events_learned(events),
@@ -213,9 +245,7 @@ class TrainedSystem(abc.ABC):
                 tick=streaming.tick,
                 **choices,  # type: ignore[arg-type]
             )
-        else:
-            report = evaluation.evaluate(self.scorer, batches, k, **choices)  # type: ignore[arg-type]
-        return dataclasses.replace(report, options={**report.options, **counted})
+        return evaluation.evaluate(self.scorer, batches, k, **choices)  # type: ignore[arg-type]
 
     def _count(self, chosen: KnownEvents | None, log: Sessions, targets: str) -> dict[str, str]:
         """Gives a trend the events that it counts, and returns the words of the report."""

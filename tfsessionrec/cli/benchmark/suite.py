@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from tfsessionrec.cli import output
 from tfsessionrec.cli.benchmark.trial import Folders, Trial, resolve
@@ -73,7 +74,7 @@ class Suite:
             ValueError: If `suite.json` or a configuration has unknown keys or lacks required
                 ones.
         """
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        content = _content(folder / FILE)
         trials = tuple(
             Trial.load(file) for file in sorted(folder.glob("*.json")) if file.name != FILE
         )
@@ -113,6 +114,32 @@ class Suite:
         """Further rows of a table: title -> metric -> value."""
         file = folders.results / self.name / (table.rows or "")
         return json.loads(file.read_text())["rows"] if table.rows and file.is_file() else {}
+
+
+def _content(file: pathlib.Path) -> dict[str, Any]:
+    """What a `suite.json` holds.
+
+    Raises:
+        ValueError: If it is no JSON object, or lacks a key.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} should be a JSON object. Received: {error}") from None
+    required = ("title", "log", "metrics", "tables")
+    missing = [name for name in required if not isinstance(content, dict) or name not in content]
+    if missing:
+        raise ValueError(
+            f"{file} should have the keys {', '.join(required)}, and may have `files`; "
+            f"benchmarks/README.md explains them. Received: no {', no '.join(missing)}"
+        )
+    for name in ("metrics", "tables"):
+        if not isinstance(content[name], dict) or not content[name]:
+            raise ValueError(
+                f"`{name}` of {file} should be an object with at least one entry. Received: "
+                f"`{name}`={content[name]!r}"
+            )
+    return content
 
 
 def load_suites(configs: pathlib.Path) -> list[Suite]:
