@@ -285,7 +285,7 @@ def _examples(sessions: Sessions | Examples | tf.data.Dataset, targets: str | No
 
 def _checked_spec(
     spec: HistorySpec, vocabulary: Vocabulary, keywords: Mapping[str, object]
-) -> None:
+) -> HistorySpec:
     instance("vocabulary", vocabulary, Vocabulary)
     unknown = sorted(set(keywords) - {*_FORMER, "max_sessions", "max_items"})
     if unknown:
@@ -301,6 +301,7 @@ def _checked_spec(
             f"`spec.first_item_index` should be {vocabulary.first_item_index}, as in "
             f"`vocabulary`. Received: {spec.first_item_index}"
         )
+    return spec
 
 
 # The keywords of earlier releases.
