@@ -90,7 +90,9 @@ def test_oracle(seed, monkeypatch):
 
     monkeypatch.setattr(sys.modules["tfsessionrec.evaluation.evaluate_ranking"], "_GATHERED", 50)
     rng = np.random.default_rng(seed)
-    items = rng.integers(1, SIZE, (20, 4, 6)) * (np.arange(6) < rng.integers(0, 7, (20, 4, 1)))
+    real = np.arange(4) < rng.integers(0, 5, (20, 1))
+    lengths = rng.integers(1, 7, (20, 4, 1)) * real[..., np.newaxis]
+    items = rng.integers(1, SIZE, (20, 4, 6)) * (np.arange(6) < lengths)
     labels = (rng.random(items.shape) < 0.3) & (items > 0)
     values = rng.integers(0, 4, SIZE)
     reciprocals, right, pairs = [], 0.0, 0

@@ -463,7 +463,7 @@ def test_unknown_events_are_counted(
     other.write_csv(tmp_path / "other.csv")
     more = ["--resume", "--epochs", "5"]
     assert train(tmp_path / "m", *more, events=tmp_path / "other.csv") == 2
-    assert "--extend" in capsys.readouterr().err.splitlines()[-1]
+    assert "No item of the log is in the vocabulary" in capsys.readouterr().err.splitlines()[-1]
     assert content(tmp_path / "m") == before
     late = events.with_columns(
         pl.when(pl.col("timestamp") > events["timestamp"].median())

@@ -76,13 +76,12 @@ def sessions_from_tfds(dataset: tf.data.Dataset) -> Sessions:
         parts.append(pl.DataFrame({name: _series(column) for name, column in columns.items()}))
     if not parts:
         raise ValueError("`dataset` should hold at least one session. Received: none")
-    events = pl.concat(parts)
+    events = pl.concat(parts).with_columns(pl.col("timestamp").cast(pl.Datetime("us")))
     own = ("user_id", "session_id", "item_id", "timestamp", "label", "interaction_type")
     return sessionize(
         events,
         user="user_id",
         session="session_id",
-        time_unit="us",
         label="label" if "label" in events.columns else None,
         interaction_type="interaction_type" if "interaction_type" in events.columns else None,
         keep=[name for name in events.columns if name not in own],
