@@ -67,6 +67,20 @@ def test_what_happens_until_a_request_is_known(
     assert "trend" not in live["options"]  # which says how each system learned
 
 
+def test_a_trend_follows_the_log_in_an_ensemble_too(
+    news: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """An ensemble in which the model with the trend decides ranks as this model alone."""
+    words = ["--events", f"{news}", "--session", "visit", "--holdout", "after=24000"]
+    assert not main(["train", *words, "--model", "vsknn", "--output", f"{tmp_path / 'vsknn'}"])
+    alone = report(trained, news, "--streaming")
+    both = ["--ensemble", f"{trained}", "--weight", "1e9", "--streaming"]
+    joined = report(tmp_path / "vsknn", news, *both)
+    assert joined["metrics"]["hit_rate@2"] == pytest.approx(alone["metrics"]["hit_rate@2"])
+    known = "events, learned one step after another; events, as its trend"
+    assert joined["options"]["events known to model"] == known
+
+
 def test_a_log_without_training_events_needs_a_choice(
     news: pathlib.Path,
     trained: pathlib.Path,

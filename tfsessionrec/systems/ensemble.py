@@ -30,6 +30,11 @@ class NextItemView:
         self._model = model
         self._history = history
 
+    @property
+    def systems(self) -> tuple[QueryModel]:
+        """The model, whose trend learns in evaluation in the order of time."""
+        return (self._model,)
+
     def candidate_embeddings(self) -> tf.Tensor:
         """[V, D] float32."""
         return self._model.candidate_embeddings()
