@@ -12,6 +12,9 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
+YEAR_10000 = 253_402_300_800
+"""Unix seconds. No time of a log or a request is as late; times in milliseconds are later."""
+
 # Kinds of tensors: NumPy's letters.
 _KINDS = {"integer": "iu", "number": "iuf", "boolean": "b", "number or boolean": "iufb"}
 
@@ -133,6 +136,31 @@ def integer(name: str, value: object) -> int:
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise ValueError(f"`{name}` should be an integer. Received: `{name}`={value!r}")
     return int(value)
+
+
+def unix_seconds(name: str, value: Any) -> float:
+    """Returns `value`, a point in time in unix seconds, as a float.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The value given.
+
+    Raises:
+        ValueError: If `value` is not a finite number, or lies after the year 10000, as
+            milliseconds do.
+
+    Example:
+
+    >>> unix_seconds("time", 1_700_000_000)
+    1700000000.0
+    """
+    found = number(name, value)
+    if abs(found) >= YEAR_10000:
+        raise ValueError(
+            f"`{name}` should be unix seconds, before the year 10000. Received: "
+            f"`{name}`={value!r}, which may be milliseconds"
+        )
+    return found
 
 
 def share(name: str, value: Any) -> float:

@@ -133,12 +133,16 @@ def title(events: LogPath) -> str:
 
 def read(log: "LogFormat", path: LogPath, keep: Sequence[str] = ()) -> "Sessions":
     """Reads a log, with the further columns `keep`, and prints its size."""
+    from tfsessionrec.data.time_checks import span
+
     say(f"Reading {path if isinstance(path, pathlib.Path) else title(path)}")
     with notes():
         sessions = log.read(path, keep)
+    times = sessions.events["timestamp"]
+    dates = span(float(times.min()), float(times.max()))  # type: ignore[arg-type]
     say(
         f"  {sessions.num_users:,} users, {sessions.num_sessions:,} sessions, "
-        f"{sessions.num_events:,} events"
+        f"{sessions.num_events:,} events" + (f", {dates}" if dates else "")
     )
     return sessions
 
