@@ -197,6 +197,37 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def text(name: str, value: Any, *, optional: bool = False) -> None:
+    """Checks that `value` is text.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The value given.
+        optional: Whether None is right, too. Defaults to False.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(value, str) and not (optional and value is None):
+        expected = "text or None" if optional else "text"
+        raise ValueError(f"`{name}` should be {expected}. Received: `{name}`={value!r}")
+
+
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    """Returns `value`, several texts, as a tuple.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The value given.
+
+    Raises:
+        ValueError: If it is one text, or no list or tuple of texts.
+    """
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"`{name}` should be a list of texts. Received: `{name}`={value!r}")
+    return tuple(value)
+
+
 def choice(name: str, value: Any, choices: Collection[str]) -> str:
     """Returns `value`, one of some texts.
 

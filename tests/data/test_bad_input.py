@@ -3,6 +3,7 @@
 import logging
 import pathlib
 import random
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
@@ -68,10 +69,43 @@ def test_wrong_conditions(condition: str) -> None:
 def test_a_gap_without_a_unit() -> None:
     with pytest.raises(ValueError, match=r"name its unit: '30s' for seconds, '30m' for minutes"):
         gap_in_microseconds("30")
-    log = LogFormat(LogColumns(user="u"), gap=" 30 ")
-    frame = pl.DataFrame({"u": [1], "item_id": [1], "timestamp": [1]})
     with pytest.raises(ValueError, match=r"'30m' for minutes"):
-        log.read(frame)
+        LogFormat(LogColumns(user="u"), gap=" 30 ")
+
+
+@pytest.mark.parametrize(
+    ("make", "fields", "message"),
+    [
+        (LogColumns, {"user": 5}, "`user` should be text or None. Received: `user`=5"),
+        (LogColumns, {"item": None}, "`item` should be text"),
+        (LogColumns, {"session_context": "device"}, "`session_context` should be a list of texts"),
+        (LogColumns, {"impression_features": {"p": 1}}, r"`impression_features\['p'\]` should be"),
+        (LogFormat, {"filter": "a=1"}, "`filter` should be a list of texts"),
+        (LogFormat, {"columns": {}}, "`columns` should be a LogColumns"),
+        (LogFormat, {"drop_missing": "no"}, "`drop_missing` should be True or False"),
+        (LogFormat, {"drop_duplicates": "all"}, "`drop_duplicates` should be one of"),
+        (LogFormat, {"missing_users": None}, "`missing_users` should be one of"),
+        (LogFormat, {"item_type": "text"}, "The type of ids should be one of"),
+        (LogFormat, {"time_unit": ["s"]}, "`time_unit` should be one of"),
+        (LogFormat, {"time_format": "%H:%M"}, "`time_format` should have a year"),
+        (LogFormat, {"tz": 1}, "`tz` should be text or None"),
+        (LogFormat, {"gap": []}, "`gap` should be seconds"),
+        (LogFormat, {"separator": 5}, "`separator` should be text or None"),
+    ],
+)
+def test_a_format_refuses_what_it_cannot_mean(
+    make: Callable[..., object], fields: dict[str, object], message: str
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        make(**fields)
+
+
+@pytest.mark.parametrize("name", ["item", "time"])
+def test_columns_that_every_log_has(name: str) -> None:
+    frame = pl.DataFrame({"u": [1], "item_id": [1], "timestamp": [1], "shown": ["a"]})
+    arguments: dict[str, object] = {"user": "u", "gap": 1, "impressions": "shown", name: None}
+    with pytest.raises(ValueError, match=f"`{name}` should name a column. Received: `{name}`=None"):
+        sessionize(frame, **arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("indices", ["x", ["x"], [2.0], [None], [[2], [2, 2]], [True]])

@@ -117,11 +117,16 @@ def exact_ids(values: Iterable[object], argument: str, id_type: IdType) -> list[
     return ids
 
 
-def _of_type(values: pl.Series, argument: str, id_type: IdType) -> pl.Series:
-    if id_type not in ID_TYPES:
+def check_id_type(id_type: IdType | None) -> None:
+    """Raises unless it is a type of ids, or None."""
+    if id_type not in (None, *ID_TYPES):
         raise ValueError(
             f"The type of ids should be one of {', '.join(ID_TYPES)}. Received: {id_type!r}"
         )
+
+
+def _of_type(values: pl.Series, argument: str, id_type: IdType) -> pl.Series:
+    check_id_type(id_type)
     if id_type == "string" or values.dtype == pl.Int64:
         return values.cast(pl.String) if id_type == "string" else values
     numbers = values.cast(pl.Int64, strict=False)

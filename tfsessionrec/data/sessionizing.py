@@ -168,6 +168,9 @@ def _check_arguments(
     drop_duplicates: Duplicates | None,
 ) -> None:
     """Raises where arguments contradict each other."""
+    for name in ("item", "time"):
+        if name not in given:
+            raise ValueError(f"`{name}` should name a column. Received: `{name}`=None")
     session, label, impressions = map(given.get, ("session", "label", "impressions"))
     if (session is None) == (gap is None):
         raise ValueError(

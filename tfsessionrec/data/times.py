@@ -9,7 +9,7 @@ import zoneinfo
 import numpy as np
 import polars as pl
 
-from tfsessionrec.checks import YEAR_10000
+from tfsessionrec.checks import YEAR_10000, text
 from tfsessionrec.data.time_checks import (
     MICROSECONDS,
     check_digits,
@@ -52,7 +52,9 @@ class TimeFormat:
     zone: str | None = None
 
     def __post_init__(self) -> None:
-        if self.unit not in MICROSECONDS:
+        text("time_format", self.format, optional=True)
+        text("tz", self.zone, optional=True)
+        if not isinstance(self.unit, str) or self.unit not in MICROSECONDS:
             raise ValueError(
                 f"`time_unit` should be one of {', '.join(MICROSECONDS)}. "
                 f"Received: `time_unit`={self.unit!r}"

@@ -22,7 +22,10 @@ def trained_sessions(
         asked: Those with `is_target` are asked for.
     """
     targets = asked.events.filter("is_target").select(_KEY).unique()
-    learned = split_by_rule(log, holdout)[0].events
+    try:
+        learned = split_by_rule(log, holdout)[0].events
+    except ValueError:  # a later log, which leaves nothing to train on
+        return 0, len(targets)
     items = vocabulary.lookup(learned.filter(learned["label"] == 1)["item_id"].to_numpy())
     counts = np.bincount(items, minlength=len(vocabulary))
     first = vocabulary.first_item_index
