@@ -167,6 +167,33 @@ def test_missing_numbers_of_items_are_alike(caplog: pytest.LogCaptureFixture) ->
     frame = pl.DataFrame({"item_id": items, "kind": [7.0, None, float("nan")]})
     found = item_features(frame, Vocabulary(items), categorical=["kind"])["kind"]
     assert found.tolist() == [0, 0, 1, 0, 0]
+    assert "column 'kind' has no category in 2 of 3 rows" in caplog.text
+
+
+def test_train_counts_missing_features(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "items.csv").write_text("item_id,price,kind\na,1,x\nb,,\nc,nan,y\n")
+    (tmp_path / "log.csv").write_text("u,item_id,timestamp\n1,a,1\n1,b,2\n1,c,3\n")
+    arguments = ["train", "--events", str(tmp_path / "log.csv"), "--user", "u", "--gap", "1h"]
+    arguments += ["--model", "sasrec", "--output", str(tmp_path / "model"), "--epochs", "1"]
+    arguments += ["--item-features", str(tmp_path / "items.csv"), "--embedding-dim", "4"]
+    arguments += ["--dense", "price", "--categorical", "kind"]
+    assert main([*arguments, "--set", "num_layers=1", "--set", "num_heads=1"]) == 0
+    printed = capsys.readouterr().err
+    assert "column 'price' has no number in 2 of 3 rows: 0, and a flag" in printed
+    assert "column 'kind' has no category in 1 of 3 rows: 0, no category" in printed
+
+
+def test_shown_ids_are_read_as_they_are_written() -> None:
+    log = pl.DataFrame({"u": [1], "item_id": [7], "timestamp": [1], "shown": ["7|8"]})
+    arguments = {"user": "u", "gap": "1h", "impressions": "shown"}
+    assert sessionize(log, **arguments).events["item_id"].to_list() == [7, 8]  # type: ignore[arg-type]
+    odd = log.with_columns(shown=pl.lit("7|007"))
+    with pytest.raises(ValueError, match=r"`impressions`.*'007'.*'shown', row 0.*--item-type str"):
+        sessionize(odd, **arguments)  # type: ignore[arg-type]
+    as_text = sessionize(odd, item_type="string", **arguments)  # type: ignore[arg-type]
+    assert as_text.events["item_id"].to_list() == ["7", "007"]
 
 
 def test_missing_prices_are_counted_and_infinite_ones_refused(

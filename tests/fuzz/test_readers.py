@@ -200,7 +200,10 @@ def test_formats(flags: dict[str, int], number: int) -> None:
     chosen: dict[str, Any] = {name: FLAGS[name][n % len(FLAGS[name])] for name, n in flags.items()}
     chosen = {"user": "user", "session": "visit", **chosen}
     columns = LogColumns(**{n: v for n, v in chosen.items() if n in COLUMN_NAMES})
-    log = LogFormat(columns, **{n: v for n, v in chosen.items() if n not in COLUMN_NAMES})
+    formats = {n: v for n, v in chosen.items() if n not in COLUMN_NAMES}
+    log = outcome(lambda: LogFormat(columns, **formats))
+    if not isinstance(log, LogFormat):
+        return
     assert LogFormat.from_json(json.loads(json.dumps(log.to_json()))) == log
     numbers = random.Random(number)
     with tempfile.TemporaryDirectory() as folder:

@@ -149,25 +149,33 @@ def read(log: "LogFormat", path: LogPath, keep: Sequence[str] = ()) -> "Sessions
 
 @contextlib.contextmanager
 def notes() -> Iterator[None]:
-    """Prints what reading leaves out or fills, and its warnings."""
+    """Prints what reading leaves out or fills, then its warnings."""
+    with counts(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        say(f"  warning: {warning.message}")
+
+
+@contextlib.contextmanager
+def counts() -> Iterator[None]:
+    """Prints what reading leaves out or fills."""
     from tfsessionrec.data.cleaning import LOGGER
 
     class Printer(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             say(f"  {record.getMessage()}")
 
-    printer, level = Printer(), LOGGER.level
+    printer, level, propagate = Printer(), LOGGER.level, LOGGER.propagate
     LOGGER.addHandler(printer)
     LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False  # a handler of another library would print it again
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            yield
+        yield
     finally:
         LOGGER.removeHandler(printer)
         LOGGER.setLevel(level)
-    for warning in caught:
-        say(f"  warning: {warning.message}")
+        LOGGER.propagate = propagate
 
 
 def read_optional(log: "LogFormat", path: LogPath | None) -> "Sessions | None":

@@ -138,6 +138,14 @@ def read_catalog(
 
 
 def _categorical(values: pl.Series) -> NDArray[np.int32]:
+    absent = int(missing(values).sum())
+    if absent:
+        LOGGER.info(
+            "column %r has no category in %d of %d rows: 0, no category",
+            values.name,
+            absent,
+            len(values),
+        )
     return np.append(_numbered(values, "categorical"), np.int32(0))
 
 
