@@ -90,9 +90,13 @@ def test_what_is_given_is_not_guessed(tmp_path: pathlib.Path) -> None:
     assert (found.log.columns.user, found.log.columns.session, found.log.gap) == ("who", None, "1h")
 
 
-def test_a_log_without_known_names(tmp_path: pathlib.Path) -> None:
+def test_a_log_without_known_names(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "log.csv"
     path.write_text("a,b\n1,2\n")
+    assert main(["inspect", str(path)]) == 0
+    assert "! The command below does not run" in capsys.readouterr().out
     found = inspect_log(path)
     assert found.sessions == {}
     assert [remark.partition(":")[0] for remark in found.remarks][:3] == [
