@@ -13,7 +13,7 @@ help:
 	@echo "make test       all tests but slow ones; layers, losses and metrics again under Keras 3;"
 	@echo "                docstring examples"
 	@echo "make test-all   the same, then the slow ones: real logs, benchmarks, XLA of all modes"
-	@echo "make fuzz       public functions and constructors with every wrong argument of a generator"
+	@echo "make fuzz       every wrong argument of a generator; many damaged logs and model directories"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make notebooks  run the notebooks"
 	@echo "make clean      remove .venv and caches"

@@ -12,6 +12,9 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 
+YEAR_10000 = 253_402_300_800
+"""Unix seconds. No time of a log or a request is as late; times in milliseconds are later."""
+
 # Kinds of tensors: NumPy's letters.
 _KINDS = {"integer": "iu", "number": "iuf", "boolean": "b", "number or boolean": "iufb"}
 
@@ -135,6 +138,31 @@ def integer(name: str, value: object) -> int:
     return int(value)
 
 
+def unix_seconds(name: str, value: Any) -> float:
+    """Returns `value`, a point in time in unix seconds, as a float.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The value given.
+
+    Raises:
+        ValueError: If `value` is not a finite number, or lies after the year 10000, as
+            milliseconds do.
+
+    Example:
+
+    >>> unix_seconds("time", 1_700_000_000)
+    1700000000.0
+    """
+    found = number(name, value)
+    if abs(found) >= YEAR_10000:
+        raise ValueError(
+            f"`{name}` should be unix seconds, before the year 10000. Received: "
+            f"`{name}`={value!r}, which may be milliseconds"
+        )
+    return found
+
+
 def share(name: str, value: Any) -> float:
     """Returns `value`, a number from 0 to 1, as a float.
 
@@ -167,6 +195,37 @@ def boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"`{name}` should be True or False. Received: `{name}`={value!r}")
     return bool(value)
+
+
+def text(name: str, value: Any, *, optional: bool = False) -> None:
+    """Checks that `value` is text.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The value given.
+        optional: Whether None is right, too. Defaults to False.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(value, str) and not (optional and value is None):
+        expected = "text or None" if optional else "text"
+        raise ValueError(f"`{name}` should be {expected}. Received: `{name}`={value!r}")
+
+
+def texts(name: str, value: Any) -> tuple[str, ...]:
+    """Returns `value`, several texts, as a tuple.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The value given.
+
+    Raises:
+        ValueError: If it is one text, or no list or tuple of texts.
+    """
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"`{name}` should be a list of texts. Received: `{name}`={value!r}")
+    return tuple(value)
 
 
 def choice(name: str, value: Any, choices: Collection[str]) -> str:

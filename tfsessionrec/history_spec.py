@@ -3,7 +3,7 @@
 import dataclasses
 import operator
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, SupportsIndex
 
 Category = str | int
@@ -84,6 +84,13 @@ class HistorySpec:
                     f"`{name}` should be a positive integer. Received: `{name}`={value!r}"
                 )
             object.__setattr__(self, name, operator.index(value))
+        for name in ("labels", "session_times", "item_times", "request_times"):
+            if getattr(self, name) not in (True, False):
+                raise _wrong(name, "True or False", getattr(self, name))
+        if not isinstance(self.padding_id, str | int):
+            raise _wrong("padding_id", "text or an integer", self.padding_id)
+        if not isinstance(self.session_context, Mapping):
+            raise _wrong("session_context", "a map from names", self.session_context)
         context = {
             name: None if values is None else distinct(f"session_context[{name!r}]", values)
             for name, values in self.session_context.items()
@@ -142,12 +149,21 @@ class HistorySpec:
         return cls(**content)  # type: ignore[arg-type]
 
 
-def distinct(name: str, values: Sequence[Category]) -> tuple[Category, ...]:
+def distinct(name: str, values: Iterable[Category]) -> tuple[Category, ...]:
     """`values` as a tuple.
 
     Raises:
         ValueError: If it is one text instead of several values, or holds a value twice.
     """
-    if isinstance(values, str) or len(set(values)) != len(values):
+    try:
+        found = () if isinstance(values, str) else tuple(values)
+        wrong = isinstance(values, str) or len(set(found)) != len(found)
+    except TypeError:  # not several, or no categories
+        wrong = True
+    if wrong:
         raise ValueError(f"`{name}` should be distinct values. Received: `{name}`={values!r}")
-    return tuple(values)
+    return found
+
+
+def _wrong(name: str, expected: str, value: object) -> ValueError:
+    return ValueError(f"`{name}` should be {expected}. Received: `{name}`={value!r}")

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from tfsessionrec import checks
 from tfsessionrec.checks import positive_integer
 from tfsessionrec.history_spec import HistorySpec
 
@@ -41,18 +42,13 @@ class TargetWeights:
     types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.types, str):
-            raise ValueError(
-                "`types` should be a sequence of interaction types. Received: "
-                f"`types`={self.types!r}"
-            )
-        by_type = {str(name): float(weight) for name, weight in self.by_type.items()}
-        for name, weight in by_type.items():
-            if not (math.isfinite(weight) and weight >= 0):
-                raise ValueError(
-                    "`by_type` should have weights of 0 or more. Received: "
-                    f"`by_type[{name!r}]`={weight!r}"
-                )
+        checks.text("column", self.column, optional=True)
+        checks.sequence("types", self.types, "interaction types")
+        checks.mapping("by_type", self.by_type, "weights")
+        by_type = {
+            str(name): checks.number(f"by_type[{name!r}]", weight, least=0)
+            for name, weight in self.by_type.items()
+        }
         object.__setattr__(self, "by_type", by_type)
         object.__setattr__(self, "types", tuple(str(name) for name in self.types))
 
@@ -116,6 +112,12 @@ class Training:
             raise _wrong("objective", f"one of {', '.join(OBJECTIVES)}", self.objective)
         positive_integer("epochs", self.epochs)
         positive_integer("batch_positions", self.batch_positions)
+        for name in ("learning_rate", "beta_2", "cooldown", "recency_half_life"):
+            value = getattr(self, name)
+            if value is not None or name != "recency_half_life":
+                checks.number(name, value)
+        if not isinstance(self.since, str | int | float | None) or self.since is True:
+            raise _wrong("since", "a time", self.since)
         if not 0 < self.learning_rate <= MAX_LEARNING_RATE:
             raise _wrong("learning_rate", "a positive, finite number", self.learning_rate)
         if not 0 <= self.beta_2 < 1:

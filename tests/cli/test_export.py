@@ -9,7 +9,7 @@ import pytest
 
 from tfsessionrec import systems
 from tfsessionrec.cli.main import main
-from tfsessionrec.export import check, replay
+from tfsessionrec.export import check, load_saved_model, replay
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +216,28 @@ def test_bad_arguments(
         assert main(command) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]
     assert main([*export, "--overwrite", "--warm-up-batch-sizes", ""]) == 0
+
+
+def test_times_of_items(
+    session_model: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dates are read; milliseconds and dates as digits are refused."""
+    ids = systems.load(session_model).vocabulary.ids[:3].tolist()
+    command = ["export", "--model", str(session_model), "--output", str(tmp_path / "1")]
+    command += ["--item-table", str(tmp_path / "items.csv"), "--item-time", "since"]
+    command += ["--warm-up-batch-sizes", "", "--overwrite"]
+    for times in (["1700000000000", "1700000000000", ""], ["20240131", "20240131", ""]):
+        rows = [f"{item},{time}" for item, time in zip(ids, times, strict=True)]
+        (tmp_path / "items.csv").write_text("\n".join(["item_id,since", *rows, ""]))
+        assert main(command) == 2
+        assert f"{times[0]}" in capsys.readouterr().err
+        assert not (tmp_path / "1").exists()
+    (tmp_path / "items.csv").write_text(f"item_id,since\n{ids[0]},1970-01-02\n{ids[1]},\n")
+    assert main(command) == 0
+    recommender = load_saved_model(tmp_path / "1")
+    half_life = 7 * 86_400
+    plain = dict(recommender.recommend([ids[2]], k=30))
+    later = 86_400 + half_life
+    fresh = dict(recommender.recommend([ids[2]], k=30, freshness=8.0, request_time=later))
+    assert fresh[ids[0]] == pytest.approx(plain[ids[0]] + 4, abs=1e-4)
+    assert fresh[ids[1]] == pytest.approx(plain[ids[1]], abs=1e-4)

@@ -90,9 +90,13 @@ def test_what_is_given_is_not_guessed(tmp_path: pathlib.Path) -> None:
     assert (found.log.columns.user, found.log.columns.session, found.log.gap) == ("who", None, "1h")
 
 
-def test_a_log_without_known_names(tmp_path: pathlib.Path) -> None:
+def test_a_log_without_known_names(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "log.csv"
     path.write_text("a,b\n1,2\n")
+    assert main(["inspect", str(path)]) == 0
+    assert "! The command below does not run" in capsys.readouterr().out
     found = inspect_log(path)
     assert found.sessions == {}
     assert [remark.partition(":")[0] for remark in found.remarks][:3] == [
@@ -100,3 +104,68 @@ def test_a_log_without_known_names(tmp_path: pathlib.Path) -> None:
         "No column looks like the time",
         "No column looks like a user or a session",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "gap", "model"),
+    [
+        (
+            "user_id,position,item_id\n1,0,a\n1,1,b\n",
+            ("user_id", None, "position"),
+            "30m",
+            "sasrec",
+        ),
+        ("query,position,item_id\n5,0,a\n6,1,b\n", (None, "query", "position"), None, "sasrec"),
+        (
+            "user_id,basket,item_id\n1,0,a\n1,1,b\n2,0,a\n",
+            ("user_id", "basket", "basket"),
+            None,
+            "sessionrec-sasrec",
+        ),
+        ("query,item_id,ts\nred shoes,a,1700000000\n", (None, None, "ts"), None, "sasrec"),
+    ],
+)
+def test_logs_without_times(
+    tmp_path: pathlib.Path,
+    text: str,
+    columns: tuple[str | None, str | None, str],
+    gap: str | None,
+    model: str,
+) -> None:
+    """A column of whole numbers orders the events; text that was searched for is no session."""
+    path = tmp_path / "log.csv"
+    path.write_text(text)
+    found = inspect_log(path)
+    user, session, time = columns
+    assert found.log == LogFormat(LogColumns(user=user, session=session, time=time), gap=gap)
+    assert f"--model {model} " in found.command()
+    remark = f"{time!r} gives the order of the events"
+    assert any(remark in text for text in found.remarks) == (time != "ts")
+    assert (found.sessions == {}) == (session is None and gap is None)
+
+
+LOGS = {
+    "yoochoose-clicks-100k_test.txt": 13_568,
+    "yoochoose-clicks-100k_train_full.txt": 70_277,
+    "amazon_beauty_sequences.parquet": 198_502,
+    "diginetica_test.parquet": 306_404,
+    "diginetica_train.parquet": 906_140,
+    "globo_clicks_hours_000_095.parquet": 901_032,
+    "tafeng_baskets.parquet": 571_933,
+    "trivago_val_100k.parquet": 100_003,
+}
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_the_proposed_command_reads_real_logs(
+    shared_data: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    assert main(["inspect", str(shared_data / name)]) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert words[-4] == "--model"
+    run = [*words[1:-4], "--model", "popularity", "--output", str(tmp_path / "model")]
+    assert main(run) == 0
+    assert f"{LOGS[name]:,} events" in capsys.readouterr().err

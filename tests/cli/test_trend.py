@@ -110,7 +110,10 @@ def test_trend_alone_takes_its_defaults(
 
 
 def test_an_export_reads_what_is_clicked_now(
-    news: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path
+    news: pathlib.Path,
+    trained: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     export, early = tmp_path / "1", tmp_path / "early.csv"
     pl.read_csv(news).filter(pl.col("timestamp") < 9000).write_csv(early)
@@ -124,7 +127,11 @@ def test_an_export_reads_what_is_clicked_now(
     assert counted["time"] == 29990
     assert counted["items"] > 0
     assert counted["pairs"] > 0
-    assert (export / "assets" / "trend.pb").read_bytes() != first
+    second = (export / "assets" / "trend.pb").read_bytes()
+    assert second != first
+    assert main(["trend", *words, "--time", "1700000000000"]) == 2
+    assert "`--time` should be unix seconds, before the year 10000" in capsys.readouterr().err
+    assert (export / "assets" / "trend.pb").read_bytes() == second
 
 
 def test_a_model_without_a_trend_reads_no_counts(

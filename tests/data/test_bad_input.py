@@ -3,6 +3,7 @@
 import logging
 import pathlib
 import random
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
@@ -68,10 +69,43 @@ def test_wrong_conditions(condition: str) -> None:
 def test_a_gap_without_a_unit() -> None:
     with pytest.raises(ValueError, match=r"name its unit: '30s' for seconds, '30m' for minutes"):
         gap_in_microseconds("30")
-    log = LogFormat(LogColumns(user="u"), gap=" 30 ")
-    frame = pl.DataFrame({"u": [1], "item_id": [1], "timestamp": [1]})
     with pytest.raises(ValueError, match=r"'30m' for minutes"):
-        log.read(frame)
+        LogFormat(LogColumns(user="u"), gap=" 30 ")
+
+
+@pytest.mark.parametrize(
+    ("make", "fields", "message"),
+    [
+        (LogColumns, {"user": 5}, "`user` should be text or None. Received: `user`=5"),
+        (LogColumns, {"item": None}, "`item` should be text"),
+        (LogColumns, {"session_context": "device"}, "`session_context` should be a list of texts"),
+        (LogColumns, {"impression_features": {"p": 1}}, r"`impression_features\['p'\]` should be"),
+        (LogFormat, {"filter": "a=1"}, "`filter` should be a list of texts"),
+        (LogFormat, {"columns": {}}, "`columns` should be a LogColumns"),
+        (LogFormat, {"drop_missing": "no"}, "`drop_missing` should be True or False"),
+        (LogFormat, {"drop_duplicates": "all"}, "`drop_duplicates` should be one of"),
+        (LogFormat, {"missing_users": None}, "`missing_users` should be one of"),
+        (LogFormat, {"item_type": "text"}, "The type of ids should be one of"),
+        (LogFormat, {"time_unit": ["s"]}, "`time_unit` should be one of"),
+        (LogFormat, {"time_format": "%H:%M"}, "`time_format` should have a year"),
+        (LogFormat, {"tz": 1}, "`tz` should be text or None"),
+        (LogFormat, {"gap": []}, "`gap` should be seconds"),
+        (LogFormat, {"separator": 5}, "`separator` should be text or None"),
+    ],
+)
+def test_a_format_refuses_what_it_cannot_mean(
+    make: Callable[..., object], fields: dict[str, object], message: str
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        make(**fields)
+
+
+@pytest.mark.parametrize("name", ["item", "time"])
+def test_columns_that_every_log_has(name: str) -> None:
+    frame = pl.DataFrame({"u": [1], "item_id": [1], "timestamp": [1], "shown": ["a"]})
+    arguments: dict[str, object] = {"user": "u", "gap": 1, "impressions": "shown", name: None}
+    with pytest.raises(ValueError, match=f"`{name}` should name a column. Received: `{name}`=None"):
+        sessionize(frame, **arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("indices", ["x", ["x"], [2.0], [None], [[2], [2, 2]], [True]])
@@ -133,6 +167,33 @@ def test_missing_numbers_of_items_are_alike(caplog: pytest.LogCaptureFixture) ->
     frame = pl.DataFrame({"item_id": items, "kind": [7.0, None, float("nan")]})
     found = item_features(frame, Vocabulary(items), categorical=["kind"])["kind"]
     assert found.tolist() == [0, 0, 1, 0, 0]
+    assert "column 'kind' has no category in 2 of 3 rows" in caplog.text
+
+
+def test_train_counts_missing_features(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "items.csv").write_text("item_id,price,kind\na,1,x\nb,,\nc,nan,y\n")
+    (tmp_path / "log.csv").write_text("u,item_id,timestamp\n1,a,1\n1,b,2\n1,c,3\n")
+    arguments = ["train", "--events", str(tmp_path / "log.csv"), "--user", "u", "--gap", "1h"]
+    arguments += ["--model", "sasrec", "--output", str(tmp_path / "model"), "--epochs", "1"]
+    arguments += ["--item-features", str(tmp_path / "items.csv"), "--embedding-dim", "4"]
+    arguments += ["--dense", "price", "--categorical", "kind"]
+    assert main([*arguments, "--set", "num_layers=1", "--set", "num_heads=1"]) == 0
+    printed = capsys.readouterr().err
+    assert "column 'price' has no number in 2 of 3 rows: 0, and a flag" in printed
+    assert "column 'kind' has no category in 1 of 3 rows: 0, no category" in printed
+
+
+def test_shown_ids_are_read_as_they_are_written() -> None:
+    log = pl.DataFrame({"u": [1], "item_id": [7], "timestamp": [1], "shown": ["7|8"]})
+    arguments = {"user": "u", "gap": "1h", "impressions": "shown"}
+    assert sessionize(log, **arguments).events["item_id"].to_list() == [7, 8]  # type: ignore[arg-type]
+    odd = log.with_columns(shown=pl.lit("7|007"))
+    with pytest.raises(ValueError, match=r"`impressions`.*'007'.*'shown', row 0.*--item-type str"):
+        sessionize(odd, **arguments)  # type: ignore[arg-type]
+    as_text = sessionize(odd, item_type="string", **arguments)  # type: ignore[arg-type]
+    assert as_text.events["item_id"].to_list() == ["7", "007"]
 
 
 def test_missing_prices_are_counted_and_infinite_ones_refused(

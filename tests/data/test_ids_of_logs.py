@@ -4,14 +4,24 @@ import gzip
 import json
 import pathlib
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 
 from tfsessionrec import systems
 from tfsessionrec.cli.main import main
-from tfsessionrec.data import LogColumns, LogFormat, Vocabulary, item_features, read_events
+from tfsessionrec.data import (
+    LogColumns,
+    LogFormat,
+    Vocabulary,
+    inspect_log,
+    item_features,
+    read_events,
+)
 from tfsessionrec.data import sessionize as to_sessions
+from tfsessionrec.data.columns import category_indices
+from tfsessionrec.data.ids import IdType, exact_ids
 
 TRAPS = ["007", "7", "0108775015", "1e5", "100000", "+5", "5", "-0", "1_0", "99999999999999999999"]
 
@@ -59,6 +69,73 @@ def test_files_of_one_log_agree(tmp_path: pathlib.Path) -> None:
         sessions = to_sessions(source, user="u", gap="1h")
         assert sessions.events["item_id"].to_list() == ["7", "007"]
         assert sessions.events["user_id"].to_list() == [1, 1]
+
+
+def test_whole_floats_of_one_file_are_the_ids_of_another(tmp_path: pathlib.Path) -> None:
+    """A column that pandas wrote as 7.0 in one file, and that is text in another."""
+    first = write(tmp_path / "a.csv", "item_id,u,timestamp", "7.0,1,1", "8.0,1,2", "8.0,,3")
+    for other, expected in (("x", ["7", "8", "8", "x", "7"]), ("9", [7, 8, 8, 9, 7])):
+        second = write(tmp_path / "b.csv", "item_id,u,timestamp", f"{other},1,4", "7,1,5")
+        sessions = to_sessions([first, second], user="u", gap="1h", missing_users="visitor")
+        assert sessions.events["item_id"].to_list()[:2] == expected[:2]
+        assert sorted(sessions.events["item_id"]) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("ids", "id_type", "expected"),
+    [
+        (["7", 8, np.int64(-9), b"0"], "int64", [7, 8, -9, 0]),
+        (["007", 8, b"x", np.str_("y"), ""], "string", ["007", "8", "x", "y", ""]),
+        (["007"], "int64", None),
+        (["+5"], "int64", None),
+        (["1_0"], "int64", None),
+        (["x"], "int64", None),
+        ([3.7], "int64", None),
+        ([True], "int64", None),
+        ([None], "string", None),
+        ([1.0], "string", None),
+    ],
+)
+def test_ids_of_a_request(ids: list, id_type: IdType, expected: list | None) -> None:
+    if expected is not None:
+        assert exact_ids(ids, "history", id_type) == expected
+    else:
+        with pytest.raises(ValueError, match=r"`history` should be (texts|integers such as 7), as"):
+            exact_ids(ids, "history", id_type)
+
+
+def test_requests_have_the_ids_of_training(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`007` asked of a model with integer ids is not 7."""
+    log = write(tmp_path / "log.csv", "u,item_id,timestamp", "1,7,1", "1,8,2", "2,7,1", "2,9,2")
+    model = ["--output", str(tmp_path / "m"), "--model", "popularity"]
+    assert main(["train", "--events", str(log), "--user", "u", "--gap", "1h", *model]) == 0
+    system = systems.load(tmp_path / "m")
+    assert system.recommend(["7"], filter_seen=True) == system.recommend([7], filter_seen=True)
+    assert system.recommend(np.array([7]), filter_seen=True) == system.recommend([[7]])[1:]
+    with pytest.raises(ValueError, match=r"`history` should be integers such as 7.*'007'"):
+        system.recommend(["007"])
+    ask = ["recommend", "--saved-model", str(tmp_path / "m"), "--items"]
+    for further, name in ((["007"], "--items"), (["7", "--exclude", "08"], "--exclude")):
+        assert main([*ask, *further]) == 2
+        assert f"`{name}` should be integers such as 7" in capsys.readouterr().err
+    assert main([*ask, "7", "--exclude", "8,9", "--json", str(tmp_path / "r.json")]) == 0
+    found = json.loads((tmp_path / "r.json").read_text())["recommended"]
+    assert [row["item"] for row in found] == [7]
+
+
+def test_categories_of_a_later_log_have_the_type_of_training() -> None:
+    for values, categories, expected in (
+        (pl.Series([1, 2, 3]), ("1", "2", "x"), [1, 2, 0]),
+        (pl.Series([1.0, None, 2.0]), ("1", "2", "x"), [1, 0, 2]),
+        (pl.Series(["1", "007", "x", None]), (1, 7), [1, 0, 0, 0]),
+        (pl.Series([True, False]), ("false", "true"), [2, 1]),
+        (pl.Series([None, None]), ("a",), [0, 0]),
+        (pl.Series([None, None]), (1,), [0, 0]),
+        (pl.Series(["a"]), (), [0]),
+    ):
+        assert category_indices(values, categories).tolist() == expected, (values, categories)
 
 
 def test_parquet_keeps_its_own_types(tmp_path: pathlib.Path) -> None:
@@ -150,5 +227,16 @@ def test_damaged_files_are_named(tmp_path: pathlib.Path) -> None:
     write(tmp_path / "twice.csv", "user,item,user", "1,2,3")
     with pytest.raises(ValueError, match=r"different names.*twice\.csv .*named 'user'"):
         read_events(tmp_path / "twice.csv")
+    (tmp_path / "twice.jsonl").write_text('{"user": 1, "item": 2, "user": 3}\n')
+    with pytest.raises(ValueError, match=r"different names.*twice\.jsonl .*named 'user'"):
+        read_events(tmp_path / "twice.jsonl")
+    (tmp_path / "no.csv.gz").write_bytes(b"no gzip")
+    with pytest.raises(ValueError, match=r"no rows in .*no\.csv\.gz"):
+        read_events(tmp_path / "no.csv.gz")
+    for read in (read_events, inspect_log, lambda log: to_sessions(log, user="user", gap=1)):
+        with pytest.raises(
+            ValueError, match=r"`(source|events)` cannot be read: the frame: No such"
+        ):
+            read(pl.scan_parquet(tmp_path / "none.parquet"))
     write(tmp_path / "not.csv", "user,user_duplicated_0", "1,2")
     assert read_events(tmp_path / "not.csv").columns == ["user", "user_duplicated_0"]

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from tfsessionrec.cli.main import main
-from tfsessionrec.data import LogColumns, LogFormat, sessionize
+from tfsessionrec.data import LogColumns, LogFormat, Sessions, sessionize
 from tfsessionrec.data.times import TimeFormat, to_microseconds, to_seconds
 
 SECOND = 1_396_867_869  # 2014-04-07 10:51:09 UTC
@@ -36,9 +36,11 @@ def test_dates_as_digits_are_refused(digits: object, format_: str) -> None:
         with pytest.raises(ValueError, match=r"20240131.* column 't'.*2024-01-31") as error:
             read([digits, digits], unit=unit)
         assert f"`time_format`={format_!r}" in str(error.value)
+    minutes = "202401311000" if format_.endswith("%H") else str(digits).removesuffix(".0")
+    plain = format_ + "%M" * format_.endswith("%H")
+    moment = datetime.datetime.strptime(minutes, plain).replace(tzinfo=datetime.UTC)
+    assert read([digits], format=format_) == [moment.timestamp()]
     if format_ == "%Y%m%d":
-        midnight = datetime.datetime(2024, 1, 31, tzinfo=datetime.UTC).timestamp()
-        assert read([digits], format=format_) == [midnight]
         with pytest.raises(ValueError, match="dates written as digits"):
             to_seconds(digits, "after")  # type: ignore[arg-type]
 
@@ -93,6 +95,55 @@ def test_small_times_of_toy_logs_are_fine() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "format_", "first"),
+    [
+        ([2024, 2023], "%Y", "2024-01-01"),
+        (["202402", "202312"], "%Y%m", "2024-02-01"),
+        ([2024, 2101], None, None),
+        ([202402, 202413], None, None),
+        ([2024.5], None, None),
+    ],
+)
+def test_years_and_months_are_said(values: list, format_: str | None, first: str | None) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert read(values) == [float(value) for value in values]
+    said = [str(warning.message) for warning in caught]
+    if format_ is None or first is None:
+        assert said == []
+        return
+    assert len(said) == 1
+    assert f"such as {values[0]}, were read as seconds in 1970" in said[0]
+    assert f"`time_format`={format_!r}" in said[0]
+    expected = datetime.datetime.fromisoformat(first).replace(tzinfo=datetime.UTC)
+    assert read(values, format=format_)[0] == expected.timestamp()
+
+
+def test_formats_without_a_year() -> None:
+    for text, format_ in (("10:20", "%H:%M"), ("31/01 10:20", "%d/%m %H:%M")):
+        with pytest.raises(ValueError, match="`time_format` should have a year, such as %Y"):
+            read([text], format=format_)
+    for text, format_ in (("01/31/24", "%D"), ("2024-01-31", "%F"), ("31.01.24", "%d.%m.%y")):
+        assert read([text], format=format_) == [1_706_659_200]
+
+
+def test_text_in_another_unit_is_named() -> None:
+    with pytest.raises(ValueError, match=r"'1\.7e12' .*`time_unit`='ms' \(--time-unit ms\)"):
+        read(["1.7e12", "1.7e12"])
+    with pytest.warns(UserWarning, match="read as 1940-01-01 to 1960-01-01"):
+        read(["1940-01-01", "1960-01-01"])
+
+
+def test_sessions_in_milliseconds_are_refused() -> None:
+    log = pl.DataFrame({"u": [1, 1], "item_id": [1, 2], "timestamp": [SECOND, SECOND + 1]})
+    events = sessionize(log, user="u", gap="1h").events
+    for times in (pl.col("timestamp") * 1000, pl.lit(float("nan")), pl.lit(float("-inf"))):
+        with pytest.raises(ValueError, match=r"`timestamp` in unix seconds, before the year 10000"):
+            Sessions(events.with_columns(timestamp=times))
+    assert Sessions(events).num_events == 2
+
+
+@pytest.mark.parametrize(
     "text",
     ["2019-10-01 00:00:00 UTC", "2019-10-01T00:00:00 gmt", "2019-10-01 UTC", "2019-10-01 00:00Z"],
 )
@@ -108,7 +159,7 @@ def test_a_stated_format() -> None:
     with pytest.raises(ValueError, match=r"text of the format '%d/%m/%Y'\. Received: '03/31/2024'"):
         read(["03/31/2024"], format="%d/%m/%Y")
     with pytest.raises(ValueError, match="`time_format` should be a format of dates and times"):
-        read(["10"], format="%H")
+        read(["10"], format="%Y %M")
     with pytest.raises(ValueError, match="`time_format` should not have %Z"):
         read(["10"], format="%Y %Z")
 

@@ -325,7 +325,7 @@ def test_c_api_reads_the_trend_again(tmp_path: pathlib.Path, capi_runner: pathli
 
 
 def test_c_api_with_all_that_a_model_reads(
-    tmp_path: pathlib.Path, capi_runner: pathlib.Path
+    tmp_path: pathlib.Path, capi_runner: pathlib.Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     vocabulary = Vocabulary([f"item {n}" for n in range(30)], range(30, 0, -1))
     model = tfsessionrec.models.build(
@@ -373,6 +373,10 @@ def test_c_api_with_all_that_a_model_reads(
     later = {**request, "timestamps": request["timestamps"] * np.array([[1, 1, 2, 1]])}
     answer = ask_capi(capi_runner, export, tmp_path, "encode", **later)
     assert np.abs(answer["query_embeddings"] - expected).max() > 1e-3
+    milliseconds = {**request, "timestamps": request["timestamps"] * 1000}
+    with pytest.raises(subprocess.CalledProcessError):
+        ask_capi(capi_runner, export, tmp_path, "encode", **milliseconds)
+    assert "`timestamps` should be unix seconds, before the year 10000" in capfd.readouterr().err
 
 
 # Route 2: a session of TensorFlow 1, in a process that never imports this package.

@@ -284,3 +284,63 @@ def test_bad_arguments(tmp_path: pathlib.Path, options: dict[str, Any], message:
     with pytest.raises(ValueError, match=message):
         export_saved_model(model, tmp_path / "1", VOCABULARY, spec=HistorySpec(**options))
     assert not (tmp_path / "1").exists()
+
+
+def test_times_in_milliseconds_are_refused(tmp_path: pathlib.Path) -> None:
+    """The last millisecond of 9999 in seconds is read, 1990 in milliseconds is not."""
+    model = make("sessionrec-hstu")
+    path = export_saved_model(
+        model,
+        tmp_path / "1",
+        VOCABULARY,
+        item_times=[1_700_000_000] * len(VOCABULARY.ids),
+        **LIMITS,
+        **QUICK,
+    )
+    signatures = tf.saved_model.load(str(path)).signatures
+    rules = {
+        "exclude_ids": tf.constant([[""]]),
+        "allow_ids": tf.constant([[""]]),
+        "exclude_seen": tf.constant([False]),
+        "diversity": tf.constant([0.0]),
+        "freshness": tf.constant([1.0]),
+    }
+    asked: dict[str, dict[str, Any]] = {
+        "recommend": {"k": tf.constant([3])},
+        "rank": {"candidate_ids": tf.constant([["item 1"]])},
+        "encode": {},
+        "recommend_filtered": {"k": tf.constant([3]), **rules},
+    }
+
+    def ask(name: str, time: int, now: int = 1_700_000_000) -> None:
+        further = dict(asked[name])
+        if name == "recommend_filtered":
+            further["request_times"] = tf.constant([now], tf.int64)
+        signatures[name](
+            item_ids=tf.constant([["item 4", "item 9", ""]]),
+            session_index=tf.constant([[0, 1, -1]]),
+            timestamps=tf.constant([[1_700_000_000, time, 0]], tf.int64),
+            **further,
+        )
+
+    for name in asked:
+        ask(name, 253_402_300_799)
+        for late in (631_152_000_000, 1_700_000_000_000, 2**62):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="`timestamps` should be unix"):
+                ask(name, late)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`request_times` should be unix sec"):
+        ask("recommend_filtered", 1_700_000_000, 1_700_000_000_000)
+
+    recommender = load_saved_model(path)
+    times = [1_700_000_000, 1_700_000_060]
+    assert recommender.recommend(["item 4", "item 9"], timestamps=times, freshness=1.0)
+    with pytest.raises(ValueError, match=r"`timestamps` should be unix seconds.*1700000060000"):
+        recommender.recommend(["item 4", "item 9"], timestamps=[times[0], times[1] * 1000])
+    with pytest.raises(ValueError, match=r"`request_time` should be unix seconds.*milliseconds"):
+        recommender.recommend(
+            ["item 4", "item 9"], timestamps=times, freshness=1.0, request_time=times[0] * 1000
+        )
+    with pytest.raises(ValueError, match=r"`item_times` should be unix seconds.*milliseconds"):
+        export_saved_model(
+            model, tmp_path / "2", VOCABULARY, item_times={"item 3": times[0] * 1000}, **LIMITS
+        )

@@ -1,31 +1,29 @@
 """Readers and `sessionize` on damaged and odd logs: a result, or an error in the words of the
 package, which name an argument, a column or the file."""
 
+import dataclasses
 import datetime
 import gzip
 import io
+import json
 import pathlib
 import random
-import re
+import sys
 import tempfile
-import warnings
-from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # as pytest does without importlib
+
+from damage import ODD, TRIED, cases, mutate, outcome
 
 from tfsessionrec.data import LogColumns, LogFormat, Sessions, inspect_log, read_events, sessionize
 
-CASES = settings(
-    max_examples=120,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 HEADER = "user,visit,item_id,timestamp,clicked,shown,prices,price"
 ROWS = (
     "ann,1,a,1700000000,1,a|b,1|2,0.5",
@@ -34,12 +32,6 @@ ROWS = (
     "bob,3,1e5,1700900020,1,a|c|b,1|2|3,nan",
 )
 LOG = "\n".join((HEADER, *ROWS, ""))
-ODD = (
-    "", " ", "NaN", "inf", "-inf", "null", "None", "0", "-1", "+5", "007", "1e400", "1e5", "1.0",
-    "99999999999999999999", "9223372036854775808", "-9223372036854775809", "20240131",
-    "2024-01-31", "31/01/2024 10:00", "2024-02-30T25:61:00Z", "1700000000000", "true", "a|b||",
-    "|", '"', '""', "'", ",", "\x00", "\ufeff", "é", "日本", "🙂", "a" * 300, "[1, 2]", "-0", "1_0",
-)  # fmt: skip
 OPTIONS: tuple[dict[str, object], ...] = (
     {"user": "user", "session": "visit"},
     {"user": "user", "gap": "30m"},
@@ -52,28 +44,6 @@ OPTIONS: tuple[dict[str, object], ...] = (
     {"user": "user", "gap": "1h", "tz": "Europe/Paris", "item_type": "string"},
     {"user": "user", "gap": "1h", "time_unit": "ms", "item_type": "int64"},
 )
-# Words of an error that belong to other libraries: their arguments, types and advice.
-FOREIGN = re.compile(
-    r"infer_schema|ignore_errors|schema_overrides|strict=False|Arrow(Invalid|Type)"
-)
-
-
-def outcome(call: Callable[[], object], path: pathlib.Path | None = None) -> object:
-    """The result of a call, or None after an error that says enough."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return call()
-    except (ValueError, FileNotFoundError) as error:
-        message = str(error)
-    assert re.match(
-        r"(`--?\w[\w-]*`|`\w+(\[.*?\])?`|A log|Exactly one|The type of ids) ", message
-    ), message
-    assert "Received: " in message or "cannot be read: " in message, message
-    assert not FOREIGN.search(message), message
-    if "cannot be read" in message and path is not None:
-        assert str(path) in message
-    return None
 
 
 def check(sessions: object, rows: int) -> None:
@@ -83,29 +53,6 @@ def check(sessions: object, rows: int) -> None:
         assert sessions.num_events > 0
         if "position" not in sessions.events.columns:
             assert sessions.num_events <= rows
-
-
-def mutate(data: bytes, numbers: random.Random) -> bytes:
-    """A few flipped, removed, inserted, doubled bytes or odd fields."""
-    changed = bytearray(data)
-    for _ in range(numbers.randint(1, 4)):
-        at = numbers.randrange(len(changed)) if changed else 0
-        kind = numbers.randrange(6)
-        if kind == 0 and changed:
-            changed[at] ^= 1 << numbers.randrange(8)
-        elif kind == 1:
-            del changed[at : at + numbers.randint(1, 20)]
-        elif kind == 2:
-            changed[at:at] = numbers.choice(ODD).encode()
-        elif kind == 3:
-            changed[at:at] = changed[at : at + numbers.randint(1, 40)]
-        elif kind == 4:
-            del changed[max(at, 1) :]
-        else:
-            fields = changed.split(b",")
-            fields[numbers.randrange(len(fields))] = numbers.choice(ODD).encode()
-            changed = bytearray(b",".join(fields))
-    return bytes(changed)
 
 
 def _parquet() -> bytes:
@@ -128,8 +75,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-@seed(0)
-@settings(CASES, max_examples=60)
+@cases(60)
 @given(number=st.integers(0, 2**32), option=st.sampled_from(OPTIONS))
 def test_damaged_files(name: str, number: int, option: dict) -> None:
     data = mutate(FILES[name], random.Random(number))
@@ -141,8 +87,7 @@ def test_damaged_files(name: str, number: int, option: dict) -> None:
         check(outcome(lambda: sessionize(path, **option), path), rows)
 
 
-@seed(0)
-@CASES
+@cases(120)
 @given(
     cells=st.lists(
         st.tuples(st.integers(0, 3), st.integers(0, 7), st.sampled_from(ODD)), max_size=6
@@ -179,8 +124,7 @@ VALUES = st.one_of(
 )
 
 
-@seed(0)
-@CASES
+@cases(120)
 @given(
     values=st.lists(VALUES, min_size=4, max_size=4),
     column=st.sampled_from(HEADER.split(",")),
@@ -206,8 +150,7 @@ TYPED = (
 )
 
 
-@seed(0)
-@CASES
+@cases(120)
 @given(
     values=st.one_of(*TYPED),
     column=st.sampled_from(HEADER.split(",")),
@@ -219,3 +162,62 @@ def test_odd_types(values: list, column: str, option: dict) -> None:
     frame = frame.with_columns(pl.Series(column, values))
     check(outcome(lambda: sessionize(frame, **option)), len(frame))
     outcome(lambda: inspect_log(frame))
+
+
+FLAGS: dict[str, tuple[object, ...]] = {
+    "user": (None, "user", "visit", "price", "no", ""),
+    "session": (None, "visit", "user", "no"),
+    "item": ("item_id", "shown", "price", ""),
+    "time": ("timestamp", "price", "item_id"),
+    "label": (None, None, "clicked", "price"),
+    "interaction_type": (None, "shown", "clicked"),
+    "impressions": (None, None, "shown", "prices"),
+    "impression_features": ({}, {"p": "prices"}, {"label": "prices"}, {"p": "no"}),
+    "session_context": ((), ("price",), ("shown", "price"), ("user_id",)),
+    "order": (None, None, "price", "visit", "shown"),
+    "gap": (None, "30m", "30", "", "-1s", "1e9d", "1 h"),
+    "time_unit": ("s", "ms", "ns", "m"),
+    "time_format": (None, None, "%Y%m%d", "%H:%M", "%", "%Q", "%d/%m/%Y %H:%M", "%s"),
+    "tz": (None, None, "UTC", "Europe/Paris", "Paris", ""),
+    "separator": (None, None, ",", ";", "é", ""),
+    "impressions_separator": ("|", "", "||"),
+    "item_type": (None, "string", "int64", "text"),
+    "missing_users": ("error", "visitor", "no"),
+    "drop_missing": (False, True),
+    "drop_duplicates": (None, "exact", "consecutive", "session", "all"),
+    "filter": ((), ("price>0",), ("user in ann,bob", "item_id!=a"), ("price",), ("no=1",), ("=",)),
+}
+COLUMN_NAMES = {field.name for field in dataclasses.fields(LogColumns)}
+
+
+@cases(120)
+@given(
+    flags=st.dictionaries(st.sampled_from(sorted(FLAGS)), st.integers(0, 11), max_size=8),
+    number=st.integers(0, 2**32),
+)
+def test_formats(flags: dict[str, int], number: int) -> None:
+    """Every field of a format, right or wrong, on logs of one or two files of which one is odd."""
+    chosen: dict[str, Any] = {name: FLAGS[name][n % len(FLAGS[name])] for name, n in flags.items()}
+    chosen = {"user": "user", "session": "visit", **chosen}
+    columns = LogColumns(**{n: v for n, v in chosen.items() if n in COLUMN_NAMES})
+    formats = {n: v for n, v in chosen.items() if n not in COLUMN_NAMES}
+    log = outcome(lambda: LogFormat(columns, **formats))
+    if not isinstance(log, LogFormat):
+        return
+    assert LogFormat.from_json(json.loads(json.dumps(log.to_json()))) == log
+    numbers = random.Random(number)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [pathlib.Path(folder) / name for name in ("a.csv", "b.csv.gz")]
+        paths[0].write_text(LOG)
+        paths[1].write_bytes(gzip.compress(mutate(LOG.encode(), numbers), mtime=0))
+        for source in (paths[0], paths[: numbers.randint(1, 2)], pathlib.Path(folder)):
+            sessions = outcome(lambda: log.read(source))  # noqa: B023
+            check(sessions, 8 + 10**6 * (source != paths[0]))
+        outcome(lambda: inspect_log(paths[0], log))
+
+
+def test_enough_was_tried() -> None:
+    """The counts of this file; a result is as good as an error that says what is wrong."""
+    print(", ".join(f"{number:,} of readers: {end}" for end, number in sorted(TRIED.items())))
+    assert TRIED["result"] > 100
+    assert TRIED["named error"] > 100

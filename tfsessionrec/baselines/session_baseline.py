@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfsessionrec.baselines.running_sessions import Features, RunningSessions, read_queries
 from tfsessionrec.baselines.session_log import Arrays, Id, plain
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import positive_integer, unix_seconds
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.data.vocabulary import Vocabulary
 from tfsessionrec.types import Config
@@ -233,7 +233,7 @@ class SessionBaseline(abc.ABC):
         items = self._fitted().lookup(list(running)).reshape(1, 1, -1)
         features = {"item_ids": items}
         if time is not None:
-            features["request_times"] = np.array([time], np.float64)
+            features["request_times"] = np.array([unix_seconds("time", time)], np.float64)
         return features
 
     def _fitted(self) -> Vocabulary:

@@ -10,10 +10,13 @@ import json
 import pathlib
 from typing import TYPE_CHECKING
 
+from tfsessionrec.checks import unix_seconds
 from tfsessionrec.cli import log_arguments, output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from tfsessionrec.systems import TrainedSystem
 
 
@@ -81,7 +84,9 @@ def _add_rule_arguments(parser: argparse.ArgumentParser) -> None:
     rules.add_argument(
         "--item-tags", metavar="COLUMN", help="its column of tags, as a sum of their bits"
     )
-    rules.add_argument("--item-time", metavar="COLUMN", help="its column of times, in unix seconds")
+    rules.add_argument(
+        "--item-time", metavar="COLUMN", help="its column of times: unix seconds, or dates"
+    )
     rules.add_argument(
         "--availability",
         action="store_true",
@@ -209,5 +214,20 @@ def _item_attributes(
 
     item = arguments.item_id or system.settings.log.columns.item
     table = data.read_events(arguments.item_table, columns={"item": item, **columns})
+    if "item_times" in columns:
+        table = table.with_columns(item_times=_seconds(table["item_times"], arguments.item_time))
     ids = clean_ids(table["item"], "--item-id", id_type=system.vocabulary.dtype).to_list()
     return {name: dict(zip(ids, table[name].to_list(), strict=True)) for name in columns}
+
+
+def _seconds(times: "pl.Series", column: str) -> "pl.Series":
+    """Times of items as unix seconds, rounded down; null stays null."""
+    from tfsessionrec.data.times import to_microseconds
+
+    known = times.is_not_null().arg_true()
+    if not len(known):
+        return times
+    if times.dtype.is_numeric():
+        unix_seconds("--item-time", times.max())
+    found = to_microseconds(times[known].alias(column), "--item-time") // 1_000_000
+    return times.clear(len(times)).cast(found.dtype, strict=False).scatter(known, found)

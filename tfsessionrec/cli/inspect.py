@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> None:
     for remark in remarks:
         print(f"! {remark}")
     command = found.command(log_arguments.quoted(arguments.events))
+    if not found.sessions:
+        print("! The command below does not run before this is mended or named")
     print(f"\n{command}")
     content = {**found.to_dict(), "remarks": list(remarks), "command": command}
     output.write_json(arguments.json, content)

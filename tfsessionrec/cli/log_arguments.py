@@ -133,37 +133,49 @@ def title(events: LogPath) -> str:
 
 def read(log: "LogFormat", path: LogPath, keep: Sequence[str] = ()) -> "Sessions":
     """Reads a log, with the further columns `keep`, and prints its size."""
+    from tfsessionrec.data.time_checks import span
+
     say(f"Reading {path if isinstance(path, pathlib.Path) else title(path)}")
     with notes():
         sessions = log.read(path, keep)
+    times = sessions.events["timestamp"]
+    dates = span(float(times.min()), float(times.max()))  # type: ignore[arg-type]
     say(
         f"  {sessions.num_users:,} users, {sessions.num_sessions:,} sessions, "
-        f"{sessions.num_events:,} events"
+        f"{sessions.num_events:,} events" + (f", {dates}" if dates else "")
     )
     return sessions
 
 
 @contextlib.contextmanager
 def notes() -> Iterator[None]:
-    """Prints what reading leaves out or fills, and its warnings."""
+    """Prints what reading leaves out or fills, then its warnings."""
+    with counts(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        say(f"  warning: {warning.message}")
+
+
+@contextlib.contextmanager
+def counts() -> Iterator[None]:
+    """Prints what reading leaves out or fills."""
     from tfsessionrec.data.cleaning import LOGGER
 
     class Printer(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             say(f"  {record.getMessage()}")
 
-    printer, level = Printer(), LOGGER.level
+    printer, level, propagate = Printer(), LOGGER.level, LOGGER.propagate
     LOGGER.addHandler(printer)
     LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False  # a handler of another library would print it again
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            yield
+        yield
     finally:
         LOGGER.removeHandler(printer)
         LOGGER.setLevel(level)
-    for warning in caught:
-        say(f"  warning: {warning.message}")
+        LOGGER.propagate = propagate
 
 
 def read_optional(log: "LogFormat", path: LogPath | None) -> "Sessions | None":

@@ -151,6 +151,7 @@ def _from_system(
     arguments: argparse.Namespace, items: list[str], sessions: list[int] | None
 ) -> list[tuple[str | int, float]]:
     """What the system of a model directory recommends."""
+    from tfsessionrec.data.ids import exact_ids
     from tfsessionrec.systems import load
 
     rules = ("input", "tag_mask", "max_per_category", "diversity", "freshness")
@@ -168,8 +169,13 @@ def _from_system(
             f"{len(items)} items"
         )
     system = load(arguments.saved_model)
-    visits: dict[int, list[str]] = {}
-    for item, visit in zip(items, sessions or [0] * len(items)):
+    dtype = system.vocabulary.dtype
+    never, only = (
+        set(exact_ids(_ids(text), name, dtype))
+        for name, text in (("--exclude", arguments.exclude), ("--allow", arguments.allow))
+    )
+    visits: dict[int, list[str | int]] = {}
+    for item, visit in zip(exact_ids(items, "--items", dtype), sessions or [0] * len(items)):
         visits.setdefault(visit, []).append(item)
     ranked = system.recommend(
         list(visits.values()),
@@ -177,11 +183,8 @@ def _from_system(
         filter_seen=arguments.exclude_seen,
         time=arguments.request_time,
     )
-    never, only = (set(_ids(text)) for text in (arguments.exclude, arguments.allow))
     kept = [
-        (item, score)
-        for item, score in ranked
-        if str(item) not in never and (not only or str(item) in only)
+        (item, score) for item, score in ranked if item not in never and (not only or item in only)
     ]
     return kept[: arguments.k]
 

@@ -244,15 +244,16 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
         )
     events_before = read_trend_events(arguments, settings.log)
     if before is None:
-        system = train.train(
-            settings,
-            log,
-            directory,
-            overwrite=arguments.overwrite,
-            item_table=item_arguments.table(arguments, settings),
-            events_before=events_before,
-            progress=True,
-        )
+        with log_arguments.counts():
+            system = train.train(
+                settings,
+                log,
+                directory,
+                overwrite=arguments.overwrite,
+                item_table=item_arguments.table(arguments, settings),
+                events_before=events_before,
+                progress=True,
+            )
     else:
         finished = len(directory.history())
         _say_unknown(log, directory.vocabulary())

@@ -9,6 +9,7 @@ the log as far back as the longest half-life of the model needs.
 import argparse
 import pathlib
 
+from tfsessionrec.checks import unix_seconds
 from tfsessionrec.cli import log_arguments, output
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 
@@ -57,7 +58,9 @@ def run(arguments: argparse.Namespace) -> None:
     system = NeuralSystem(settings, vocabulary, model)
     sessions = log_arguments.read(settings.log, arguments.events)
     system.prepare(sessions)
-    time = system.last_tick(sessions) if arguments.time is None else arguments.time
+    time = system.last_tick(sessions)
+    if arguments.time is not None:
+        time = int(unix_seconds("--time", arguments.time))
     assert model.trend is not None
     table = model.trend.table(time)
     write_trend_file(file, table, vocabulary.first_item_index)

@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 
 from tfsessionrec.data.cleaning import LOGGER, missing, note_dropped
 from tfsessionrec.data.ids import clean_ids
-from tfsessionrec.data.reading import EventSource, check_column, collect_events, scan_events
+from tfsessionrec.data.reading import (
+    EventSource,
+    check_column,
+    collect_events,
+    column_names,
+    scan_events,
+)
 from tfsessionrec.data.vocabulary import Vocabulary
 
 
@@ -59,7 +65,7 @@ def item_features(
     {'kind': array([0, 0, 2, 1], dtype=int32)}
     """
     lazy = scan_events(frame, argument="frame", ids=(item,))
-    names = lazy.collect_schema().names()
+    names = column_names(lazy, "frame", frame)
     check_column(names, item, "item")
     columns: list[str] = []
     for argument, value in (
@@ -115,7 +121,7 @@ def read_catalog(
         ValueError: If it cannot be read, has no column `item`, or an id is missing.
     """
     lazy = scan_events(source, argument="item_features", ids=(item,))
-    check_column(lazy.collect_schema().names(), item, "item")
+    check_column(column_names(lazy, "item_features", source), item, "item")
     table = collect_events(lazy, "item_features", source)
     absent = missing(table[item])
     if not absent.any():
@@ -132,6 +138,14 @@ def read_catalog(
 
 
 def _categorical(values: pl.Series) -> NDArray[np.int32]:
+    absent = int(missing(values).sum())
+    if absent:
+        LOGGER.info(
+            "column %r has no category in %d of %d rows: 0, no category",
+            values.name,
+            absent,
+            len(values),
+        )
     return np.append(_numbered(values, "categorical"), np.int32(0))
 
 

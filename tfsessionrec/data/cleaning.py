@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 import polars as pl
 
-from tfsessionrec.data.ids import IdType, clean_ids
+from tfsessionrec.checks import boolean
+from tfsessionrec.data.ids import IdType, check_id_type, clean_ids
 from tfsessionrec.data.times import TimeFormat, to_microseconds
 
 Duplicates = Literal["exact", "consecutive", "session"]
@@ -42,6 +43,8 @@ class Cleaning:
     missing_users: MissingUsers = "error"
 
     def __post_init__(self) -> None:
+        boolean("drop_missing", self.drop_missing)
+        check_id_type(self.item_type)
         if self.drop_duplicates not in (None, *get_args(Duplicates)):
             raise ValueError(
                 f"`drop_duplicates` should be one of {', '.join(get_args(Duplicates))}, or None. "

@@ -130,13 +130,28 @@ def seconds(log: pl.DataFrame) -> NDArray[np.int64]:
 
 def category_indices(values: pl.Series, categories: Sequence[Category]) -> NDArray[np.int32]:
     """1..n for the categories in order, 0 for null or another value."""
-    indices = values.replace_strict(
+    if not categories:
+        return np.zeros(len(values), np.int32)
+    indices = _as_categories(values, categories).replace_strict(
         list(categories),
         list(range(1, len(categories) + 1)),
         default=0,
         return_dtype=pl.Int32,
     )
     return indices.fill_null(0).to_numpy()
+
+
+def _as_categories(values: pl.Series, categories: Sequence[Category]) -> pl.Series:
+    """The values as the type of the categories: a later log may hold digits where text was."""
+    if isinstance(categories[0], str):
+        if values.dtype.is_float() and (values == values.round()).all():
+            values = values.cast(pl.Int64, strict=False)
+        return values.cast(pl.String)
+    if values.dtype in (pl.String, pl.Null) or isinstance(values.dtype, (pl.Categorical, pl.Enum)):
+        text = values.cast(pl.String)
+        numbers = text.cast(pl.Int64, strict=False)
+        return numbers.set(numbers.cast(pl.String) != text, None)
+    return values
 
 
 def context_column(

@@ -15,12 +15,16 @@ from tfsessionrec.data.times import TimeFormat, to_microseconds
 _NAMES: Final = {
     "time": r"timestamp|ts|datetime|(event|click|visit|created|unix|view)?(time|at)(stamp)?|date|"
     r"\w*(timestamp|datetime)|\w*time|\w*date",
-    "session": r"sessionid|session|visitid|visit|sid|\w*sessionid|\w*sessionkey|basketid|orderid",
+    "session": r"sessionid|session|visitid|visit|sid|\w*sessionid|\w*sessionkey|basketid|orderid|"
+    r"basket",
     "user": r"userid|user|uid|visitorid|visitor|customerid|customer|clientid|memberid|"
     r"household(id|key)?|accountid|\w*userid",
     "item": r"itemid|item|productid|product|sku|articleid|article|movieid|trackid|songid|asin|"
     r"contentid|newsid|reference|\w*itemid|\w*articleid|\w*productid",
 }
+# Columns that order the events of a log without times; sessions of a log without better names.
+_ORDER: Final = r"position|pos|step|sequence|seq|rank|order|index|\w*(position|order|step|rank)"
+_LISTS: Final = r"queryid|query|listid|list|cartid|cart|sequenceid|sequence"
 _FORMATS: Final = (
     "%d/%m/%Y %H:%M:%S",
     "%m/%d/%Y %H:%M:%S",
@@ -65,6 +69,8 @@ def guess_format(frame: pl.DataFrame, log: LogFormat) -> tuple[LogFormat, list[s
         if taken[role] is None and not (role == "session" and log.gap is not None):
             free = [name for name in frame.columns if name not in taken.values()]
             taken[role] = _best_name(free, pattern)
+    numbers = [name for name in frame.columns if frame.schema[name].is_integer()]
+    _without_names(numbers, taken, log, remarks)
     for role in ("item", "time"):
         if taken[role] is None:
             remarks.append(f"No column looks like the {role}: name it with --{role}")
@@ -82,6 +88,26 @@ def guess_format(frame: pl.DataFrame, log: LogFormat) -> tuple[LogFormat, list[s
     if taken["time"] is not None and (log.time_unit, log.time_format) == ("s", None):
         log = _guess_times(frame[taken["time"]], log, remarks)
     return log, remarks
+
+
+def _without_names(
+    numbers: Sequence[str], taken: dict[str, str | None], log: LogFormat, remarks: list[str]
+) -> None:
+    """Columns of whole numbers for the session and the time, where no name says which they are."""
+    free = [name for name in numbers if name not in taken.values()]
+    if taken["session"] is None and taken["user"] is None and log.gap is None:
+        taken["session"] = _best_name(free, _LISTS)
+        free = [name for name in free if name != taken["session"]]
+    if taken["time"] is not None or taken["item"] is None:
+        return
+    session = taken["session"]
+    taken["time"] = _best_name(free, _ORDER) or (session if session in numbers else None)
+    if taken["time"] is not None:
+        remarks.append(
+            f"No column looks like the time: {taken['time']!r} gives the order of the events. "
+            "Differences of these numbers are no times: hold out no days, and choose no model that "
+            "reads times"
+        )
 
 
 def _best_name(names: Sequence[str], pattern: str) -> str | None:

@@ -1,5 +1,7 @@
 """Raw ids of any kind as 64-bit integers or strings, the two types that the package keeps."""
 
+import re
+from collections.abc import Iterable
 from typing import Final, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -9,6 +11,7 @@ from numpy.typing import ArrayLike
 RawIds = ArrayLike | pl.Series
 IdType = Literal["string", "int64"]
 ID_TYPES: Final = get_args(IdType)
+_INTEGER: Final = re.compile(r"0|-?[1-9]\d{0,18}")
 
 
 @runtime_checkable
@@ -82,11 +85,48 @@ def clean_ids(
     return values
 
 
-def _of_type(values: pl.Series, argument: str, id_type: IdType) -> pl.Series:
-    if id_type not in ID_TYPES:
+def exact_ids(values: Iterable[object], argument: str, id_type: IdType) -> list[str | int]:
+    """Raw ids that are given one by one, as the ids of a vocabulary.
+
+    Args:
+        values: Texts or integers. The text of an integer is that integer if Python writes it so:
+            `"7"` is, `"007"` is not.
+        argument: Their name, for messages.
+        id_type: The vocabulary's.
+
+    Raises:
+        ValueError: If a value is neither, or a text is not an integer and `id_type` is `"int64"`.
+
+    Example:
+
+    >>> exact_ids(["7", 8], "history", "int64"), exact_ids(["007", 8], "history", "string")
+    ([7, 8], ['007', '8'])
+    """
+    ids: list[str | int] = []
+    for value in values:
+        text = value.decode() if isinstance(value, bytes) else value
+        if isinstance(text, (int, np.integer)) and not isinstance(text, bool):
+            text = str(int(text))
+        if not isinstance(text, str) or (id_type == "int64" and not _INTEGER.fullmatch(text)):
+            expected = "texts" if id_type == "string" else "integers such as 7"
+            raise ValueError(
+                f"`{argument}` should be {expected}, as in the vocabulary of the model. Received: "
+                f"{value!r}"
+            )
+        ids.append(text if id_type == "string" else int(text))
+    return ids
+
+
+def check_id_type(id_type: IdType | None) -> None:
+    """Raises unless it is a type of ids, or None."""
+    if id_type not in (None, *ID_TYPES):
         raise ValueError(
             f"The type of ids should be one of {', '.join(ID_TYPES)}. Received: {id_type!r}"
         )
+
+
+def _of_type(values: pl.Series, argument: str, id_type: IdType) -> pl.Series:
+    check_id_type(id_type)
     if id_type == "string" or values.dtype == pl.Int64:
         return values.cast(pl.String) if id_type == "string" else values
     numbers = values.cast(pl.Int64, strict=False)

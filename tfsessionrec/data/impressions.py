@@ -40,12 +40,14 @@ def clean_impressions(
     shown = shown.list.drop_nulls()
     result = shown.cast(pl.List(item_dtype), strict=False)
     misfit = result.list.drop_nulls().list.len() < shown.list.len()
+    if shown.dtype == pl.List(pl.String):  # the text 007 is not 7
+        misfit |= result.cast(shown.dtype).ne_missing(shown)
     if misfit.any():
         row = misfit.arg_max() or 0
         raise ValueError(
             f"`{argument}` should hold ids of the type of the items, {item_dtype}. "
             f"Received: {shown[row].to_list()} in column {shown.name!r}, row {row} "
-            "(counted from 0)"
+            "(counted from 0). `item_type='string'` (--item-type string) makes all of them text"
         )
     return result.to_frame("shown").select(pl.col("shown").fill_null([]))["shown"]
 

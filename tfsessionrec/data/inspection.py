@@ -70,7 +70,8 @@ class Inspection:
                 words.append(flag)
             for word in value if isinstance(value, tuple) else (value,):
                 words += [flag, word] if isinstance(word, str) else []
-        model = "sasrec" if self.log.columns.user is None else "sessionrec-sasrec"
+        several = float(self.sessions.get("sessions_per_user", 0)) > 1
+        model = "sessionrec-sasrec" if several else "sasrec"
         return shlex.join([*words, "--model", model, "--output", "model"])
 
     def to_dict(self) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import csv
 import glob
 import gzip
+import json
 import os
 import pathlib
 import re
@@ -10,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from tfsessionrec.data.text_types import column_kinds, common_types
+from tfsessionrec.data.text_types import cast_text, column_kinds, common_types
 
 Path = str | os.PathLike[str]
 
@@ -97,11 +98,13 @@ def scan_files(
             )
         scans.append(scan)
     if kinds:
-        casts = [
-            pl.col(name) == "true" if dtype == pl.Boolean else pl.col(name).cast(dtype)
-            for name, dtype in common_types(kinds).items()
-        ]
-        return pl.concat([scan.select(casts) for scan in scans])
+        types = common_types(kinds)
+        return pl.concat(
+            [
+                scan.select(cast_text(name, kind[name], dtype) for name, dtype in types.items())
+                for scan, kind in zip(scans, kinds, strict=True)
+            ]
+        )
     if len(scans) == 1:
         return scans[0]
     return _concat_typed([scan.select(names) for scan in scans], argument)
@@ -155,6 +158,7 @@ def _scan(path: pathlib.Path, separator: str | None) -> pl.LazyFrame:
     if suffix == ".parquet":
         return pl.scan_parquet(path, glob=False)
     if suffix in _JSON_LINES:
+        _check_keys(path)
         return pl.scan_ndjson(path, infer_schema_length=None)
     separator = separator or _SEPARATORS[suffix] or ("\t" if "\t" in _header(path) else ",")
     scan = pl.scan_csv(path, separator=separator, infer_schema=False, glob=False)
@@ -172,12 +176,26 @@ def _check_header(path: pathlib.Path, names: Sequence[str], separator: str) -> N
     """Raises if two columns have one name: Polars gives the second another one."""
     if any(re.search(r"_duplicated_\d+$", name) for name in names):
         fields = next(csv.reader([_header(path).rstrip("\r\n")], delimiter=separator))
-        twice = [name for name in dict.fromkeys(fields) if fields.count(name) > 1]
-        if twice:
-            raise ValueError(
-                f"A log should have columns of different names. Received: {path} with several "
-                f"columns named {', '.join(map(repr, twice))}"
-            )
+        _check_names(path, fields)
+
+
+def _check_keys(path: pathlib.Path) -> None:
+    """Raises if the first object of a JSON file has two equal keys: Polars forgets one of them."""
+    try:
+        pairs = json.loads(_header(path), object_pairs_hook=lambda pairs: pairs)
+    except (ValueError, RecursionError):
+        return  # an error of the reader names the file
+    if isinstance(pairs, list) and all(isinstance(pair, tuple) for pair in pairs):
+        _check_names(path, [name for name, _ in pairs])
+
+
+def _check_names(path: pathlib.Path, names: Sequence[str]) -> None:
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"A log should have columns of different names. Received: {path} with several "
+            f"columns named {', '.join(map(repr, twice))}"
+        )
 
 
 def _concat_typed(scans: Sequence[pl.LazyFrame], argument: str) -> pl.LazyFrame:

@@ -4,7 +4,8 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
-from tfsessionrec.data.cleaning import Duplicates, MissingUsers
+from tfsessionrec import checks
+from tfsessionrec.data.cleaning import Cleaning, Duplicates, MissingUsers
 from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.reading import EventSource, collect_events, scan_events
 from tfsessionrec.data.row_filter import row_filter
@@ -17,6 +18,7 @@ from tfsessionrec.data.splits import (
     sliding_windows,
     split_by_time,
 )
+from tfsessionrec.data.times import TimeFormat, gap_in_microseconds
 
 _NUMBER = r"\d+(?:\.\d+)?"
 _WINDOW = re.compile(rf"\d+/\d+,{_NUMBER},{_NUMBER}(?:,{_NUMBER})?")
@@ -38,6 +40,9 @@ class LogColumns:
         impression_features: Numbers shown with each item: name to column. Defaults to none.
         session_context: Features of a session as a whole. Defaults to none.
         order: Order of events of the same time. Defaults to None: that of the log.
+
+    Raises:
+        ValueError: If one of these is no name of a column.
     """
 
     user: str | None = None
@@ -50,6 +55,17 @@ class LogColumns:
     impression_features: Mapping[str, str] = dataclasses.field(default_factory=dict)
     session_context: tuple[str, ...] = ()
     order: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("user", "session", "label", "interaction_type", "impressions", "order"):
+            checks.text(name, getattr(self, name), optional=True)
+        checks.text("item", self.item)
+        checks.text("time", self.time)
+        checks.mapping("impression_features", self.impression_features, "columns")
+        for name, column in self.impression_features.items():
+            checks.text(f"impression_features[{name!r}]", column)
+        context = checks.texts("session_context", self.session_context)
+        object.__setattr__(self, "session_context", context)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +91,9 @@ class LogFormat:
         drop_missing: Whether to leave out rows with missing values. Defaults to False: an error.
         drop_duplicates: Rows to leave out: `"exact"`, `"consecutive"` or `"session"`, see
             `sessionize`. Defaults to None: none.
+
+    Raises:
+        ValueError: If an argument is out of its range or of another kind.
     """
 
     columns: LogColumns = LogColumns()
@@ -89,6 +108,16 @@ class LogFormat:
     missing_users: MissingUsers = "error"
     drop_missing: bool = False
     drop_duplicates: Duplicates | None = None
+
+    def __post_init__(self) -> None:
+        checks.instance("columns", self.columns, LogColumns)
+        object.__setattr__(self, "filter", checks.texts("filter", self.filter))
+        checks.text("impressions_separator", self.impressions_separator)
+        checks.text("separator", self.separator, optional=True)
+        if self.gap is not None:
+            gap_in_microseconds(self.gap)
+        times = TimeFormat(self.time_unit, self.time_format, self.tz)
+        Cleaning(times, self.item_type, self.drop_missing, self.drop_duplicates, self.missing_users)
 
     def to_json(self) -> dict[str, object]:
         """The format as JSON values: one flat object, columns first."""

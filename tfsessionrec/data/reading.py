@@ -51,7 +51,7 @@ def read_events(
     """
     events = scan_events(source, separator)
     if columns:
-        names = events.collect_schema().names()
+        names = column_names(events, source=source)
         for new, old in columns.items():
             check_column(names, old, f"columns[{new!r}]")
         rest = [name for name in names if name not in columns.values()]
@@ -94,6 +94,22 @@ def scan_events(
     )
 
 
+def column_names(
+    events: pl.LazyFrame, argument: str = "source", source: EventSource | None = None
+) -> list[str]:
+    """The columns of a LazyFrame of `scan_events`.
+
+    Args:
+        events: The rows.
+        argument: Name of the source, for messages.
+        source: Where they come from, for messages.
+    """
+    try:
+        return events.collect_schema().names()
+    except READ_ERRORS as error:
+        raise unreadable(_described(source), error, argument) from error
+
+
 def collect_events(
     events: pl.LazyFrame, argument: str = "source", source: EventSource | None = None
 ) -> pl.DataFrame:
@@ -109,7 +125,10 @@ def collect_events(
     except READ_ERRORS as error:
         raise unreadable(_described(source), error, argument) from error
     if frame.is_empty():
-        raise ValueError(f"`{argument}` should hold at least one event. Received: no rows")
+        raise ValueError(
+            f"`{argument}` should hold at least one event. Received: no rows in "
+            f"{_described(source)}"
+        )
     return frame
 
 

@@ -8,7 +8,13 @@ import polars as pl
 from tfsessionrec.data.cleaning import Cleaning, Duplicates, MissingUsers, clean_kept
 from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.impressions import clean_impressions, clean_values, expand_impressions
-from tfsessionrec.data.reading import EventSource, check_column, collect_events, scan_events
+from tfsessionrec.data.reading import (
+    EventSource,
+    check_column,
+    collect_events,
+    column_names,
+    scan_events,
+)
 from tfsessionrec.data.sessions import COLUMNS, Sessions, session_index_from
 from tfsessionrec.data.times import TimeFormat, gap_in_microseconds
 
@@ -162,6 +168,9 @@ def _check_arguments(
     drop_duplicates: Duplicates | None,
 ) -> None:
     """Raises where arguments contradict each other."""
+    for name in ("item", "time"):
+        if name not in given:
+            raise ValueError(f"`{name}` should name a column. Received: `{name}`=None")
     session, label, impressions = map(given.get, ("session", "label", "impressions"))
     if (session is None) == (gap is None):
         raise ValueError(
@@ -219,7 +228,7 @@ def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> 
     """The columns that are asked for, and no others."""
     ids = [columns[name] for name in ("user", "session", "item") if name in columns]
     lazy = scan_events(events, argument="events", ids=ids)
-    names = lazy.collect_schema().names()
+    names = column_names(lazy, "events", events)
     for argument, name in columns.items():
         check_column(names, name, argument)
     if isinstance(keep, str):

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tfsessionrec.checks import YEAR_10000
 from tfsessionrec.data.ids import RawIds, clean_ids, ids_series
 
 _DTYPES: dict[str, tuple[pl.DataType | type[pl.DataType], ...]] = {
@@ -71,7 +72,7 @@ class Sessions:
 
     Raises:
         ValueError: If a column is missing, has another dtype or a null, a label is neither 0 nor
-            1, or the rows are not in the order above.
+            1, the rows are not in the order above, or a time is not before the year 10000.
 
     Example:
 
@@ -115,12 +116,14 @@ class Sessions:
             sessions=pl.when(new_user).then(index == 0).otherwise(step.is_in([0, 1])).all(),
             targets=(new_session | pl.col("is_target") | ~pl.col("is_target").shift(1)).all(),
             labels=pl.col("label").is_in([0.0, 1.0]).all(),
+            times=(pl.col("timestamp").abs() < YEAR_10000).all(),
         ).row(0, named=True)
         for name, rule in (
             ("users", "the rows of each user together"),
             ("sessions", "`session_index` 0, 1, 2 ... in the rows of each user"),
             ("targets", "one value of `is_target` in each session, or False and then True"),
             ("labels", "only the labels 0 and 1"),
+            ("times", "`timestamp` in unix seconds, before the year 10000 (not milliseconds)"),
         ):
             if not check[name]:
                 raise ValueError(f"`events` should have {rule}. Received: a table without")

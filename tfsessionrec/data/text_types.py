@@ -62,3 +62,19 @@ def common_types(kinds: Iterable[Mapping[str, str]]) -> dict[str, type[pl.DataTy
             found = {"float"}
         types[name] = _TYPES.get(found.pop(), pl.String) if len(found) == 1 else pl.String
     return types
+
+
+def cast_text(name: str, kind: str, dtype: type[pl.DataType]) -> pl.Expr:
+    """A column of text as one of the types of `common_types`.
+
+    Args:
+        name: The column.
+        kind: What it holds in this file.
+        dtype: What it becomes, as in the other files.
+    """
+    column = pl.col(name)
+    if dtype == pl.Boolean:
+        return column == "true"
+    if dtype == pl.String and kind == "float":  # 7.0 of one file is the 7 of another
+        return column.str.replace(r"\.0$", "")
+    return column.cast(dtype)

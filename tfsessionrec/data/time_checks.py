@@ -79,13 +79,50 @@ def warn_if_implausible(times: pl.Series, argument: str) -> None:
     if not len(times):
         return
     first, last = int(times.min()), int(times.max())  # type: ignore[arg-type]
-    if (last < EARLIEST and last >= _COUNTED_FROM_ZERO) or first >= LATEST:
+    counted_from_zero = max(-first, last) < _COUNTED_FROM_ZERO
+    if (last < EARLIEST and not counted_from_zero) or first >= LATEST:
         warnings.warn(
             f"`{argument}`: the times of column {times.name!r} were read as {_date(first)} to "
             f"{_date(last)}. If that is wrong, give `time_unit` or `time_format`",
             UserWarning,
             stacklevel=2,
         )
+
+
+def warn_if_years(numbers: pl.Series, argument: str) -> None:
+    """Warns if all numbers may be years (2024) or months (202401), which were read as seconds.
+
+    Args:
+        numbers: Finite numbers, Float64.
+        argument: Their name, for the message.
+    """
+    if numbers.is_empty() or (numbers != numbers.floor()).any():
+        return
+    is_year = numbers.is_between(1990, 2100).all()
+    months = numbers % 100
+    is_month = (numbers.is_between(199001, 210012) & months.is_between(1, 12)).all()
+    if is_year or is_month:
+        time_format = "%Y" if is_year else "%Y%m"
+        warnings.warn(
+            f"`{argument}`: the numbers of column {numbers.name!r}, such as {numbers[0]:.0f}, were "
+            f"read as seconds in 1970. If they are {'years' if is_year else 'months'}, give "
+            f"`time_format`={time_format!r}",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def span(first: float, last: float) -> str:
+    """Two unix seconds as dates; "" for those of a toy log, counted from 0.
+
+    Example:
+
+    >>> span(1_396_867_869, 1_396_967_869)
+    '2014-04-07 to 2014-04-08'
+    """
+    if max(abs(first), abs(last)) * 1e6 < _COUNTED_FROM_ZERO:
+        return ""
+    return f"{_date(first * 1e6)} to {_date(last * 1e6)}"
 
 
 def plausible_unit(number: float) -> str | None:

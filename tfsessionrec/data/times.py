@@ -9,17 +9,21 @@ import zoneinfo
 import numpy as np
 import polars as pl
 
+from tfsessionrec.checks import YEAR_10000, text
 from tfsessionrec.data.time_checks import (
     MICROSECONDS,
     check_digits,
     check_unit,
     plausible_unit,
     warn_if_implausible,
+    warn_if_years,
 )
 
-_LATEST = 253_402_300_800 * 1_000_000  # the year 10000
+_LATEST = YEAR_10000 * 1_000_000
 _GAP = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _GAP_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_HAS_YEAR = re.compile(r"%[-_0]?[YyCGgDFcxvs+]")
+_HOUR_ALONE = re.compile(r"%[-_0]?[HI](?!.*%[-_0]?[MRTXcrs+])", re.DOTALL)
 _ISO_FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f%#z",
@@ -40,7 +44,7 @@ class TimeFormat:
             to None: UTC. Where clocks go back, the first of the two hours is meant.
 
     Raises:
-        ValueError: If the unit or the zone is unknown, or the format has `%Z`.
+        ValueError: If the unit or the zone is unknown, or the format has `%Z` or no year.
     """
 
     unit: str = "s"
@@ -48,7 +52,9 @@ class TimeFormat:
     zone: str | None = None
 
     def __post_init__(self) -> None:
-        if self.unit not in MICROSECONDS:
+        text("time_format", self.format, optional=True)
+        text("tz", self.zone, optional=True)
+        if not isinstance(self.unit, str) or self.unit not in MICROSECONDS:
             raise ValueError(
                 f"`time_unit` should be one of {', '.join(MICROSECONDS)}. "
                 f"Received: `time_unit`={self.unit!r}"
@@ -57,6 +63,11 @@ class TimeFormat:
             raise ValueError(
                 "`time_format` should not have %Z: names of zones are ambiguous. Use %z for "
                 f"+02:00, or `tz`. Received: `time_format`={self.format!r}"
+            )
+        if self.format is not None and not _HAS_YEAR.search(self.format):
+            raise ValueError(
+                "`time_format` should have a year, such as %Y. Received: "
+                f"`time_format`={self.format!r}"
             )
         if self.zone is not None:
             try:
@@ -92,7 +103,8 @@ def to_microseconds(
     late = result.abs() >= _LATEST
     if late.any():
         row = late.arg_max() or 0
-        unit = plausible_unit(float(values[row])) if values.dtype.is_numeric() else None
+        written = values[[row]].cast(pl.Float64, strict=False)[0]
+        unit = None if written is None else plausible_unit(written)
         hint = f"Give `time_unit`={unit!r} (--time-unit {unit})" if unit else "Is it another unit?"
         raise ValueError(
             f"`{argument}` should hold times before the year 10000. Received: {values[row]!r} in "
@@ -101,6 +113,7 @@ def to_microseconds(
         )
     if how.format is None and (values.dtype.is_numeric() or values.dtype == pl.String):
         check_unit(_numbers(values), argument, how.unit)
+        warn_if_years(_numbers(values), argument)
     warn_if_implausible(result.alias(values.name), argument)
     return result
 
@@ -203,12 +216,16 @@ def _from_strings(values: pl.Series, how: TimeFormat) -> pl.Series:
 
 
 def _from_format(values: pl.Series, how: TimeFormat) -> pl.Series:
+    assert how.format is not None
     text = values
     if values.dtype.is_float():
         text = values.cast(pl.Int64, strict=False)
         text = text.set((text != values).fill_null(True), None)
     try:
-        parsed = text.cast(pl.String).str.to_datetime(how.format, time_unit="us", strict=False)
+        # Without minutes Polars does not read an hour.
+        minutes, suffix = (" 00", " %M") if _HOUR_ALONE.search(how.format) else ("", "")
+        written = text.cast(pl.String) + minutes
+        parsed = written.str.to_datetime(how.format + suffix, time_unit="us", strict=False)
     except pl.exceptions.PolarsError as error:
         raise ValueError(
             "`time_format` should be a format of dates and times, such as '%d/%m/%Y %H:%M'. "

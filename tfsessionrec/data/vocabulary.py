@@ -278,16 +278,15 @@ class Vocabulary:
             FileNotFoundError: If there is no such file.
             ValueError: If it is not a complete vocabulary.
         """
-        text = pathlib.Path(path).read_text(encoding="utf-8")
         try:
-            content = json.loads(text)
+            content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
             if content["format"] != _FORMAT or content["version"] != 1:
                 raise ValueError(f"format {content['format']!r} version {content['version']!r}")
-            dtype = pl.Int64 if content["dtype"] == "int64" else pl.String
+            dtype = {"int64": pl.Int64, "string": pl.String}[content["dtype"]]
             ids = pl.Series(content["ids"], dtype=dtype)
             new = content.get("num_new_items", 0)
             return cls(ids, content["counts"], content["num_oov_indices"], new)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             raise ValueError(
                 f"`path` should be a file that `Vocabulary.save` wrote. Received: {path}: {error!r}"
             ) from error

@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfsessionrec import rules
+from tfsessionrec.checks import unix_seconds
 from tfsessionrec.export.candidate_table import untrained
 from tfsessionrec.rules import NO_TIME
 
@@ -68,6 +69,7 @@ class ItemTables(tf.Module):
             self.inputs["max_per_category"] = tf.int32
         if items.times is not None:
             times = integer_values("item_times", items.times, vocabulary, missing=NO_TIME)
+            unix_seconds("item_times", int(times.max()))
             self._times = untrained(times, "item_times")
             self.inputs["freshness"] = tf.float32
             self.inputs["request_times"] = tf.int64

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
+from tfsessionrec.checks import is_number, unix_seconds
+from tfsessionrec.data.ids import exact_ids
 from tfsessionrec.export.checksum import CHECKSUMS, damaged_files
 from tfsessionrec.export.contract import DESCRIPTION, NO_SCORE
 from tfsessionrec.export.version_directory import version_directory
@@ -205,6 +207,8 @@ class Recommender:
         if self.include_labels:
             inputs["labels"] = tf.constant([list(labels)], tf.float32)
         for name, value in item_inputs.items():
+            if name == "timestamps":
+                unix_seconds(name, max(filter(is_number, value), default=0))
             try:
                 inputs[name] = tf.constant([list(value)], self.item_inputs[name])
             except (TypeError, ValueError) as error:
@@ -226,7 +230,10 @@ class Recommender:
                     f"`{name}`={rules[name]!r}"
                 )
         if "freshness" in given:
-            given["request_times"] = int(time.time()) if request_time is None else request_time
+            now = (
+                time.time() if request_time is None else unix_seconds("request_time", request_time)
+            )
+            given["request_times"] = int(now)
         specs = self._signatures["recommend_filtered"].structured_input_signature[1]
         inputs = {}
         for name, value in given.items():
@@ -247,15 +254,8 @@ class Recommender:
         pairs = zip(ids, scores, strict=True)
         return [(item, score) for item, score in pairs if score > NO_SCORE]
 
-    def _ids(self, item_ids: Sequence[RawId], name: str = "item_ids") -> list[RawId]:
-        kind = str if self.id_dtype == "string" else int
-        try:
-            return [kind(item) for item in item_ids]
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"`{name}` should be integers, as in the vocabulary of this export. Received: "
-                f"`{name}`={item_ids!r}"
-            ) from None
+    def _ids(self, item_ids: Sequence[RawId], name: str = "item_ids") -> Sequence[RawId]:
+        return exact_ids(item_ids, name, "string" if self.id_dtype == "string" else "int64")
 
 
 def load_saved_model(path: str | os.PathLike[str], *, verify: bool = False) -> Recommender:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
+from tfsessionrec.checks import YEAR_10000
 from tfsessionrec.export.contract import CANDIDATE, INPUTS
 from tfsessionrec.history_spec import Category, HistorySpec
 from tfsessionrec.session_batch import item_mask, request_batch, session_mask
@@ -170,7 +171,9 @@ class RequestReader(tf.Module):
         """
         spec = self.spec
         # Operations that read them wait for the check, so that none of them fails first.
-        with tf.control_dependencies(_same_shapes(item_ids, session_index, item_inputs)):
+        times = {n: value for n, value in item_inputs.items() if n == "timestamps"}
+        checks = [*_same_shapes(item_ids, session_index, item_inputs), *check_seconds(**times)]
+        with tf.control_dependencies(checks):
             session_index = tf.identity(session_index)
             values = {
                 name: self._category_index[name].lookup(value)
@@ -237,6 +240,7 @@ class RequestReader(tf.Module):
         request_times = inputs["request_times"]
         given = {n: v for n, v in inputs.items() if n[:10] != CANDIDATE and n != "request_times"}
         check_rows(item_ids, candidate_ids=candidate_ids, request_times=request_times)
+        check_seconds(request_times=request_times)
         for name, value in columns.items():
             tf.debugging.assert_equal(
                 tf.shape(value),
@@ -300,6 +304,20 @@ def check_rows(item_ids: tf.Tensor, **inputs: tf.Tensor) -> None:
             tf.shape(item_ids)[0],
             f"`{name}` should have {what} `item_ids`.",
         )
+
+
+def check_seconds(**inputs: tf.Tensor) -> list[tf.Operation]:
+    """Checks in the graph that times are before the year 10000, which milliseconds are not."""
+    checks = [
+        tf.debugging.assert_less(
+            value,
+            tf.constant(YEAR_10000, tf.int64),
+            f"`{name}` should be unix seconds, before the year 10000. Received a later time: "
+            "milliseconds?",
+        )
+        for name, value in inputs.items()
+    ]
+    return [check for check in checks if check is not None]
 
 
 def _same_shapes(

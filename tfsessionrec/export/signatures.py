@@ -15,7 +15,7 @@ from tfsessionrec.export.history import check_spec
 from tfsessionrec.export.item_attributes import ItemAttributes, ItemTables
 from tfsessionrec.export.live_files import AvailabilityFile, Path, TrendFile
 from tfsessionrec.export.ranking import CandidateOptions, Ranking
-from tfsessionrec.export.request import IdTables, RequestReader, check_rows
+from tfsessionrec.export.request import IdTables, RequestReader, check_rows, check_seconds
 from tfsessionrec.export.served_model import ServedModel, trend_of
 from tfsessionrec.history_spec import Category, HistorySpec
 
@@ -38,7 +38,8 @@ class ServingSignatures(tf.Module):
     The signatures also take, for each item, what the model reads by its specification:
 
     - `labels` float32 [B, N]: 1 positive, 0 shown but not clicked;
-    - `timestamps` int64 [B, N], unix seconds: a session begins at that of its first item;
+    - `timestamps` int64 [B, N], unix seconds: a session begins at that of its first item; times
+      after the year 10000, such as milliseconds, are an error, in `request_times` too;
     - `interaction_types` [B, N], raw;
     - one input [B, N] for each context feature, raw; a session takes its first item's.
 
@@ -214,6 +215,7 @@ class ServingSignatures(tf.Module):
         rules |= {"exclude_seen": exclude_seen, "diversity": diversity}
         asked = self._served.asked(self.request.batch(item_ids, session_index, more))
         check_rows(item_ids, k=k, **rules)
+        check_seconds(**{name: rules[name] for name in rules if name == "request_times"})
         inputs = {"item_ids": item_ids, "session_index": session_index, **rules}
         return self._ranking.recommend_filtered(asked, k, inputs)
 

@@ -267,8 +267,9 @@ class ModelDirectory:
         if not piece.exists():
             raise FileNotFoundError(f"{self.path} is no whole model directory: {name} is missing")
         if name in _CHECKED:
-            prints = self._config().get(_FINGERPRINTS) or {}
-            if name in prints and prints[name] != _fingerprint(piece.read_bytes()):  # type: ignore[operator,index]
+            prints = self._config().get(_FINGERPRINTS)
+            known = prints.get(name) if isinstance(prints, dict) else None
+            if known is not None and known != _fingerprint(piece.read_bytes()):
                 raise ValueError(
                     f"{piece} is not the file that training wrote: it was edited or damaged. "
                     "Restore it, or train the model again"
@@ -310,8 +311,8 @@ class ModelDirectory:
     def _read_json(self, name: str) -> object:
         piece = self.piece(name) if self._files == self.path else self._files / name
         try:
-            return json.loads(piece.read_text())
-        except ValueError as error:
+            return json.loads(piece.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{piece} is truncated or no JSON: {error}") from error
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from tfsessionrec.checks import unix_seconds
 from tfsessionrec.data import Sessions, Vocabulary
 from tfsessionrec.export import export_saved_model
 from tfsessionrec.export.live import LiveSignatures
@@ -64,7 +65,7 @@ class NeuralSystem(TrainedSystem):
         sessions = self.sessions_of(history)
         if self._live is None:
             self._live = LiveSignatures(self.model, self.vocabulary, self.history)
-        now = int(clock.time() if time is None else time)
+        now = int(clock.time() if time is None else unix_seconds("time", time))
         return self._live.recommend(sessions, k, now, filter_seen)
 
     def export(self, path: str | os.PathLike[str], **options: object) -> pathlib.Path:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import tfsessionrec
+from tfsessionrec import checks
 from tfsessionrec.data import Sessions
 from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.log_format import LogFormat, split_by_rule
@@ -20,12 +21,20 @@ class ItemColumns:
         categorical: Columns of one category an item.
         multi_hot: Columns of several categories an item.
         dense: Columns of a number an item.
+
+    Raises:
+        ValueError: If one of these is no name of a column.
     """
 
     item: str
     categorical: tuple[str, ...] = ()
     multi_hot: tuple[str, ...] = ()
     dense: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        checks.text("item", self.item)
+        for name in ("categorical", "multi_hot", "dense"):
+            object.__setattr__(self, name, checks.texts(name, getattr(self, name)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +52,9 @@ class Settings:
         item_features: Feature columns of the item table. None: there are none.
         seed: Seed of everything random.
         version: Version of the package that trained.
+
+    Raises:
+        ValueError: If a field is of another kind.
     """
 
     model: str
@@ -55,6 +67,13 @@ class Settings:
     item_features: ItemColumns | None = None
     seed: int = 0
     version: str = tfsessionrec.__version__
+
+    def __post_init__(self) -> None:
+        for name in ("model", "holdout", "version"):
+            checks.text(name, getattr(self, name))
+        checks.mapping("options", self.options, "options of the model")
+        checks.positive_integer("min_count", self.min_count)
+        checks.integer("seed", self.seed)
 
     def trained_on(self, sessions: Sessions, history: bool = True) -> Sessions:
         """What training predicts of its sessions: all, or what happened since `training.since`.
@@ -88,11 +107,7 @@ class Settings:
             fields["training"] = Training(**_mapping(fields["training"]))  # type: ignore[arg-type]
             columns = fields.get("item_features")
             if columns is not None:
-                lists = {
-                    name: value if name == "item" else tuple(value)  # type: ignore[arg-type]
-                    for name, value in _mapping(columns).items()
-                }
-                fields["item_features"] = ItemColumns(**lists)  # type: ignore[arg-type]
+                fields["item_features"] = ItemColumns(**_mapping(columns))  # type: ignore[arg-type]
             return cls(**fields)  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(

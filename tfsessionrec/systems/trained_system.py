@@ -7,10 +7,13 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+import numpy as np
+
 from tfsessionrec import evaluation
 from tfsessionrec.data import Sessions, Vocabulary, protocol_batches, split_by_rule
 from tfsessionrec.data.examples import PROTOCOLS
 from tfsessionrec.data.examples.objectives import Protocol
+from tfsessionrec.data.ids import exact_ids
 from tfsessionrec.data.reading import EventSource
 from tfsessionrec.evaluation import Report
 from tfsessionrec.evaluation.report_data import TRAINED_ON
@@ -258,9 +261,9 @@ class TrainedSystem(abc.ABC):
         self, history: Sequence[Sequence[RawId]] | Sequence[RawId]
     ) -> list[list[RawId]]:
         """A history as sessions of raw ids of the vocabulary's type."""
-        kind = str if self.vocabulary.dtype == "string" else int
         if not len(history):
             return []
-        if isinstance(history[0], str | int):
+        if isinstance(history[0], str | bytes | int | np.integer):
             history = [history]  # type: ignore[assignment]
-        return [[kind(item) for item in session] for session in history]  # type: ignore[union-attr]
+        dtype = self.vocabulary.dtype
+        return [exact_ids(session, "history", dtype) for session in history]  # type: ignore[arg-type]

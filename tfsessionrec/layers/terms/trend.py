@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import positive_integer, unix_seconds
 from tfsessionrec.layers.terms.trend_counts import FollowerCounts, InteractionCounts
 from tfsessionrec.types import Config
 
@@ -241,7 +241,7 @@ class TrendFeatures(keras.layers.Layer):
         Returns:
             `TrendTable`, without what is neutral: features that are all under a thousandth.
         """
-        tick = int(time) // self.refresh * self.refresh
+        tick = int(unix_seconds("time", time)) // self.refresh * self.refresh
         item_ids, values = self._interactions.table(tick)
         return TrendTable(item_ids, values, *self._followers.table(tick))
 
