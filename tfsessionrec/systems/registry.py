@@ -38,8 +38,8 @@ def check_name(name: str) -> None:
     Raises:
         ValueError: With the names that are known.
     """
-    if name not in BASELINES and name not in names():
-        raise ValueError(f"`--model` should be one of {', '.join(names())}. Received: {name}")
+    if not isinstance(name, str) or name not in names():
+        raise ValueError(f"`--model` should be one of {', '.join(names())}. Received: {name!r}")
 
 
 def baseline_class(name: str) -> type["SessionBaseline"]:
