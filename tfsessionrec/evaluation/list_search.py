@@ -1,5 +1,6 @@
 """The best k candidates of many queries at full speed: rough scores of all, exact scores of few."""
 
+import concurrent.futures
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,9 +19,10 @@ from tfsessionrec.evaluation.rough_scores import (
     in_float32,
 )
 
-SCORES_AT_ONCE = 2**25  # of the queries of a block: bounds the memory, to 64 or 128 MiB
+SCORES_AT_ONCE = 2**24  # of a thread: bounds its memory, to 32 or 64 MiB
 _ROWS = 128  # queries of a product: its scores should not leave the cache
-_CHUNKS = (128, 16, 1)  # neighbors of which only the best is looked at first
+_LONGEST = 128
+_CHUNKS = (_LONGEST, 16, 1)  # neighbors of which only the best is looked at first
 
 Lists = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -79,11 +81,17 @@ class ListSearch:
         num_queries, k = len(queries), min(k, len(self._candidates))
         found = np.full((num_queries, k), -1, np.int64)
         values = np.full((num_queries, k), -np.inf, np.float32)
-        removed = removed or _nothing(num_queries)
-        for first in range(0, num_queries, self._rows):
+        removed = _nothing(num_queries) if removed is None else removed
+
+        def fill(first: int) -> None:
             some = slice(first, min(first + self._rows, num_queries))
             gone = Slices(removed.items, removed.start[some], removed.stop[some])
             self._fill(queries[some], gone, found[some], values[some])
+
+        # A thread a core, each with queries of its own: none waits for another.
+        with concurrent.futures.ThreadPoolExecutor(numba.get_num_threads()) as threads:
+            for _ in threads.map(fill, range(0, num_queries, self._rows)):
+                pass
         return found, values
 
     def _fill(
@@ -97,13 +105,16 @@ class ListSearch:
         queries = np.ascontiguousarray(queries, np.float32)
         wanted = found.shape[1] + (removed.stop - removed.start)
         size = next(n for n in _CHUNKS if n == 1 or len(self._candidates) >= 4 * n * wanted.max())
-        scores, best = self._best_of_chunks(queries, size, plain=True)
+        asked = tf.constant(queries)
+        keys = [product(asked).numpy() for product in self._rough.products]
+        best = _best_of_chunks(keys, size)
         least = self._thresholds(_wanted_best(best, wanted), queries)
         if (least <= 0).any():  # bits of negative numbers are in the reverse order
-            scores, best = self._best_of_chunks(queries, size, plain=False, scores=scores)
+            keys = [_keys(part) for part in keys]
+            best = _best_of_chunks(keys, size)
             least = self._thresholds(_wanted_best(best, wanted), queries)
         held = np.zeros(len(queries), np.int64)
-        for number, part in enumerate(scores):
+        for number, part in enumerate(keys):
             first = number * COLUMNS
             _score_again(
                 part,
@@ -118,26 +129,6 @@ class ListSearch:
                 found,
                 values,
             )
-
-    def _best_of_chunks(
-        self,
-        queries: NDArray[np.float32],
-        size: int,
-        plain: bool,
-        scores: Sequence[NDArray[np.signedinteger]] = (),
-    ) -> tuple[list[NDArray[np.signedinteger]], NDArray[np.signedinteger]]:
-        """The rough scores by columns, and the best key [R, chunks] of each `size` neighbors."""
-        asked = tf.constant(queries)
-        found, best = [], None
-        for number, product in enumerate(self._rough.products):
-            part = scores[number] if scores else product(asked).numpy()
-            if best is None:
-                best = np.empty((len(part), -(-len(self._candidates) // size)), part.dtype)
-            first = number * COLUMNS // size
-            _best_keys(part, size, plain, best[:, first : first + -(-part.shape[1] // size)])
-            found.append(part)
-        assert best is not None
-        return found, best
 
     def _thresholds(
         self, bound: NDArray[np.signedinteger], queries: NDArray[np.float32]
@@ -163,6 +154,18 @@ class ListSearch:
         return min(taken)
 
 
+def _best_of_chunks(
+    keys: Sequence[NDArray[np.signedinteger]], size: int
+) -> NDArray[np.signedinteger]:
+    """The greatest key [R, chunks] of each `size` neighbors, of keys by columns."""
+    found = []
+    for part in keys:
+        best = np.empty((len(part), -(-part.shape[1] // size)), part.dtype)
+        _best_keys(part, size, best)
+        found.append(best)
+    return np.concatenate(found, axis=1)
+
+
 def _wanted_best(
     best: NDArray[np.signedinteger], wanted: NDArray[np.int64]
 ) -> NDArray[np.signedinteger]:
@@ -180,45 +183,32 @@ def _keys(bits: NDArray[np.signedinteger]) -> NDArray[np.signedinteger]:
     return bits ^ ((bits >> dtype.type(8 * dtype.itemsize - 1)) & np.iinfo(dtype).max)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _key(bits: int, shift: int, most: int) -> int:
-    """`_keys` of one number; an integer of 64 bits, whose lower ones count."""
-    return bits ^ ((bits >> shift) & most)
-
-
-@numba.njit(cache=True, nogil=True, parallel=True)
-def _best_keys(
-    scores: NDArray[np.signedinteger],
-    size: int,
-    plain: bool,
-    best: NDArray[np.signedinteger],
-) -> None:
-    """The greatest key of each `size` neighbors.
+@numba.njit(cache=True, nogil=True)
+def _best_keys(keys: NDArray[np.signedinteger], size: int, best: NDArray[np.signedinteger]) -> None:
+    """The greatest of each `size` neighbors.
 
     Args:
-        scores: [R, C], bits of float numbers.
+        keys: [R, C].
         size: Candidates of a chunk.
-        plain: Whether bits are keys, as they are for positive numbers.
         best: [R, chunks], written.
     """
-    shift, most = 8 * scores.itemsize - 1, np.iinfo(scores.dtype).max
-    for row in numba.prange(len(scores)):
+    for row in range(len(keys)):
         for chunk in range(best.shape[1]):
-            first, last = chunk * size, min((chunk + 1) * size, scores.shape[1])
-            greatest = scores.dtype.type(np.iinfo(scores.dtype).min)
-            if plain:
-                for place in range(first, last):
-                    greatest = max(greatest, scores[row, place])
+            line = keys[row, chunk * size : (chunk + 1) * size]
+            greatest = line[0]
+            if len(line) == _LONGEST:  # a loop of known length is ten times as fast
+                for place in range(_LONGEST):
+                    key = line[place]
+                    greatest = key if key > greatest else greatest
             else:
-                for place in range(first, last):
-                    key = scores.dtype.type(_key(scores[row, place], shift, most))
-                    greatest = max(greatest, key)
+                for key in line:
+                    greatest = key if key > greatest else greatest
             best[row, chunk] = greatest
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@numba.njit(cache=True, nogil=True)
 def _score_again(
-    scores: NDArray[np.signedinteger],
+    keys: NDArray[np.signedinteger],
     size: int,
     best: NDArray[np.signedinteger],
     least: NDArray[np.signedinteger],
@@ -233,7 +223,7 @@ def _score_again(
     """Adds to the lists the candidates whose key is not below the least of their row.
 
     Args:
-        scores: [R, C], bits of float numbers.
+        keys: [R, C].
         size: Candidates of a chunk.
         best: [R, chunks or more], the greatest key of each.
         least: [R] keys.
@@ -245,13 +235,12 @@ def _score_again(
         found: [R, k], changed.
         values: [R, k], changed.
     """
-    shift, most = 8 * scores.itemsize - 1, np.iinfo(scores.dtype).max
-    for row in numba.prange(len(scores)):
-        for chunk in range(-(-scores.shape[1] // size)):
+    for row in range(len(keys)):
+        for chunk in range(-(-keys.shape[1] // size)):
             if best[row, chunk] < least[row]:
                 continue
-            for item in range(chunk * size, min((chunk + 1) * size, scores.shape[1])):
-                if scores.dtype.type(_key(scores[row, item], shift, most)) < least[row]:
+            for item in range(chunk * size, min((chunk + 1) * size, keys.shape[1])):
+                if keys[row, item] < least[row]:
                     continue
                 value = _exact(queries[row], candidates[item])
                 if held[row] == found.shape[1] and value <= values[row, held[row] - 1]:
@@ -320,7 +309,7 @@ def best_stored(scores: scipy.sparse.csr_array, k: int, removed: Slices | None =
     return found, values
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@numba.njit(cache=True, nogil=True)
 def _insert_stored(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int64],
@@ -329,7 +318,7 @@ def _insert_stored(
     found: NDArray[np.int64],
     values: NDArray[np.float32],
 ) -> None:
-    for row in numba.prange(len(found)):
+    for row in range(len(found)):
         held = 0
         for at in range(indptr[row], indptr[row + 1]):
             if held == found.shape[1] and data[at] <= values[row, held - 1]:

@@ -66,24 +66,19 @@ def _longest(vectors: NDArray[np.float32]) -> float:
 def _products(
     candidates: NDArray[np.float32], dtype: tf.DType
 ) -> list[Callable[[tf.Tensor], tf.Tensor]]:
-    bits = tf.int16 if dtype == tf.bfloat16 else tf.int32
-
-    @tf.function(reduce_retracing=True)
-    def product(queries: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
-        return tf.bitcast(_best_of_vectors(tf.cast(queries, dtype), table), bits)
-
     parts = range(0, len(candidates), COLUMNS)
     tables = [tf.cast(candidates[first : first + COLUMNS], dtype) for first in parts]
-    return [functools.partial(product, table=table) for table in tables]
+    return [functools.partial(_product, table=table) for table in tables]
 
 
-def _best_of_vectors(queries: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
-    """[R, C], the best product of the vectors [R, N, D] of a query."""
-    shape, size = tf.shape(queries), tf.shape(table)[0]
-    flat = tf.reshape(queries, [-1, tf.shape(table)[1]])
-    products = tf.matmul(flat, table, transpose_b=True)
+def _product(queries: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+    """The bits of the best product of the vectors [R, N, D] of each query: [R, C].
 
-    def best() -> tf.Tensor:
-        return tf.reduce_max(tf.reshape(products, [shape[0], shape[1], size]), axis=1)
-
-    return tf.cond(shape[1] == 1, lambda: products, best)
+    It is not compiled to a graph: calling one takes a third of the time of a product.
+    """
+    num_queries, num_vectors, dim = queries.shape
+    flat = tf.cast(tf.reshape(queries, [-1, dim]), table.dtype)
+    scores = tf.matmul(flat, table, transpose_b=True)
+    if num_vectors > 1:
+        scores = tf.reduce_max(tf.reshape(scores, [num_queries, num_vectors, -1]), axis=1)
+    return tf.bitcast(scores, tf.int16 if table.dtype == tf.bfloat16 else tf.int32)
