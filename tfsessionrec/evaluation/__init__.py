@@ -5,6 +5,7 @@ from tfsessionrec.evaluation.compare import Comparison, compare
 from tfsessionrec.evaluation.ensemble import Ensemble
 from tfsessionrec.evaluation.evaluate import evaluate
 from tfsessionrec.evaluation.evaluate_ranking import evaluate_ranking
+from tfsessionrec.evaluation.joint_report import JointReport
 from tfsessionrec.evaluation.ranks import MISS, Slices, rank_targets
 from tfsessionrec.evaluation.recommend import recommend
 from tfsessionrec.evaluation.report import Report
@@ -15,6 +16,7 @@ __all__ = [
     "CatalogueMetrics",
     "Comparison",
     "Ensemble",
+    "JointReport",
     "Report",
     "Slices",
     "compare",

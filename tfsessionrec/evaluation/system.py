@@ -21,7 +21,7 @@ from tfsessionrec.types import Features
 ORIGINS = ("origin", "running_length", "earlier_sessions")
 """Keys of a batch that say where its histories come from, see `QueryDetails`."""
 
-ANSWERS = ("target_ids", "is_target", *ORIGINS, *HISTORY)
+ANSWERS = ("target_ids", "is_target", "question", *ORIGINS, *HISTORY)
 """Keys of a batch that only the evaluation reads; a model does not get them."""
 
 

@@ -206,6 +206,7 @@ class TrainedSystem(abc.ABC):
         streaming: Streaming | None = None,
         events_before: KnownEvents | None = None,
         progress: bool = False,
+        apart: bool = False,
         **choices: object,
     ) -> Report:
         """Evaluates on a log.
@@ -224,6 +225,8 @@ class TrainedSystem(abc.ABC):
                 `"training"` (default), those of `log` that are not held out; `"all"`, every event
                 of `log`, held-out sessions of other users too; or those of another log.
             progress: Whether to show a progress bar. Defaults to False.
+            apart: Whether each question has a row of its own and a number that is the same for
+                every system, for `systems.evaluate_together`. Defaults to False.
             **choices: Further arguments of `tfsessionrec.evaluation.evaluate`.
 
         Returns:
@@ -252,6 +255,7 @@ class TrainedSystem(abc.ABC):
             history,
             empty_history=empty_history,
             origins=any(choices.get(name) for name in wanted),
+            apart=apart,
         )
         report = self._report(
             protocol,
