@@ -16,7 +16,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from tfsessionrec.cli import log_arguments, output
-from tfsessionrec.cli.evaluate_models import check_models, evaluate_models
+from tfsessionrec.cli.evaluate_models import check_models, evaluate_models, sessions_asked
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 from tfsessionrec.cli.train import add_trend_events, read_trend_events
 
@@ -153,7 +153,11 @@ def run(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     if arguments.models is not None:
         evaluate_models(arguments, k)
-        return
+    else:
+        _evaluate_one(arguments, k)
+
+
+def _evaluate_one(arguments: argparse.Namespace, k: list[int]) -> None:
     from tfsessionrec.systems import Streaming, load
 
     if arguments.report is not None:
@@ -189,8 +193,7 @@ def run(arguments: argparse.Namespace) -> None:
         beyond_accuracy=arguments.beyond_accuracy,
         keep_queries=arguments.report is not None,
     )
-    targets = arguments.targets or settings.holdout
-    asked = "all" if targets == "none" else targets
+    asked = sessions_asked(arguments.targets or settings.holdout)
     print(report)
     print(f"sessions asked for: {asked}")
     output.write_json(

@@ -28,6 +28,11 @@ def check_models(arguments: argparse.Namespace) -> None:
         raise ValueError(f"`--models` should come without {', '.join(wrong)}. Received: both")
 
 
+def sessions_asked(targets: str) -> str:
+    """The rule of the sessions that are asked for, in the words of a report."""
+    return "all" if targets == "none" else targets
+
+
 def evaluate_models(arguments: argparse.Namespace, k: list[int]) -> None:
     """Evaluates several systems and prints one table, with paired tests."""
     from tfsessionrec.data.log_format import LogFormat
@@ -74,7 +79,7 @@ def evaluate_models(arguments: argparse.Namespace, k: list[int]) -> None:
         repeats=not arguments.no_repeats,
         bootstrap=arguments.bootstrap,
     )
-    asked = "all" if targets == "none" else targets
+    asked = sessions_asked(targets)
     print(report)
     print(f"sessions asked for: {asked}")
     content = {"models": names, "events": arguments.events, "sessions": asked}

@@ -73,6 +73,13 @@ class BatchLayout:
     numbered: bool = False
 
 
+class _Asked(NamedTuple):
+    """What an evaluation reads of the log."""
+
+    item_ids: tf.Tensor  # those of the batch, but negative for unknown items if they are numbered
+    user: tf.Tensor | None  # int64 [E], the number of the user, if questions are numbered
+
+
 class _Tables(NamedTuple):
     """Rows of E examples, and the columns of the log, each with an entry for padding at its end.
 
@@ -90,8 +97,7 @@ class _Tables(NamedTuple):
     target_ids: tf.Tensor | None  # the items of `target_ids`, where targets are apart
     target_offsets: tf.Tensor | None  # int64 [E + 1], where each example's items start
     whole: WholeHistories | None
-    asked_ids: tf.Tensor  # as `item_ids` of `of_items`, unknown items apart if they are numbered
-    user: tf.Tensor | None  # int64 [E], the number of the user, if questions are numbered
+    asked: _Asked
 
 
 def example_batches(
@@ -169,8 +175,7 @@ def _tables(
         whole=whole_histories(examples, kept, spec, layout.longest, layout.apart, some_unknown)
         if layout.whole
         else None,
-        asked_ids=_padded(asked_ids),
-        user=user,
+        asked=_Asked(_padded(asked_ids), user),
     )
 
 
@@ -289,10 +294,10 @@ class _Assembler:
                 self._widths and self._widths[2],
             )
             batch["target_ids"] = tf.gather(tables.target_ids, places)
-        if self._layout.apart and tables.user is not None:
-            batch["question"] = tf.stack([rows, tf.gather(tables.user, rows)], axis=1)
+        if self._layout.apart and tables.asked.user is not None:
+            batch["question"] = tf.stack([rows, tf.gather(tables.asked.user, rows)], axis=1)
         if tables.whole is not None:
-            ids = tables.asked_ids
+            ids = tables.asked.item_ids
             labels = None if self._layout.apart else tables.of_items["labels"]
             width = self._widths and self._widths[3]
             batch |= history_cells(tables.whole, rows, ids, labels, first, last, width)

@@ -176,7 +176,7 @@ def _target_sets(
 
 
 def _distinct(positives: NDArray[np.int64], first: int) -> NDArray[np.int64]:
-    """The same with each item once in a row; items of a bucket cannot be told apart."""
+    """The same with each item once in a row; items of a bucket are all kept."""
     items = np.sort(positives, axis=1)
     again = np.zeros(items.shape, bool)
     again[:, 1:] = items[:, 1:] == items[:, :-1]
