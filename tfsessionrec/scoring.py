@@ -8,7 +8,9 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, Self
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike, NDArray
 
 
 class ScoreTerm(Protocol):
@@ -53,6 +55,8 @@ class Queries(NamedTuple):
     Attributes:
         embeddings: [R, N, D] float tensor, N static. N = 1 is a plain query.
         terms: Terms of the candidates' scores, of R requests each.
+        known: [R] bool, whether the history holds a known item; where it does not, popularity
+            decides, see `unknown_by_popularity`. None: every query is answered as it is.
 
     Example:
 
@@ -63,6 +67,7 @@ class Queries(NamedTuple):
 
     embeddings: tf.Tensor
     terms: tuple[ScoreTerm, ...] = ()
+    known: tf.Tensor | None = None
 
     @property
     def num_interests(self) -> int:
@@ -145,7 +150,9 @@ class Queries(NamedTuple):
     def gather(self, rows: tf.Tensor) -> "Queries":
         """The queries with these numbers."""
         return Queries(
-            tf.gather(self.embeddings, rows), tuple(term.gather(rows) for term in self.terms)
+            tf.gather(self.embeddings, rows),
+            tuple(term.gather(rows) for term in self.terms),
+            None if self.known is None else tf.gather(self.known, rows),
         )
 
     def select(self, chosen: tf.Tensor) -> "Queries":
@@ -153,14 +160,17 @@ class Queries(NamedTuple):
         return Queries(
             tf.boolean_mask(self.embeddings, chosen),
             tuple(term.select(chosen) for term in self.terms),
+            None if self.known is None else tf.boolean_mask(self.known, chosen),
         )
 
     def join(self, others: "Sequence[Queries]") -> "Queries":
         """These queries, then those of the others, which have terms of the same types."""
         terms = zip(*(queries.terms for queries in (self, *others)), strict=True)
+        known = [queries.known for queries in (self, *others)]
         return Queries(
             tf.concat([queries.embeddings for queries in (self, *others)], axis=0),
             tuple(first.join(rest) for first, *rest in terms),
+            None if self.known is None else tf.concat(known, axis=0),
         )
 
     def scaled(self, temperature: float) -> "Queries":
@@ -168,6 +178,37 @@ class Queries(NamedTuple):
         return Queries(
             tf.cast(self.embeddings, tf.float32) / temperature,
             tuple(term.scaled(temperature) for term in self.terms),
+            self.known,
+        )
+
+    def where_known(self, known: tf.Tensor) -> "Queries":
+        """The same queries, with zeros for embeddings where the history has no known item.
+
+        Args:
+            known: [R] bool.
+        """
+        embeddings = tf.where(known[:, tf.newaxis, tf.newaxis], self.embeddings, 0.0)
+        return self._replace(embeddings=embeddings, known=known)
+
+    def unknown_by_popularity(self, scores: tf.Tensor, popularity: tf.Tensor) -> tf.Tensor:
+        """Scores [R, C]; those of a history without a known item become the popularity.
+
+        Args:
+            scores: [R, C] float32 tensor.
+            popularity: [C] or [R, C] float32 tensor, see `popularity_scores`.
+
+        Example:
+
+        >>> queries = plain_queries(tf.ones([2, 1]))._replace(known=tf.constant([True, False]))
+        >>> queries.unknown_by_popularity(tf.ones([2, 2]), tf.constant([-1.0, -2.0])).numpy()
+        array([[ 1.,  1.],
+               [-1., -2.]], dtype=float32)
+        """
+        if self.known is None:
+            return scores
+        known = self.known[:, tf.newaxis]
+        return tf.cond(
+            tf.reduce_all(known), lambda: scores, lambda: tf.where(known, scores, popularity)
         )
 
     def _vectors(self) -> list[tf.Tensor]:
@@ -193,6 +234,23 @@ def plain_queries(embeddings: tf.Tensor, terms: Iterable[ScoreTerm] = ()) -> Que
     TensorShape([6, 1, 4])
     """
     return Queries(tf.reshape(embeddings, [-1, 1, embeddings.shape[-1]]), tuple(terms))
+
+
+def popularity_scores(counts: ArrayLike) -> NDArray[np.float32]:
+    """Scores of items for a history without a known item, in evaluation and in an export.
+
+    `log((count + 1) / sum(count + 1))`
+
+    Args:
+        counts: [C] positive interactions of each item in training.
+
+    Example:
+
+    >>> np.exp(popularity_scores([2, 0])).round(2)
+    array([0.75, 0.25], dtype=float32)
+    """
+    count = np.asarray(counts, np.float64) + 1
+    return np.log(count / count.sum()).astype(np.float32)
 
 
 def as_queries(queries: Queries | tf.Tensor) -> Queries:

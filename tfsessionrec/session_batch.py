@@ -234,6 +234,26 @@ def last_session(item_ids: tf.Tensor) -> tf.Tensor:
     return last_true(session_mask(item_mask(item_ids)))
 
 
+def has_known_item(item_ids: tf.Tensor, first_item_index: int, every: bool = False) -> tf.Tensor:
+    """Whether each history holds an item of the vocabulary: bool [B].
+
+    Args:
+        item_ids: int32 [B, S, I].
+        first_item_index: Vocabulary index of the first item.
+        every: Whether the history up to and including each session is asked for: bool [B S], row by
+            row. Defaults to False.
+
+    Example:
+
+    >>> has_known_item(tf.constant([[[1], [5]], [[1], [0]]]), 2, every=True).numpy()
+    array([False,  True, False, False])
+    """
+    known = tf.reduce_any(item_ids >= first_item_index, axis=2)
+    if not every:
+        return tf.reduce_any(known, axis=1)
+    return tf.reshape(tf.cumsum(tf.cast(known, tf.int32), axis=1) > 0, [-1])
+
+
 def last_real(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The entry of `values` [B, S, ...] at the last real position of `mask` [B, S]; zeros if none.
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfsessionrec.baselines import Popularity
+from tfsessionrec.data import Vocabulary
 from tfsessionrec.evaluation import evaluate_ranking
 
 SIZE = 12
@@ -151,3 +153,13 @@ def test_ties_of_the_model_in_displayed_order():
     report = evaluate_ranking(Toy(values), [batch])
     assert report["mrr"] == pytest.approx(1 / 3)
     assert report.baselines["model, then as displayed"]["mrr"] == pytest.approx(1 / 2)
+
+
+def test_popularity_ranks_what_a_first_session_shows():
+    """As an export does: a model has no query for an empty history."""
+    vocabulary = Vocabulary(["a", "b", "c"], counts=[5, 3, 1])
+    batch = {"item_ids": [[[4, 2, 3]]], "labels": [[[0.0, 1.0, 0.0]]]}
+    model = Popularity([0, 0, 1, 5, 9])  # its own order is another
+    how = {"empty_history": True, "vocabulary": vocabulary}
+    assert evaluate_ranking(model, [batch], **how)["mrr"] == 1.0
+    assert evaluate_ranking(model, [batch], empty_history=True)["mrr"] == 1 / 3

@@ -156,3 +156,11 @@ def test_unknown_names_and_options_raise(events: pl.DataFrame) -> None:
         sr.systems.fit("sasrec", events, **COLUMNS, heads=3)
     with pytest.raises(ValueError, match="should name an option of vsknn"):
         sr.systems.fit("vsknn", events, **COLUMNS, heads=3)
+
+
+@pytest.mark.parametrize("name", [[], None, "sasrek"])
+def test_a_name_that_is_no_system(name):
+    with pytest.raises(
+        ValueError, match=r"should be one of sessionrec-sasrec.*Received: (\[\]|None|'s)"
+    ):
+        sr.systems.build(name=name)

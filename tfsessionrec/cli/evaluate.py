@@ -1,6 +1,7 @@
 """Evaluate a trained model: every item is ranked, ties count against it.
 
     tfsessionrec evaluate --model model --events log.csv --protocol next_session --k 20,100
+    tfsessionrec evaluate --models model other vsknn --events log.csv --no-repeats
 
 next_item        each positive item of a session after its first, given everything before it
 rest_of_session  at the same positions, the set of positive items up to the session's end
@@ -15,6 +16,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from tfsessionrec.cli import log_arguments, output
+from tfsessionrec.cli.evaluate_models import check_models, evaluate_models, sessions_asked
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 from tfsessionrec.cli.train import add_trend_events, read_trend_events
 
@@ -24,8 +26,15 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
-    parser.add_argument(
-        "--model", metavar="DIR", type=pathlib.Path, required=True, help="the model directory"
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--model", metavar="DIR", type=pathlib.Path, help="the model directory")
+    asked.add_argument(
+        "--models",
+        metavar="NAME",
+        nargs="+",
+        help="several model directories, or names of baselines, which learn the rest of the log: "
+        "all are asked the same questions, an item that a model does not know is a miss for it, "
+        "and each is tested against the first, query by query",
     )
     parser.add_argument(
         "--protocol",
@@ -62,8 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unknown-targets",
         choices=("leave_out", "miss"),
-        default="leave_out",
-        help="targets that training never saw: left out, or misses (default %(default)s)",
+        help="targets that training never saw: left out, or misses (default leave_out; with "
+        "--models always misses)",
     )
     _add_report_arguments(parser)
     _add_system_arguments(parser)
@@ -142,6 +151,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Evaluates and prints the report."""
     k = _check(arguments)
     import_tensorflow()
+    if arguments.models is not None:
+        evaluate_models(arguments, k)
+    else:
+        _evaluate_one(arguments, k)
+
+
+def _evaluate_one(arguments: argparse.Namespace, k: list[int]) -> None:
     from tfsessionrec.systems import Streaming, load
 
     if arguments.report is not None:
@@ -171,14 +187,13 @@ def run(arguments: argparse.Namespace) -> None:
         progress=True,
         filter_seen=arguments.filter_seen,
         repeats=not arguments.no_repeats,
-        unknown_targets=arguments.unknown_targets,
+        unknown_targets=arguments.unknown_targets or "leave_out",
         slices=arguments.slices,
         bootstrap=arguments.bootstrap,
         beyond_accuracy=arguments.beyond_accuracy,
         keep_queries=arguments.report is not None,
     )
-    targets = arguments.targets or settings.holdout
-    asked = "all" if targets == "none" else targets
+    asked = sessions_asked(arguments.targets or settings.holdout)
     print(report)
     print(f"sessions asked for: {asked}")
     output.write_json(
@@ -208,6 +223,8 @@ def _check(arguments: argparse.Namespace) -> list[int]:
         raise ValueError(
             f"`--k` should be numbers like 20,100. Received: {arguments.k!r}"
         ) from None
+    if arguments.models is not None:
+        check_models(arguments)
     ranking = arguments.protocol == "ranking"
     if ranking and (arguments.slices or arguments.bootstrap or arguments.beyond_accuracy):
         raise ValueError(

@@ -11,13 +11,14 @@ from tfsessionrec.data.batch_order import BatchOrder
 from tfsessionrec.data.columns import (
     Column,
     item_columns,
+    numbered_ids,
     origin_columns,
     seconds,
     session_columns,
     target_sets,
 )
 from tfsessionrec.data.examples.examples import Examples
-from tfsessionrec.data.sessions import starting_rows
+from tfsessionrec.data.sessions import starting_rows, user_bounds
 from tfsessionrec.data.target_weights import row_weights
 from tfsessionrec.data.vocabulary import Vocabulary
 from tfsessionrec.data.whole_history import WholeHistories, history_cells, whole_histories
@@ -54,6 +55,9 @@ class BatchLayout:
         weights: What makes `sample_weight`; rows without a weight above 0 are left out. None: there
             is no such key.
         whole: Whether to add `HISTORY` where a row lacks a part of its history or its target.
+        numbered: For an evaluation: unknown items of `target_ids` and `history_ids` are negative, a
+            number for each distinct one; and with `apart` there is `question` [B, 2], the number of
+            the example and that of its user.
     """
 
     apart: bool
@@ -66,6 +70,14 @@ class BatchLayout:
     static_shapes: bool = False
     weights: TargetWeights | None = None
     whole: bool = False
+    numbered: bool = False
+
+
+class _Asked(NamedTuple):
+    """What an evaluation reads of the log."""
+
+    item_ids: tf.Tensor  # those of the batch, but negative for unknown items if they are numbered
+    user: tf.Tensor | None  # int64 [E], the number of the user, if questions are numbered
 
 
 class _Tables(NamedTuple):
@@ -85,6 +97,7 @@ class _Tables(NamedTuple):
     target_ids: tf.Tensor | None  # the items of `target_ids`, where targets are apart
     target_offsets: tf.Tensor | None  # int64 [E + 1], where each example's items start
     whole: WholeHistories | None
+    asked: _Asked
 
 
 def example_batches(
@@ -139,9 +152,14 @@ def _tables(
         of_items["sample_weight"] = row_weights(log, layout.weights)
     histories, source, kept = _histories(examples, spec, layout, of_items.get("sample_weight"))
     target, end = examples.target[kept], examples.end[kept]
-    targets = None
+    asked_ids: NDArray[np.signedinteger] = of_items["item_ids"].astype(np.int32)
+    user, targets = None, None
+    if layout.numbered:
+        asked_ids = numbered_ids(log, asked_ids, spec.first_item_index)
+        user = np.searchsorted(user_bounds(log)[0], target, side="right") - 1
     if layout.apart:
-        targets = target_sets(log, of_items["item_ids"], target, end)
+        targets = target_sets(log, asked_ids, target, end)
+    some_unknown = bool((asked_ids < 0).any())
     is_target = examples.is_target
     return _Tables(
         histories,
@@ -154,9 +172,10 @@ def _tables(
         of_sessions={name: _padded(c) for name, c in session_columns(log, spec).items()},
         target_ids=None if targets is None else _padded(targets[0]),
         target_offsets=None if targets is None else targets[1],
-        whole=whole_histories(examples, kept, spec, layout.longest, layout.apart)
+        whole=whole_histories(examples, kept, spec, layout.longest, layout.apart, some_unknown)
         if layout.whole
         else None,
+        asked=_Asked(_padded(asked_ids), user),
     )
 
 
@@ -275,8 +294,10 @@ class _Assembler:
                 self._widths and self._widths[2],
             )
             batch["target_ids"] = tf.gather(tables.target_ids, places)
+        if self._layout.apart and tables.asked.user is not None:
+            batch["question"] = tf.stack([rows, tf.gather(tables.asked.user, rows)], axis=1)
         if tables.whole is not None:
-            ids = tables.of_items["item_ids"]
+            ids = tables.asked.item_ids
             labels = None if self._layout.apart else tables.of_items["labels"]
             width = self._widths and self._widths[3]
             batch |= history_cells(tables.whole, rows, ids, labels, first, last, width)

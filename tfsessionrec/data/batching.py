@@ -203,8 +203,12 @@ def protocol_batches(
     *,
     empty_history: bool = False,
     origins: bool = False,
+    apart: bool = False,
 ) -> Iterable[SessionBatch]:
     """The batches that an evaluation asks: the same questions of every model.
+
+    Unknown items of `target_ids` and `history_ids` are negative, a number for each distinct one, so
+    that what is asked, and what was seen, does not depend on the vocabulary.
 
     Args:
         protocol: See `protocol_examples`.
@@ -215,13 +219,18 @@ def protocol_batches(
             False.
         origins: Whether each item has the keys `origin`, `running_length` and `earlier_sessions`:
             its user and its place in that user's sessions. Defaults to False.
+        apart: Whether each question has a row of its own, in the order of the log, with the key
+            `question` [B, 2], its number and that of its user, which are the same for every model.
+            Not for `"ranking"`. Defaults to False: a causal model answers many at once.
     """
     longest_session = 1
     if protocol == "ranking":  # every shown item is ranked, whatever the limit in training
         sizes = sessions.events.group_by("user_id", "session_index").len()["len"]
         longest_session = int(sizes.max() or 1)  # type: ignore[arg-type]
-    inline = protocol == "ranking" or (protocol == "next_item" and spec.session == "item")
-    for examples in protocol_examples(protocol, sessions, spec, empty_history):
+    inline = protocol == "ranking" or (
+        protocol == "next_item" and spec.session == "item" and not apart
+    )
+    for examples in protocol_examples(protocol, sessions, spec, empty_history, apart):
         sequences = not examples.has_targets
         yield from example_batches(
             examples,
@@ -234,6 +243,7 @@ def protocol_batches(
                 min_sessions=1 if protocol == "ranking" or not inline else 2,
                 origins=origins,
                 whole=protocol != "ranking",
+                numbered=protocol != "ranking",
             ),
             BatchOrder(batch_positions=_EVALUATION_POSITIONS),
         )

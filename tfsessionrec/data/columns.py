@@ -71,6 +71,22 @@ def item_columns(
     return columns
 
 
+def numbered_ids(
+    log: pl.DataFrame, item_ids: NDArray[np.signedinteger], first_item_index: int
+) -> NDArray[np.int32]:
+    """The indices of items; those of unknown items are negative, a number for each distinct one.
+
+    Args:
+        log: Rows of a `Sessions`.
+        item_ids: Their vocabulary indices.
+        first_item_index: Vocabulary index of the first item.
+    """
+    unknown = (item_ids > 0) & (item_ids < first_item_index)
+    numbers = np.zeros(len(item_ids), np.int32)
+    numbers[unknown] = log["item_id"].filter(pl.Series(unknown)).rank("dense").to_numpy()
+    return np.where(unknown, -numbers, item_ids).astype(np.int32)
+
+
 def interaction_log(sessions: Sessions, vocabulary: Vocabulary) -> dict[str, NDArray[np.int64]]:
     """The positive interactions of the sessions, for `layers.TrendFeatures.set_events`.
 
@@ -205,7 +221,7 @@ def target_sets(
                 "label": log["label"].to_numpy()[rows],
             }
         )
-        .filter((pl.col("label") > 0) & (pl.col("id") > 0))
+        .filter((pl.col("label") > 0) & (pl.col("id") != 0))
         .unique(["example", "raw"], keep="first", maintain_order=True)
     )
     counts = np.bincount(positives["example"].to_numpy(), minlength=len(begin))

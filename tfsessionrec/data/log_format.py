@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from tfsessionrec import checks
 from tfsessionrec.data.cleaning import Cleaning, Duplicates, MissingUsers
@@ -132,6 +133,16 @@ class LogFormat:
         columns = {name: fields.pop(name) for name in names if name in fields}
         return cls(LogColumns(**columns), **fields)  # type: ignore[arg-type]
 
+    def joined(self, other: "LogFormat") -> "LogFormat":
+        """A format that reads what either reads of one log.
+
+        Raises:
+            ValueError: If both differ in a column or a rule that neither leaves at its default.
+        """
+        return dataclasses.replace(
+            _joined(self, other), columns=_joined(self.columns, other.columns)
+        )
+
     def read(self, source: EventSource, keep: Sequence[str] = ()) -> Sessions:
         """Reads a log and cuts it into sessions.
 
@@ -183,6 +194,25 @@ class LogFormat:
             interaction_type=columns.interaction_type,
             keep=tuple(dict.fromkeys((*columns.session_context, *keep))),
         )
+
+
+_Fields = TypeVar("_Fields", LogColumns, LogFormat)
+
+
+def _joined(one: _Fields, other: _Fields) -> _Fields:
+    """The fields of both, those at their default from the other; without `columns`."""
+    usual, found = type(one)(), {}
+    for field in dataclasses.fields(one):
+        mine, theirs, default = (getattr(part, field.name) for part in (one, other, usual))
+        if field.name == "columns":
+            continue
+        if mine != theirs and default not in (mine, theirs):
+            raise ValueError(
+                f"The models should read one log in one way. Received: `{field.name}`={mine!r} and "
+                f"{theirs!r}"
+            )
+        found[field.name] = theirs if mine == default else mine
+    return dataclasses.replace(one, **found)
 
 
 def split_by_rule(sessions: Sessions, rule: str) -> tuple[Sessions, Sessions]:

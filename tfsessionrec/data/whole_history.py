@@ -25,7 +25,12 @@ class WholeHistories(NamedTuple):
 
 
 def whole_histories(
-    examples: Examples, kept: NDArray[np.int64], spec: HistorySpec, longest: int, apart: bool
+    examples: Examples,
+    kept: NDArray[np.int64],
+    spec: HistorySpec,
+    longest: int,
+    apart: bool,
+    always: bool = False,
 ) -> WholeHistories | None:
     """The whole histories of the kept examples; None where every batch holds them anyway.
 
@@ -35,13 +40,14 @@ def whole_histories(
         spec: The part of a history that the model reads.
         longest: Most sessions of a row.
         apart: Whether the targets are no sessions of the row.
+        always: Whether batches need them in any case. Defaults to False.
     """
     log = examples.log
     users = user_bounds(log)[0]
     user = np.searchsorted(users, examples.begin[kept], side="right") - 1
     begin = users[user]
     end = (examples.target if apart else examples.end)[kept]
-    if not _is_cut(examples, kept, spec, longest, begin, end):
+    if not always and not _is_cut(examples, kept, spec, longest, begin, end):
         return None
     return WholeHistories(begin, end)
 

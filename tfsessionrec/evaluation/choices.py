@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tfsessionrec.checks import positive_integer
-from tfsessionrec.evaluation.queries import TargetSets, next_session_sets, target_id_sets
+from tfsessionrec.evaluation.queries import (
+    Asked,
+    TargetSets,
+    next_session_sets,
+    target_id_sets,
+)
 from tfsessionrec.types import Features
 
 Positions = Literal["auto", "every", "target_ids"]
@@ -69,8 +74,7 @@ class Choices:
         """The queries of a batch."""
         sets = next_session_sets if kind == "every" else target_id_sets
         misses = self.unknown_targets == "miss"
-        queries = sets(batch, vocabulary_size, self.first_item_index, misses)
-        return queries if self.repeats else queries.without_repeats()
+        return sets(batch, vocabulary_size, Asked(self.first_item_index, misses, self.repeats))
 
 
 def list_lengths(k: int | Iterable[int]) -> tuple[int, ...]:

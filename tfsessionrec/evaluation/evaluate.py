@@ -112,7 +112,9 @@ def evaluate(
         baselines: Further systems by name, of the same kinds as `model`.
         popularity: [vocabulary_size] counts of a popularity baseline. By default the counts of
             `vocabulary`, if it has any.
-        vocabulary: The `Vocabulary` of the dataset, for its counts and its first item.
+        vocabulary: The `Vocabulary` of the dataset, for its counts and its first item. With it, a
+            model with embeddings answers as its export does: where a history holds no known item,
+            the counts rank the items (`scoring.popularity_scores`), unless a trend does.
         first_item_index: First vocabulary index that is an item; by default the vocabulary's, the
             model's (`NextSessionRetrieval(first_item_index=)`), or 2. They should agree.
         slices: Parts of the queries with metrics of their own: `"session_length"`,
@@ -179,7 +181,7 @@ def evaluate(
     asked = _ask_all(ranking, tqdm(dataset, "evaluate", unit=" batches", disable=not progress))
     results = ranking.results() if keep else None
     means = {name: ranking.metrics(name) for name in systems}
-    options = _options(choices, asked)
+    options = _options(choices, asked) | _unknown_histories(ranking)
     ends = {}
     if results is not None and bootstrap:
         ends = intervals(results, list(systems), bootstrap, seed)
@@ -267,6 +269,14 @@ def _options(choices: Choices, asked: _Asked) -> dict[str, object]:
     }
 
 
+def _unknown_histories(ranking: Ranking) -> dict[str, object]:
+    """How the model answers histories without a known item."""
+    count = ranking.num_by_popularity
+    if count is None:
+        return {}
+    return {"histories without a known item": f"{count:,}, ranked by popularity in training"}
+
+
 def _interval_rule(results: QueryResults, samples: int, seed: int) -> str:
     rows = len(np.unique(results.details.origins))
     return f"{PERCENT} %, {samples} resamples of {rows} rows with all their queries, seed {seed}"
@@ -290,6 +300,9 @@ def _systems(
     given = {"model": model, **baselines}
     systems = dict(zip(given, read_systems(list(given.values()), first, default_size=size)))
     counts = popularity_counts(popularity, vocabulary, systems["model"].vocabulary_size)
+    for system in systems.values():
+        if vocabulary is not None and isinstance(system, EmbeddingSystem):
+            system.use_popularity(np.asarray(vocabulary.counts))
     if counts is not None:
         systems["popularity"] = EmbeddingSystem(Popularity(counts), first)
     return systems, counts

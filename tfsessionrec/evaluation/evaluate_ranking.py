@@ -17,6 +17,7 @@ from tfsessionrec.evaluation.report import Report
 from tfsessionrec.evaluation.system import (
     EmbeddingSystem,
     SparseSystem,
+    first_item,
     known_size,
     model_features,
     popularity_counts,
@@ -63,8 +64,9 @@ def evaluate_ranking(
         dataset: Session batches with `labels`.
         popularity: [vocabulary_size] counts. By default those of `vocabulary`, if it has any.
         vocabulary: The `Vocabulary` of the dataset, for its counts.
-        empty_history: Whether the first session of each row is asked for too, with a query of
-            zeros, as `encode` has it for an empty history: all items then tie. False by default.
+        empty_history: Whether the first session of each row is asked for too. A model with
+            embeddings answers by popularity then, as its export does; without a `vocabulary` all
+            items tie. False by default.
         unopposed: Whether sessions that showed only clicked items count (their rank is 1). True by
             default.
         progress: Whether to show a progress bar. False by default.
@@ -195,6 +197,9 @@ def _scorer(
         if runs_as_graph(model):
             shown = tf.function(shown, reduce_retracing=True)
         return size, functools.partial(_own_scores, shown)
+    if vocabulary is not None:
+        system = EmbeddingSystem(model, first_item(None, vocabulary, model))
+        system.use_popularity(np.asarray(vocabulary.counts))
     return size, functools.partial(_products, system)
 
 
@@ -223,11 +228,18 @@ def _products(
     """Scores by embeddings; within a query one index gets one score, bit for bit."""
     found, items = system.queries(batch, queries.rows, queries.positions), queries.items
     rows = max(1, _GATHERED // (items.shape[1] * int(system.table.shape[1])))
+    popularity = None
+    if system.candidates.popularity is not None:  # an unknown item scores below all items
+        below = np.full(system.candidates.first_id, np.finfo(np.float32).min, np.float32)
+        popularity = np.append(below, system.candidates.popularity.numpy())
     parts = []
     for first in range(0, len(items), rows):
         some = items[first : first + rows]
         asked = found.gather(np.arange(first, first + len(some)))
-        parts.append(asked.score_own(tf.gather(system.table, some), tf.constant(some)).numpy())
+        scores = asked.score_own(tf.gather(system.table, some), tf.constant(some))
+        if popularity is not None:
+            scores = asked.unknown_by_popularity(scores, popularity[some])
+        parts.append(scores.numpy())
     # Kernels may round equal products differently by their place, which would break ties.
     same = (items[:, :, None] == items[:, None, :]).argmax(axis=2)
     return np.take_along_axis(np.concatenate(parts), same, axis=1)

@@ -1,6 +1,5 @@
 """From session batches to queries: which positions are asked, and for which targets."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -40,27 +39,6 @@ class TargetSets:
     unknown: NDArray[np.int64]
     num_missed: int
     num_repeated: int = 0
-
-    def without_repeats(self) -> "TargetSets":
-        """The queries with a target that the history does not hold, each with these targets."""
-        row, item = self.seen.pairs(0, len(self.rows))
-        size = 1 + max(int(item.max(initial=0)), int(self.targets.max(initial=0)))
-        own = self.targets + np.arange(len(self.rows))[:, None] * size
-        again = (self.targets > 0) & np.isin(own, row * size + item)
-        targets = -np.sort(-np.where(again, 0, self.targets), axis=1)
-        asked = np.any(targets > 0, axis=1) | (self.misses > 0)
-        return dataclasses.replace(
-            self,
-            rows=self.rows[asked],
-            positions=None if self.positions is None else self.positions[asked],
-            targets=targets[asked],
-            seen=Slices(self.seen.items, self.seen.start[asked], self.seen.stop[asked]),
-            misses=self.misses[asked],
-            unknown=self.unknown[asked],
-            num_missed=self.num_missed + int((self.unknown[~asked] > 0).sum()),
-            num_skipped=self.num_skipped + int((~asked).sum()),
-            num_repeated=int(again.sum()),
-        )
 
 
 @dataclass(frozen=True)
@@ -103,29 +81,37 @@ def next_sessions(
     return NextSessions(rows, predicted - 1, items[rows, predicted], labels[rows, predicted])
 
 
-def next_session_sets(
-    batch: Features, vocabulary_size: int, first_item_index: int, unknown_as_misses: bool = False
-) -> TargetSets:
+@dataclass(frozen=True)
+class Asked:
+    """Which targets of a set are asked for.
+
+    Args:
+        first_item_index: First vocabulary index that is an item. Lower ones are unknown items of a
+            bucket; negative ones unknown items that have a number each.
+        unknown_as_misses: Whether unknown targets are asked for, and are misses.
+        repeats: Whether targets that the history holds are asked for.
+    """
+
+    first_item_index: int
+    unknown_as_misses: bool = False
+    repeats: bool = True
+
+
+def next_session_sets(batch: Features, vocabulary_size: int, asked: Asked) -> TargetSets:
     """Every position whose next session holds positives: its known ones are the targets."""
     sessions = next_sessions(batch, vocabulary_size)
     whole = _Whole.of(batch, vocabulary_size)
+    rows, positions = sessions.rows, sessions.positions
     if whole is not None:
-        positives = whole.positives(sessions.rows, sessions.positions + 1)
-    else:
-        positives = np.where(sessions.labels > 0, sessions.items, 0)
-    asked, targets, misses = _known(positives, first_item_index, unknown_as_misses)
-    rows, positions = sessions.rows[asked], sessions.positions[asked]
-    if whole is not None:
+        positives = whole.positives(rows, positions + 1)
         seen = whole.before(rows, positions + 1)
     else:
+        positives = np.where(sessions.labels > 0, sessions.items, 0)
         seen = _histories(item_ids(batch, vocabulary_size), rows, positions)
-    left_out = _left_out(positives, asked, first_item_index, unknown_as_misses)
-    return TargetSets(rows, positions, targets, seen, misses, *left_out)
+    return _target_sets(rows, positions, positives, seen, asked)
 
 
-def target_id_sets(
-    batch: Features, vocabulary_size: int, first_item_index: int, unknown_as_misses: bool = False
-) -> TargetSets:
+def target_id_sets(batch: Features, vocabulary_size: int, asked: Asked) -> TargetSets:
     """Every row whose `target_ids` hold a known item: these are the targets."""
     items = item_ids(batch, vocabulary_size)
     if "target_ids" not in batch:
@@ -136,15 +122,75 @@ def target_id_sets(
             f"`target_ids` should have the shape [{len(items)}, T]. "
             f"Received: `target_ids` of shape {positives.shape}"
         )
-    _check_indices("target_ids", positives, vocabulary_size)
-    rows, targets, misses = _known(positives, first_item_index, unknown_as_misses)
+    _check_indices("target_ids", positives, vocabulary_size, numbered=True)
+    rows = np.arange(len(items))
     whole = _Whole.of(batch, vocabulary_size)
     if whole is not None:
         seen = whole.before(rows)
     else:
         seen = _histories(items, rows, np.full(len(rows), items.shape[1]))
-    left_out = _left_out(positives, rows, first_item_index, unknown_as_misses)
-    return TargetSets(rows, None, targets, seen, misses, *left_out)
+    return _target_sets(rows, None, positives, seen, asked)
+
+
+def _target_sets(
+    rows: NDArray[np.int64],
+    positions: NDArray[np.int64] | None,
+    positives: NDArray[np.int64],
+    seen: Slices,
+    asked: Asked,
+) -> TargetSets:
+    """The sets that give a query.
+
+    Args:
+        rows: [sets].
+        positions: [sets], or None.
+        positives: [sets, I] indices, 0 for padding.
+        seen: The items of each set's history.
+        asked: Which of them are asked for.
+    """
+    first = asked.first_item_index
+    items = _distinct(positives, first)
+    num_repeated = 0
+    if not asked.repeats:
+        again = _are_seen(items, seen, first)
+        num_repeated = int(again.sum())
+        items = np.where(again, 0, items)
+    known = -np.sort(-np.where(items >= first, items, 0), axis=1)
+    unknown = ((items != 0) & (items < first)).sum(axis=1)
+    misses = unknown if asked.unknown_as_misses else np.zeros_like(unknown)
+    left_out = unknown - misses
+    kept = np.any(known > 0, axis=1) | (misses > 0)
+    width = int((known > 0).sum(axis=1).max(initial=0))
+    return TargetSets(
+        rows[kept],
+        None if positions is None else positions[kept],
+        known[kept, :width],
+        Slices(seen.items, seen.start[kept], seen.stop[kept]),
+        misses[kept],
+        num_skipped=int((np.any(positives != 0, axis=1) & ~kept).sum()),
+        num_unknown=int(unknown.sum()),
+        unknown=left_out[kept],
+        num_missed=int((left_out[~kept] > 0).sum()),
+        num_repeated=num_repeated,
+    )
+
+
+def _distinct(positives: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+    """The same with each item once in a row; items of a bucket are all kept."""
+    items = np.sort(positives, axis=1)
+    again = np.zeros(items.shape, bool)
+    again[:, 1:] = items[:, 1:] == items[:, :-1]
+    return np.where(again & ((items < 0) | (items >= first)), 0, items)
+
+
+def _are_seen(items: NDArray[np.int64], seen: Slices, first: int) -> NDArray[np.bool_]:
+    """Which items [sets, I] the history of their set holds; never one of a bucket."""
+    lowest = min(int(items.min(initial=0)), int(seen.items.min(initial=0)))
+    shifted = Slices(seen.items - lowest, seen.start, seen.stop)
+    row, item = shifted.pairs(0, len(items))
+    size = 1 + max(int(item.max(initial=0)), int(items.max(initial=0)) - lowest)
+    own = items - lowest + np.arange(len(items))[:, None] * size
+    return ((items < 0) | (items >= first)) & np.isin(own, row * size + item)
 
 
 @dataclass(frozen=True)
@@ -153,7 +199,8 @@ class _Whole:
 
     Args:
         batch: The batch.
-        items: [B, N] vocabulary indices, 0 for padding, which comes last.
+        items: [B, N] vocabulary indices, 0 for padding, which comes last; negative numbers of
+            unknown items.
     """
 
     batch: Features
@@ -171,12 +218,12 @@ class _Whole:
                 f"`history_ids` should have the shape [{rows}, N]. "
                 f"Received: `history_ids` of shape {items.shape}"
             )
-        _check_indices("history_ids", items, vocabulary_size)
+        _check_indices("history_ids", items, vocabulary_size, numbered=True)
         return cls(batch, items)
 
     def before(self, rows: NDArray[np.int64], sessions: NDArray[np.int64] | None = None) -> Slices:
         """The items of a row before one of its sessions; by default all of them."""
-        real = self.items > 0
+        real = self.items != 0
         lengths = real.sum(axis=1)
         start = (np.cumsum(lengths) - lengths)[rows]
         if sessions is None:
@@ -215,8 +262,11 @@ def item_ids(batch: Features, vocabulary_size: int) -> NDArray[np.int64]:
     return items
 
 
-def _check_indices(name: str, indices: NDArray[np.int64], vocabulary_size: int) -> None:
-    wrong = (indices < 0) | (indices >= vocabulary_size)
+def _check_indices(
+    name: str, indices: NDArray[np.int64], vocabulary_size: int, numbered: bool = False
+) -> None:
+    """Checks indices; with `numbered`, unknown items may have negative numbers."""
+    wrong = (indices >= vocabulary_size) | ((indices < 0) & (not numbered))
     if wrong.any():
         raise ValueError(
             f"`{name}` should be vocabulary indices below {vocabulary_size}, the rows of "
@@ -230,48 +280,6 @@ def _check_shape(name: str, array: NDArray[np.generic], shape: tuple[int, ...]) 
             f"`{name}` should have the shape {shape}, as `item_ids` has it. "
             f"Received: `{name}` of shape {array.shape}"
         )
-
-
-def _known(
-    positives: NDArray[np.int64], first_item_index: int, unknown_as_misses: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The rows that give a query, their known items (each once, then zeros), and their misses."""
-    items = -np.sort(-np.where(positives >= first_item_index, positives, 0), axis=1)
-    again = np.zeros(items.shape, bool)
-    again[:, 1:] = items[:, 1:] == items[:, :-1]
-    items = -np.sort(-np.where(again, 0, items), axis=1)
-    misses = np.zeros(len(items), np.int64)
-    if unknown_as_misses:
-        misses = _unknown(positives, first_item_index)
-    rows = np.flatnonzero(np.any(items > 0, axis=1) | (misses > 0))
-    width = int((items > 0).sum(axis=1).max(initial=0))
-    return rows, items[rows, :width], misses[rows]
-
-
-def _unknown(positives: NDArray[np.int64], first_item_index: int) -> NDArray[np.int64]:
-    """The number of unknown items of each set."""
-    return ((positives > 0) & (positives < first_item_index)).sum(axis=1)
-
-
-def _left_out(
-    positives: NDArray[np.int64],
-    asked: NDArray[np.int64],
-    first_item_index: int,
-    unknown_as_misses: bool,
-) -> tuple[int, int, NDArray[np.int64], int]:
-    """`num_skipped`, `num_unknown`, `unknown` and `num_missed` of `TargetSets`.
-
-    Args:
-        positives: [sets, I], the items of all sets.
-        asked: [Q], the sets that give a query.
-        first_item_index: First vocabulary index that is an item.
-        unknown_as_misses: Whether unknown targets are asked for.
-    """
-    skipped = int(np.any(positives > 0, axis=1).sum()) - len(asked)
-    unknown = _unknown(positives, first_item_index)
-    left_out = np.zeros_like(unknown) if unknown_as_misses else unknown
-    missed = int((left_out > 0).sum() - (left_out[asked] > 0).sum())
-    return skipped, int(unknown.sum()), left_out[asked], missed
 
 
 def _histories(

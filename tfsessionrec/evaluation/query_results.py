@@ -33,11 +33,14 @@ class QueryDetails:
         running_lengths: [Q], positive items of the running session: the last one of the history
             with any.
         earlier_sessions: [Q], sessions before it; 0 where there is no running session.
+        questions: [Q], the number of each in the log, which is the same for every system; -1 where
+            the batches do not number them.
     """
 
     origins: NDArray[np.int64]
     running_lengths: NDArray[np.int64]
     earlier_sessions: NDArray[np.int64]
+    questions: NDArray[np.int64]
 
     @classmethod
     def of(cls, batch: Features, queries: TargetSets, first_row: int) -> "QueryDetails":
@@ -75,10 +78,14 @@ class QueryDetails:
             # An empty history has no item that names its origin: it is one of its own.
             named = np.asarray(batch["origin"])[rows, 0, 0]
             origins = np.where(items[rows, 0, 0], named, -1 - origins)
+        questions = np.full(len(rows), -1)
+        if "question" in batch:
+            questions, origins = np.asarray(batch["question"])[rows].T
         return cls(
             origins.astype(np.int64),
             np.where(session < 0, 0, lengths).astype(np.int64),
             np.where(session < 0, 0, earlier).astype(np.int64),
+            questions.astype(np.int64),
         )
 
     @classmethod
@@ -88,7 +95,13 @@ class QueryDetails:
             np.concatenate([part.origins for part in parts]),
             np.concatenate([part.running_lengths for part in parts]),
             np.concatenate([part.earlier_sessions for part in parts]),
+            np.concatenate([part.questions for part in parts]),
         )
+
+    def select(self, chosen: NDArray[np.int64]) -> "QueryDetails":
+        """The details of the queries with these numbers."""
+        fields = (self.origins, self.running_lengths, self.earlier_sessions, self.questions)
+        return QueryDetails(*(field[chosen] for field in fields))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +159,29 @@ class QueryResults:
             of_lists = self.values.get(system, {})
             found |= {name: values.astype(np.float64) for name, values in of_lists.items()}
         return found
+
+    def by_question(self) -> "QueryResults":
+        """The same in the order of the questions, so that results of several systems can be paired.
+
+        The number of the question replaces each of its targets: a system without an item in its
+        vocabulary has no index for it.
+        """
+        order = np.argsort(self.details.questions, kind="stable")
+        sizes = np.diff(self.splits)[order]
+        ends = np.cumsum(sizes)
+        places = np.arange(ends[-1]) + np.repeat(self.splits[order] - ends + sizes, sizes)
+        details = self.details.select(order)
+        return dataclasses.replace(
+            self,
+            splits=np.append(0, ends),
+            targets=np.repeat(details.questions, sizes).astype(np.int32),
+            ranks={name: ranks[places] for name, ranks in self.ranks.items()},
+            details=details,
+            values={
+                name: {key: value[order] for key, value in values.items()}
+                for name, values in self.values.items()
+            },
+        )
 
     def mean_recall(self, system: str, k: int) -> float:
         """Recall@k over all queries."""

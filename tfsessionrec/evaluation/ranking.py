@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfsessionrec.evaluation.choices import Choices
@@ -32,6 +33,7 @@ class _Ranks:
         sums_missed: The same, with the unknown targets that are left out as misses.
         kept_ranks: Ranks of all targets, by round of ranking.
         kept_values: Further metrics of all queries, by round of ranking.
+        num_by_popularity: Queries without a known item in their history, so far.
     """
 
     queries: list[Queries] = field(default_factory=list)
@@ -41,6 +43,7 @@ class _Ranks:
     sums_missed: dict[str, float] = field(default_factory=dict)
     kept_ranks: list[NDArray[np.int32]] = field(default_factory=list)
     kept_values: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+    num_by_popularity: int = 0
 
     def add(
         self, ranks: NDArray[np.int64], left_out: NDArray[np.bool_], cutoffs: Sequence[int]
@@ -180,6 +183,14 @@ class Ranking:
         sums = self._found[system].sums_missed
         return {name: total / (self.num_queries + num_missed) for name, total in sums.items()}
 
+    @property
+    def num_by_popularity(self) -> int | None:
+        """Queries that popularity answers for the model; None where it answers all itself."""
+        model = self.systems["model"]
+        if isinstance(model, SparseSystem) or model.candidates.popularity is None:
+            return None
+        return self._found["model"].num_by_popularity
+
     def results(self) -> QueryResults:
         """The ranks of every query."""
         sizes, targets = zip(*self._kept_targets)
@@ -223,6 +234,8 @@ class Ranking:
         """Ranks of the targets, and the lists if they are measured."""
         first, *others = found.queries
         queries = first.join(others).gather(sets.order)
+        if queries.known is not None:
+            found.num_by_popularity += int(tf.math.count_nonzero(~queries.known))
         removed, block_size = sets.removed, self.choices.block_size
         ranks = rank_queries(queries, system.candidates, sets.targets, removed, block_size)
         if self.measures is None:

@@ -34,10 +34,13 @@ class Candidates(NamedTuple):
     Attributes:
         embeddings: [C, D] float32.
         first_id: Vocabulary index of candidate 0.
+        popularity: [C] float32, what scores them for a history without a known item; None for the
+            query that the model gives.
     """
 
     embeddings: tf.Tensor
     first_id: int = 0
+    popularity: tf.Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -241,7 +244,10 @@ def score_block(
         embeddings=tf.ensure_shape(queries.embeddings, [None, num_interests, None])
     )
     numbers = tf.minimum(tf.range(columns) + start, tf.shape(candidates.embeddings)[0] - 1)
-    return queries.score(block, numbers + candidates.first_id), real
+    scores = queries.score(block, numbers + candidates.first_id)
+    if candidates.popularity is not None:
+        scores = queries.unknown_by_popularity(scores, tf.gather(candidates.popularity, numbers))
+    return scores, real
 
 
 def _pad_rows(array: NDArray[_Number], rows: int) -> NDArray[_Number]:

@@ -45,9 +45,9 @@ class Report(ReportData):
     """
 
     def __str__(self) -> str:
-        lines = [*self._heading(), *_plain_table(self._rows())]
+        lines = [*self._heading(), *plain_table(self._rows())]
         for kind, parts in self._slice_rows():
-            lines += ["", *_plain_table([[kind, *parts[0][1:]], *parts[1:]])]
+            lines += ["", *plain_table([[kind, *parts[0][1:]], *parts[1:]])]
         lines += [""] * bool(self.slices)
         return "\n".join([*lines, self._size(), *self.choices()])
 
@@ -177,7 +177,8 @@ def _write(path: pathlib.Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def _plain_table(rows: list[list[str]]) -> list[str]:
+def plain_table(rows: list[list[str]]) -> list[str]:
+    """The lines of a table: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     return [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows

@@ -11,16 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 from tfsessionrec.backend import keras
 from tfsessionrec.checks import positive_integer
 from tfsessionrec.data import Vocabulary
-from tfsessionrec.evaluation.ranks import Candidates
+from tfsessionrec.evaluation.ranks import BLOCK_SIZE, Candidates
 from tfsessionrec.history_spec import HISTORY
 from tfsessionrec.query_model import SparseScorer, as_query_model
-from tfsessionrec.scoring import Queries
+from tfsessionrec.scoring import Queries, popularity_scores
+from tfsessionrec.session_batch import has_known_item
 from tfsessionrec.types import Features
 
 ORIGINS = ("origin", "running_length", "earlier_sessions")
 """Keys of a batch that say where its histories come from, see `QueryDetails`."""
 
-ANSWERS = ("target_ids", "is_target", *ORIGINS, *HISTORY)
+ANSWERS = ("target_ids", "is_target", "question", *ORIGINS, *HISTORY)
 """Keys of a batch that only the evaluation reads; a model does not get them."""
 
 
@@ -70,6 +71,15 @@ class EmbeddingSystem:
                 f"{row} of {self.vocabulary_size}"
             )
 
+    def use_popularity(self, counts: NDArray[np.number]) -> None:
+        """Lets popularity answer histories without a known item, as an export does.
+
+        Args:
+            counts: [vocabulary_size] positive interactions in training.
+        """
+        scores = tf.constant(popularity_scores(counts[self.candidates.first_id :]))
+        self.candidates = self.candidates._replace(popularity=scores)
+
     def queries(
         self, batch: Features, rows: NDArray[np.int64], positions: NDArray[np.int64] | None
     ) -> Queries:
@@ -105,7 +115,43 @@ class EmbeddingSystem:
                 "The model's query embeddings should be finite. Received: NaN or infinity in "
                 f"{int(wrong.sum())} of {len(wrong)} queries of a batch"
             )
-        return found._replace(embeddings=embeddings)
+        found = found._replace(embeddings=embeddings)
+        if self.candidates.popularity is None:
+            return found
+        return self._where_known(found, batch, rows, positions)
+
+    def _where_known(
+        self,
+        queries: Queries,
+        batch: Features,
+        rows: NDArray[np.int64],
+        positions: NDArray[np.int64] | None,
+    ) -> Queries:
+        """The queries, which know whether their history has a known item."""
+        items = tf.convert_to_tensor(batch["item_ids"])
+        if positions is None:
+            known = has_known_item(items, self.candidates.first_id).numpy()[rows]
+        else:
+            of_all = has_known_item(items, self.candidates.first_id, every=True).numpy()
+            known = of_all[rows * items.shape[1] + np.maximum(positions, 0)] & (positions >= 0)
+        answered = queries.where_known(tf.constant(known))
+        unknown = np.flatnonzero(~known)
+        if len(unknown) and queries.terms:  # terms that are not all 0 decide by themselves
+            known[unknown] = self._has_terms(answered.gather(unknown))
+        return answered._replace(known=tf.constant(known))
+
+    def _has_terms(self, queries: Queries) -> NDArray[np.bool_]:
+        """[Q], whether a term of a query knows anything of any candidate."""
+        found = np.zeros(len(queries.embeddings), bool)
+        step = max(1, BLOCK_SIZE // (len(found) * queries.num_features))
+        for first in range(0, self.candidates.size, step):
+            last = min(first + step, self.candidates.size)
+            ids = tf.range(first, last) + self.candidates.first_id
+            for term in queries.terms:
+                found |= tf.reduce_any(term.features(ids) != 0, axis=[1, 2]).numpy()
+            if found.all():
+                break
+        return found
 
 
 class SparseSystem:

@@ -14,7 +14,7 @@ from tfsessionrec.export.contract import NO_SCORE
 from tfsessionrec.export.item_attributes import ItemTables
 from tfsessionrec.export.live_files import AvailabilityFile
 from tfsessionrec.export.request import IdTables
-from tfsessionrec.scoring import Queries, unit_length
+from tfsessionrec.scoring import Queries, popularity_scores, unit_length
 
 if TYPE_CHECKING:
     from tfsessionrec.data import Vocabulary
@@ -101,8 +101,8 @@ class Ranking(tf.Module):
             length = np.sqrt(np.einsum("cd,cd->c", embeddings, embeddings, dtype=np.float64))
             inverse = np.divide(1, length, out=np.zeros_like(length), where=length > 0)
             self._inverse_lengths = untrained(inverse.astype(np.float32), "inverse_lengths")
-        count = np.asarray(vocabulary.counts, np.float64)[vocabulary.first_item_index :] + 1
-        self._popularity = untrained(np.log(count / count.sum()).astype(np.float32), "popularity")
+        counts = vocabulary.counts[vocabulary.first_item_index :]
+        self._popularity = untrained(popularity_scores(counts), "popularity")
 
     def recommend(self, asked: Asked, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best k [B] items of each row: `item_ids` and `scores` [B, K]."""
@@ -168,10 +168,11 @@ class Ranking(tf.Module):
         rows = self._ids.rows(candidate_ids)
         known = rows >= 0
         rows = tf.maximum(rows, 0)
-        scores = Queries(asked.embeddings).score_own(self._candidates.gather(rows), rows)
+        queries = Queries(asked.embeddings, known=asked.known)
+        scores = queries.score_own(self._candidates.gather(rows), rows)
         if asked.terms is not None:
             scores += tf.gather(asked.terms, rows, batch_dims=1)
-        scores = tf.where(asked.known[:, tf.newaxis], scores, rows_of(self._popularity, rows))
+        scores = queries.unknown_by_popularity(scores, rows_of(self._popularity, rows))
         return {"scores": tf.where(known, scores, NO_SCORE), "known": known}
 
     def _best(self, asked: Asked, row_rules: "_Rules | None") -> Callable[[tf.Tensor], Scored]:

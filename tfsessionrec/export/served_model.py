@@ -13,6 +13,7 @@ from tfsessionrec.export.request import ShownBatch
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.query_model import as_query_model
 from tfsessionrec.scoring import Queries
+from tfsessionrec.session_batch import has_known_item
 from tfsessionrec.types import Features
 
 if TYPE_CHECKING:
@@ -115,24 +116,20 @@ class ServedModel:
                 )
         return candidates
 
-    def queries(self, batch: Features) -> tuple[Queries, tf.Tensor]:
-        """The queries of a batch, and bool [B], whether each history has a known item.
-
-        Without one the embeddings are zeros.
-        """
+    def queries(self, batch: Features) -> Queries:
+        """The queries of a batch; `known` says whether each history has a known item."""
         queries = self._queries_of.queries(batch)
         embeddings = tf.cast(queries.embeddings, tf.float32)
         embeddings = tf.ensure_shape(embeddings, [None, self.num_interests, None])
-        known = tf.reduce_any(batch["item_ids"] >= self._first, axis=[1, 2])
+        known = has_known_item(batch["item_ids"], self._first)
         # A context that is not a number must not become a score that is not a number.
         known &= tf.reduce_all(tf.math.is_finite(embeddings), axis=[1, 2])
-        embeddings = tf.where(known[:, tf.newaxis, tf.newaxis], embeddings, 0.0)
-        return queries._replace(embeddings=embeddings), known
+        return queries._replace(embeddings=embeddings).where_known(known)
 
     def asked(self, batch: Features) -> Asked:
         """What scores all items for each history."""
-        queries, known = self.queries(batch)
-        terms = None
+        queries = self.queries(batch)
+        known, terms = queries.known, None
         for term in queries.terms:
             if isinstance(term, TrendTerm):
                 added, any_known = self._trend_terms(term, queries)

@@ -280,7 +280,7 @@ class ServingSignatures(tf.Module):
             the history is known.
         """
         batch = self.request.batch(item_ids, session_index, item_inputs)
-        embeddings = self._served.queries(batch)[0].embeddings
+        embeddings = self._served.queries(batch).embeddings
         return {"query_embeddings": embeddings[:, 0] if self.num_interests == 1 else embeddings}
 
     def input_specs(self, signature: str) -> dict[str, tf.TensorSpec]:

@@ -11,6 +11,7 @@ from tfsessionrec.systems.registry import BASELINES, names
 
 if TYPE_CHECKING:
     from tfsessionrec.systems.baseline_system import BaselineSystem
+    from tfsessionrec.systems.joint_evaluation import evaluate_together
     from tfsessionrec.systems.neural_system import NeuralSystem
     from tfsessionrec.systems.settings import Settings
     from tfsessionrec.systems.train import Untrained, build, fit, load
@@ -29,6 +30,7 @@ __all__ = [
     "TrainingDiverged",
     "Untrained",
     "build",
+    "evaluate_together",
     "fit",
     "load",
     "names",
@@ -44,6 +46,7 @@ _LAZY = {
     "TrainingDiverged": "training_callback",
     "Untrained": "train",
     "build": "train",
+    "evaluate_together": "joint_evaluation",
     "fit": "train",
     "load": "train",
 }

@@ -38,7 +38,7 @@ def check_name(name: str) -> None:
     Raises:
         ValueError: With the names that are known.
     """
-    if name not in names():
+    if not isinstance(name, str) or name not in names():
         raise ValueError(f"`--model` should be one of {', '.join(names())}. Received: {name!r}")
 
 

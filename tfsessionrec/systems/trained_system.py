@@ -100,6 +100,56 @@ class TrainedSystem(abc.ABC):
             At most k pairs (raw id, score), highest score first.
         """
 
+    def recommend_all(
+        self,
+        log: EventSource | Sessions,
+        output: str | os.PathLike[str],
+        k: int = 10,
+        *,
+        filter_seen: bool = False,
+        exclude: Sequence[RawId] = (),
+        allow: Sequence[RawId] = (),
+        time: float | None = None,
+        progress: bool = False,
+    ) -> int:
+        """Writes the best items for every user of a log to a file, see `evaluation.recommend`.
+
+        Where the log has no users, every session is a visitor, and the first column is `session`.
+
+        Args:
+            log: The log, or its sessions; items have the times of the log. A model with a trend
+                counts the events of this log.
+            output: The file: `.parquet`, `.csv`, `.jsonl` or `.ndjson`.
+            k: Length of a list. Defaults to 10.
+            filter_seen: Whether to leave out the items of the user's history. Defaults to False.
+            exclude: Raw ids that are never listed. Defaults to none.
+            allow: The only raw ids that are listed. Defaults to none: all.
+            time: Unix seconds of the requests, for systems that read it. Defaults to None: after
+                the last event of the log; for baselines the latest time that they learned.
+            progress: Whether to show a progress bar. Defaults to False.
+
+        Returns:
+            The number of rows.
+        """
+        sessions = self.read(log)
+        if self.has_trend:
+            self.prepare(sessions)
+            time = self.last_tick(sessions) if time is None else time
+        return evaluation.recommend(
+            self.scorer,
+            sessions,
+            self.vocabulary,
+            output,
+            k,
+            spec=self.history,
+            filter_seen=filter_seen,
+            exclude=exclude,
+            allow=allow,
+            time=time,
+            key="session" if self.settings.log.columns.user is None else "user",
+            progress=progress,
+        )
+
     @abc.abstractmethod
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Writes a model directory, as `tfsessionrec train` does.
@@ -140,6 +190,10 @@ class TrainedSystem(abc.ABC):
     def has_trend(self) -> bool:
         """Whether candidates know the events before each request."""
 
+    def last_tick(self, sessions: Sessions) -> int:
+        """The first moment at which a system with a trend counts all events of some sessions."""
+        return int(sessions.events["timestamp"].max()) + 1  # type: ignore[arg-type]
+
     @abc.abstractmethod
     def prepare(self, sessions: Sessions) -> None:
         """Gives a model that counts events before each request the events of some sessions."""
@@ -155,6 +209,7 @@ class TrainedSystem(abc.ABC):
         streaming: Streaming | None = None,
         events_before: KnownEvents | None = None,
         progress: bool = False,
+        apart: bool = False,
         **choices: object,
     ) -> Report:
         """Evaluates on a log.
@@ -173,6 +228,8 @@ class TrainedSystem(abc.ABC):
                 `"training"` (default), those of `log` that are not held out; `"all"`, every event
                 of `log`, held-out sessions of other users too; or those of another log.
             progress: Whether to show a progress bar. Defaults to False.
+            apart: Whether each question has a row of its own and a number that is the same for
+                every system, for `systems.evaluate_together`. Defaults to False.
             **choices: Further arguments of `tfsessionrec.evaluation.evaluate`.
 
         Returns:
@@ -201,6 +258,7 @@ class TrainedSystem(abc.ABC):
             history,
             empty_history=empty_history,
             origins=any(choices.get(name) for name in wanted),
+            apart=apart,
         )
         report = self._report(
             protocol,

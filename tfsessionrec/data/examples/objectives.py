@@ -43,7 +43,11 @@ def training_examples(sessions: Sessions, objective: Objective, spec: HistorySpe
 
 
 def protocol_examples(
-    protocol: Protocol, sessions: Sessions, spec: HistorySpec, empty_history: bool = False
+    protocol: Protocol,
+    sessions: Sessions,
+    spec: HistorySpec,
+    empty_history: bool = False,
+    apart: bool = False,
 ) -> list[Examples]:
     """The examples that an evaluation asks: the same questions of every model.
 
@@ -58,6 +62,8 @@ def protocol_examples(
         spec: The part of a history that the model reads.
         empty_history: Whether `"ranking"` asks for the first sessions of users too. Defaults to
             False.
+        apart: Whether each question is an example of its own, in the order of the log. Defaults to
+            False.
 
     Returns:
         One or two `Examples`; with several, a model answers all positions of the first at once.
@@ -71,7 +77,7 @@ def protocol_examples(
         sessions = sessions.split_targets()
         shown = (pl.col("position") > 0).any().over("user_id", "session_index")
         sessions = Sessions(sessions.events.with_columns(is_target=pl.col("is_target") & shown))
-    if protocol == "next_item" and spec.session == "item":
+    if protocol == "next_item" and spec.session == "item" and not apart:
         return _item_positions(sessions, spec.max_sessions)
     if protocol in ("next_item", "rest_of_session"):
         examples = expand_prefixes(sessions, "next" if protocol == "next_item" else "rest")
