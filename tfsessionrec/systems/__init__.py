@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tfsessionrec.systems.train import Untrained, build, fit, load
     from tfsessionrec.systems.trained_system import Streaming, TrainedSystem
     from tfsessionrec.systems.training_callback import FiniteLoss, TrainingDiverged
+    from tfsessionrec.systems.validation import Validation
 
 __all__ = [
     "BASELINES",
@@ -28,6 +29,7 @@ __all__ = [
     "Training",
     "TrainingDiverged",
     "Untrained",
+    "Validation",
     "build",
     "fit",
     "load",
@@ -43,6 +45,7 @@ _LAZY = {
     "TrainedSystem": "trained_system",
     "TrainingDiverged": "training_callback",
     "Untrained": "train",
+    "Validation": "validation",
     "build": "train",
     "fit": "train",
     "load": "train",

@@ -9,6 +9,8 @@ from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.log_format import LogFormat, split_by_rule
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
+from tfsessionrec.systems.log_parts import LogParts
+from tfsessionrec.systems.validation import Validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Settings:
         log: How the log is read.
         history: What the model reads of a history.
         training: How it is trained.
-        holdout: What is kept from training, see `tfsessionrec.data.split_by_rule`.
+        holdout: What is kept from training for a test, see `tfsessionrec.data.split_by_rule`.
+        validation: What is kept from the rest for validation, and when training ends early.
         min_count: Least events of an item in the vocabulary.
         item_features: Feature columns of the item table. None: there are none.
         seed: Seed of everything random.
@@ -51,10 +54,21 @@ class Settings:
     history: HistorySpec
     training: Training
     holdout: str = "none"
+    validation: Validation = dataclasses.field(default_factory=Validation)
     min_count: int = 1
     item_features: ItemColumns | None = None
     seed: int = 0
     version: str = tfsessionrec.__version__
+
+    @property
+    def parts(self) -> LogParts:
+        """What is kept from training, of the log that is trained on."""
+        return LogParts(self.holdout, self.validation.part)
+
+    @property
+    def first_step(self) -> int:
+        """Steps that the optimizer had made before it was trained on the present log."""
+        return 0
 
     def trained_on(self, sessions: Sessions, history: bool = True) -> Sessions:
         """What training predicts of its sessions: all, or what happened since `training.since`.
@@ -86,6 +100,8 @@ class Settings:
             fields["log"] = LogFormat.from_json(_mapping(fields["log"]))
             fields["history"] = HistorySpec.from_json(_mapping(fields["history"]))
             fields["training"] = Training(**_mapping(fields["training"]))  # type: ignore[arg-type]
+            if "validation" in fields:  # an earlier release has none
+                fields["validation"] = Validation(**_mapping(fields["validation"]))  # type: ignore[arg-type]
             columns = fields.get("item_features")
             if columns is not None:
                 lists = {

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
+from tfsessionrec.data import Sessions, Vocabulary
+from tfsessionrec.systems.log_parts import LogParts
 
 _KEY = ["user_id", "session_id"]
 
 
 def trained_sessions(
-    vocabulary: Vocabulary, holdout: str, log: Sessions, asked: Sessions
+    vocabulary: Vocabulary, parts: LogParts, log: Sessions, asked: Sessions
 ) -> tuple[int, int]:
     """How many of the sessions asked for were trained on, and how many are asked for.
 
@@ -17,12 +18,12 @@ def trained_sessions(
 
     Args:
         vocabulary: The items, with the counts of training.
-        holdout: What training held out, see `tfsessionrec.data.split_by_rule`.
+        parts: What was kept from training.
         log: All sessions.
         asked: Those with `is_target` are asked for.
     """
     targets = asked.events.filter("is_target").select(_KEY).unique()
-    learned = split_by_rule(log, holdout)[0].events
+    learned = parts.training(log).events
     items = vocabulary.lookup(learned.filter(learned["label"] == 1)["item_id"].to_numpy())
     counts = np.bincount(items, minlength=len(vocabulary))
     first = vocabulary.first_item_index
