@@ -4,7 +4,8 @@
         --time timestamp --model sessionrec-sasrec --output model
 
 Ctrl-C stops after the running batch and leaves the model of the last finished epoch; --resume
-continues from there with the settings of the directory.
+continues from there with the settings of the directory. --extend adds the new items of a later
+log to a trained model.
 """
 
 import argparse
@@ -60,6 +61,7 @@ _NEURAL = (
     "item_features",
     *item_arguments.COLUMNS,
     "resume",
+    "extend",
 )
 
 
@@ -190,7 +192,7 @@ def read_trend_events(
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains and writes the model directory."""
-    if not arguments.resume and arguments.model is None:
+    if arguments.model is None and not (arguments.resume or arguments.extend):
         raise ValueError("`--model` should name a model, such as sasrec or sessionrec-sasrec")
     import_tensorflow()
     from tfsessionrec.systems.training import Interrupted
@@ -238,6 +240,8 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
     settings = _settings(arguments, before)
     if before is None:
         directory.check_free(arguments.overwrite)
+    elif arguments.extend:
+        continuing.check_extended(before, settings)
     else:
         continuing.check_same(before, settings)
     log = log_arguments.read(settings.log, arguments.events, settings.training.columns)
@@ -257,6 +261,9 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
             events_before=events_before,
             progress=True,
         )
+    elif arguments.extend:
+        items = item_arguments.table(arguments, settings)
+        system = continuing.extend(settings, log, directory, items, events_before)
     else:
         system = continuing.resume(settings, log, directory, events_before)
     return system, system.sessions_since(settings.parts.training(log))
@@ -293,7 +300,7 @@ def _settings(arguments: argparse.Namespace, before: "Settings | None") -> "Sett
         history=dataclasses.replace(settings.history, **history),
         training=dataclasses.replace(settings.training, **trained),
         validation=validation_arguments.validation(arguments, settings.validation),
-        item_features=item_arguments.columns(arguments, log.columns.item) or settings.item_features,
+        item_features=item_arguments.columns(arguments, settings),
         **_given(arguments, ("holdout", "min_count", "seed")),
     )
 
@@ -303,7 +310,7 @@ def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any
 
 
 def _check_baseline(arguments: argparse.Namespace, name: str) -> None:
-    if arguments.resume:
+    if arguments.resume or arguments.extend:
         raise ValueError(f"{name} is fitted at once: train it again with --overwrite")
     given = [name for name in _NEURAL if getattr(arguments, name) not in (None, False)]
     if given:

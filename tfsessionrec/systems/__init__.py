@@ -11,6 +11,7 @@ from tfsessionrec.systems.registry import BASELINES, names
 
 if TYPE_CHECKING:
     from tfsessionrec.systems.baseline_system import BaselineSystem
+    from tfsessionrec.systems.extending import extend
     from tfsessionrec.systems.neural_system import NeuralSystem
     from tfsessionrec.systems.settings import Settings
     from tfsessionrec.systems.train import Untrained, build, fit, load
@@ -31,6 +32,7 @@ __all__ = [
     "Untrained",
     "Validation",
     "build",
+    "extend",
     "fit",
     "load",
     "names",
@@ -47,6 +49,7 @@ _LAZY = {
     "Untrained": "train",
     "Validation": "validation",
     "build": "train",
+    "extend": "extending",
     "fit": "train",
     "load": "train",
 }

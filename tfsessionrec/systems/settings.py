@@ -9,6 +9,7 @@ from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.log_format import LogFormat, split_by_rule
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
+from tfsessionrec.systems.learned_log import LearnedLog
 from tfsessionrec.systems.log_parts import LogParts
 from tfsessionrec.systems.validation import Validation
 
@@ -45,6 +46,8 @@ class Settings:
         min_count: Least events of an item in the vocabulary.
         item_features: Feature columns of the item table. None: there are none.
         seed: Seed of everything random.
+        learned: The logs that the model was trained on, the last one as the settings say, see
+            `systems.extend`. Empty: one log.
         version: Version of the package that trained.
     """
 
@@ -58,6 +61,7 @@ class Settings:
     min_count: int = 1
     item_features: ItemColumns | None = None
     seed: int = 0
+    learned: tuple[LearnedLog, ...] = ()
     version: str = tfsessionrec.__version__
 
     @property
@@ -68,7 +72,17 @@ class Settings:
     @property
     def first_step(self) -> int:
         """Steps that the optimizer had made before it was trained on the present log."""
-        return 0
+        return self.learned[-1].first_step if self.learned else 0
+
+    @property
+    def num_first_items(self) -> int | None:
+        """Items of the first of several logs; None if there is one log."""
+        return self.learned[0].num_items if self.learned else None
+
+    def for_another_log(self, epochs: int = 1) -> "Settings":
+        """The settings with which the model is extended by another log, all of it."""
+        trained = dataclasses.replace(self.training, epochs=epochs, since=None)
+        return dataclasses.replace(self, training=trained, holdout="none", validation=Validation())
 
     def trained_on(self, sessions: Sessions, history: bool = True) -> Sessions:
         """What training predicts of its sessions: all, or what happened since `training.since`.
@@ -102,6 +116,11 @@ class Settings:
             fields["training"] = Training(**_mapping(fields["training"]))  # type: ignore[arg-type]
             if "validation" in fields:  # an earlier release has none
                 fields["validation"] = Validation(**_mapping(fields["validation"]))  # type: ignore[arg-type]
+            if "learned" in fields:
+                fields["learned"] = tuple(
+                    LearnedLog.from_json(_mapping(log))
+                    for log in fields["learned"]  # type: ignore[attr-defined]
+                )
             columns = fields.get("item_features")
             if columns is not None:
                 lists = {

@@ -210,7 +210,7 @@ class TrainedSystem(abc.ABC):
             {**choices, "progress": progress},
         )
         options = {**report.options, **counted}
-        again, asked = trained_sessions(self.vocabulary, self.settings.parts, sessions, held_out)
+        again, asked = trained_sessions(self.settings, self.vocabulary, sessions, held_out)
         if again:
             options[TRAINED_ON] = f"{again:,} of {asked:,} sessions asked for were trained on"
         if protocol == "next_session" or (protocol == "ranking" and not empty_history):
