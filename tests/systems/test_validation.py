@@ -334,6 +334,8 @@ def test_settings_of_an_earlier_release() -> None:
     options = {"validation": "last-day", "early_stopping": "mrr@5"}
     settings = sr.systems.build("sasrec", **options).settings
     assert settings.validation == sr.systems.Validation("last-day", "mrr@5", 3)
+    given = sr.systems.build("sasrec", validation=settings.validation).settings
+    assert given.validation == settings.validation
     content = json.loads(json.dumps(settings.to_json()))
     assert Settings.from_json(content) == settings
     del content["validation"]

@@ -231,6 +231,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
     """The trained system, and the sessions that it was trained on."""
     from tfsessionrec.systems import train
+    from tfsessionrec.systems.log_parts import LogParts
     from tfsessionrec.systems.model_directory import ModelDirectory
 
     directory = ModelDirectory(arguments.output)
@@ -246,9 +247,10 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
         continuing.check_same(before, settings)
     log = log_arguments.read(settings.log, arguments.events, settings.training.columns)
     if before is None and settings.holdout == "none":
+        trained = "all sessions" if settings.parts == LogParts() else "all but validation sessions"
         output.say(
-            "  Nothing is held out: all sessions are trained on. To evaluate the model, train with "
-            "--holdout last-session or --holdout last-days=1"
+            f"  Nothing is held out for a test: {trained} are trained on. To evaluate the model, "
+            "train with --holdout last-session or --holdout last-days=1"
         )
     events_before = read_trend_events(arguments, settings.log)
     if before is None:

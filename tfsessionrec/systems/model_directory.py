@@ -251,9 +251,14 @@ class ModelDirectory:
         chosen = chosen_epoch(self._history(kept[-1]))
         return chosen if chosen in kept else kept[-1]
 
+    @property
+    def holds_earlier_model(self) -> bool:
+        """Whether the path still has the model that the new one will replace."""
+        return self._files != self.path and not self.is_free
+
     def held(self) -> str:
         """One clause that says which model is at the path."""
-        if self._files != self.path and not self.is_free:
+        if self.holds_earlier_model:
             return f"{self.path} holds the earlier model"
         try:
             number = Checkpoints(self.path / staging.CHECKPOINTS).kept()[-1]

@@ -199,7 +199,10 @@ class _Run:
                 raise
         if interrupt.requested:
             held = "" if directory is None else f"; {directory.held()}"
-            raise Interrupted(f"Interrupted in epoch {len(epochs) + 1}{held}; --resume goes on")
+            again = "--resume goes on"
+            if directory is not None and directory.holds_earlier_model:
+                again = "the same command starts again"
+            raise Interrupted(f"Interrupted in epoch {len(epochs) + 1}{held}; {again}")
         if self.chosen != len(epochs):
             if directory is not None:
                 directory.restore(self.model, directory.chosen_epoch())

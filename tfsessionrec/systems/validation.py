@@ -20,7 +20,7 @@ class Validation:
 
     With `patience`, training ends once that many epochs in succession have not risen above the best
     one. With a cooldown it does not end there: the learning rate begins to fall, over the last
-    share of the epochs that `cooldown` says, and training ends with it.
+    share of the epochs that `cooldown` says, and training ends with it, not earlier.
 
     Args:
         part: `"last-day"`, `"last-session"` or the path of another log, see `LogParts`. Defaults to
@@ -64,14 +64,21 @@ class Validation:
                 )
 
     @classmethod
-    def of(cls, part: str = "none", early_stopping: str | None = None) -> "Validation":
+    def of(
+        cls, part: "str | Validation" = "none", early_stopping: str | None = None
+    ) -> "Validation":
         """The validation that two arguments mean.
 
         Args:
-            part: As in the constructor.
+            part: As in the constructor; or a `Validation`, whose metric and patience
+                `early_stopping` replaces.
             early_stopping: `"METRIC"` or `"METRIC,patience=N"`; N is 3 unless given. Defaults to
                 None: all epochs are trained.
         """
+        if isinstance(part, Validation):
+            if early_stopping is None:
+                return part
+            part = part.part
         if early_stopping is None:
             return cls(part)
         metric, comma, option = str(early_stopping).partition(",")
