@@ -25,6 +25,8 @@ SLOW_VARIANTS = (
     r"seams/test_trained_equals_served\.py::\w+\[(types|session times|item times|context|everything"
     r"|next item|next item, labels|next item, next session|running session|whole history"
     r"|whole history, everything)\]",
+    # A training that is resumed at other moments.
+    r"systems/test_validation\.py::test_a_resumed_training_equals_\w+\[(5|2)",
     # The commands with every kind of system: the harness has one of each.
     r"cli/test_systems\.py::test_train_evaluate_export_recommend\[(?!sessionrec-hstu)",
     r"cli/test_(side_information|interests)\.py::",

@@ -274,3 +274,29 @@ def test_extend_refuses() -> None:
         Vocabulary(["a", "b"], counts=[0, 1], num_new_items=1)
     with pytest.raises(ValueError, match=r"`num_new_items` should be .*`num_new_items`=2 of 2 ids"):
         Vocabulary(["a", "b"], num_new_items=2)
+
+
+def test_grow_keeps_the_indices_of_trained_items(tmp_path: pathlib.Path) -> None:
+    """Of a catalogue a, b are trained; x, y are new, and y has events in the later log."""
+    before = Vocabulary(["a", "b"], [2, 5]).extend(["x", "y"])
+    assert before.ids.tolist() == ["b", "a", "x", "y"]
+    rows = {"item_id": ["c", "d", "d", "y", "a", "a", "a", "a", "e"], "label": [1] * 8 + [0]}
+    log = pl.DataFrame({"session": 1, "timestamp": range(9), **rows})
+    later = sessionize(log, session="session", label="label")
+    grown = before.grow(later)
+    # By clicks, then by place in the log: d, c, y, e; x has still no event.
+    assert grown.ids.tolist() == ["b", "a", "d", "c", "y", "e", "x"]
+    assert grown.counts.tolist() == [0, 0, 5, 6, 2, 1, 1, 0, 0]
+    assert grown.num_new_items == 1
+    assert before.grow(later, min_count=2).ids.tolist() == ["b", "a", "d", "x", "y"]
+    grown.save(tmp_path / "v.json")
+    loaded = Vocabulary.load(tmp_path / "v.json")
+    assert loaded.ids.tolist() == grown.ids.tolist()
+    assert loaded.counts.tolist() == grown.counts.tolist()
+    assert loaded.extend(["z"]).ids.tolist() == [*grown.ids, "z"]
+
+
+def test_the_given_order() -> None:
+    assert Vocabulary(["a", "b"], [2, 5], order="given").ids.tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="`order` should be"):
+        Vocabulary(["a"], order="id")  # type: ignore[arg-type]

@@ -16,8 +16,14 @@ def test_constant_then_falling():
     np.testing.assert_allclose([schedule(step) for step in range(22)], RATES, atol=1e-7)
 
 
+def test_it_may_begin_after_other_steps():
+    schedule = Cooldown(0.2, total_steps=20, share=0.2, first_step=100)
+    np.testing.assert_allclose([schedule(step) for step in range(100, 122)], RATES, atol=1e-7)
+    assert float(schedule(3)) == pytest.approx(0.2)
+
+
 def test_the_configuration_round_trips():
-    schedule = Cooldown(0.2, total_steps=20, share=0.2)
+    schedule = Cooldown(0.2, total_steps=20, share=0.2, first_step=7)
     twin = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
     assert type(twin) is Cooldown
     assert twin.get_config() == schedule.get_config()

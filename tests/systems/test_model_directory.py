@@ -19,7 +19,8 @@ import tfsessionrec as sr
 from tfsessionrec.cli.main import main
 from tfsessionrec.systems import staging
 from tfsessionrec.systems.checkpoints import Checkpoints
-from tfsessionrec.systems.model_directory import ModelDirectory, best_epoch
+from tfsessionrec.systems.epochs import best_epoch
+from tfsessionrec.systems.model_directory import ModelDirectory
 from tfsessionrec.systems.training_callback import TrainingCallback
 
 SMALL = "--user user_id --session session_id --label label --model sessionrec-sasrec "

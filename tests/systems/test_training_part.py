@@ -9,6 +9,7 @@ import pytest
 import tfsessionrec as sr
 from tfsessionrec.systems import known_events, train
 from tfsessionrec.systems.ensemble import EnsembleSystem
+from tfsessionrec.systems.log_parts import LogParts
 
 # user, session, item and time; "later" and "new" first appear after 100, in a session from before.
 EVENTS = [
@@ -171,10 +172,10 @@ def test_in_the_order_of_time_a_trend_counts_what_happened_before_since(
 
 def test_known_events_of_a_log_of_which_nothing_is_held_out(log: pl.DataFrame) -> None:
     sessions = sr.data.sessionize(log, **COLUMNS)
-    known = known_events.Known.of(None, sessions, "none")
+    known = known_events.Known.of(None, sessions, LogParts())
     assert known.sessions is sessions
     assert "nothing of the log is held out" in known.words
-    cut = known_events.Known.of("training", sessions, "after=100")
+    cut = known_events.Known.of("training", sessions, LogParts("after=100"))
     assert cut.sessions.events["timestamp"].max() == 80
     with pytest.raises(ValueError, match="The log should hold the events that the model was"):
-        known_events.Known.of("training", sessions, "after=1000")
+        known_events.Known.of("training", sessions, LogParts("after=1000"))

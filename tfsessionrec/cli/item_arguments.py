@@ -47,15 +47,15 @@ def table(arguments: argparse.Namespace, settings: "Settings") -> "pl.DataFrame 
         return read_catalog(arguments.item_features, log.columns.item, log.drop_missing)
 
 
-def columns(arguments: argparse.Namespace, item: str) -> "ItemColumns | None":
-    """Its columns that are features; None: there is no table."""
+def columns(arguments: argparse.Namespace, settings: "Settings") -> "ItemColumns | None":
+    """Its columns that are features; those of the settings without arguments for them."""
     from tfsessionrec.systems.settings import ItemColumns
 
-    if arguments.item_features is None:
-        return None
     given = {kind: tuple(getattr(arguments, kind) or ()) for kind in COLUMNS}
+    if arguments.item_features is None or (settings.item_features and not any(given.values())):
+        return settings.item_features
     if not any(given.values()):
         raise ValueError(
             "`--item-features` needs at least one of `--categorical`, `--multi-hot`, `--dense`"
         )
-    return ItemColumns(item, **given)
+    return ItemColumns(arguments.item or settings.log.columns.item, **given)

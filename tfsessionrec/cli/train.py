@@ -4,7 +4,8 @@
         --time timestamp --model sessionrec-sasrec --output model
 
 Ctrl-C stops after the running batch and leaves the model of the last finished epoch; --resume
-continues from there with the settings of the directory.
+continues from there with the settings of the directory. --extend adds the new items of a later
+log to a trained model.
 """
 
 import argparse
@@ -13,18 +14,25 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfsessionrec.cli import item_arguments, log_arguments, output, weight_arguments
+from tfsessionrec.cli import (
+    continuing,
+    item_arguments,
+    log_arguments,
+    output,
+    validation_arguments,
+    weight_arguments,
+)
 from tfsessionrec.cli.tensorflow_import import import_tensorflow
 from tfsessionrec.systems.registry import BASELINES
 
 if TYPE_CHECKING:
-    from tfsessionrec.data import Sessions, Vocabulary
+    from tfsessionrec.data import Sessions
     from tfsessionrec.data.log_format import LogFormat
     from tfsessionrec.systems import Settings, TrainedSystem
-    from tfsessionrec.systems.model_directory import ModelDirectory
+    from tfsessionrec.systems.epochs import Epoch
 
 TRAINING_ARGUMENTS = (
     "objective",
@@ -49,9 +57,11 @@ _NEURAL = (
     "cooldown",
     "recency_half_life",
     *weight_arguments.NAMES,
+    *validation_arguments.NAMES,
     "item_features",
     *item_arguments.COLUMNS,
     "resume",
+    "extend",
 )
 
 
@@ -78,13 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_model_arguments(parser)
     _add_training_arguments(parser)
     item_arguments.add_arguments(parser)
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument(
-        "--resume", action="store_true", help="continue the training of the model directory"
-    )
-    existing.add_argument(
-        "--overwrite", action="store_true", help="replace an earlier model directory"
-    )
+    continuing.add_arguments(parser)
     output.add_json_argument(parser)
 
 
@@ -159,6 +163,7 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
         "and count for the vocabulary and the trend (default: all)",
     )
     weight_arguments.add_arguments(trained)
+    validation_arguments.add_arguments(trained)
     trained.add_argument(
         "--seed", metavar="N", type=int, help="equal seeds give equal models (default 0)"
     )
@@ -187,7 +192,7 @@ def read_trend_events(
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains and writes the model directory."""
-    if not arguments.resume and arguments.model is None:
+    if arguments.model is None and not (arguments.resume or arguments.extend):
         raise ValueError("`--model` should name a model, such as sasrec or sessionrec-sasrec")
     import_tensorflow()
     from tfsessionrec.systems.training import Interrupted
@@ -209,12 +214,14 @@ def run(arguments: argparse.Namespace) -> None:
         "seconds": seconds,
     }
     from tfsessionrec.systems import NeuralSystem
+    from tfsessionrec.systems.epochs import chosen_epoch
 
     if isinstance(system, NeuralSystem):
         weights = system.model.trainable_weights
         summary["parameters"] = sum(math.prod(weight.shape) for weight in weights)
         summary["epochs"] = system.epochs
-        ended = f"{len(system.epochs)} epochs, {_ended(system.epochs[-1])}"
+        summary["epoch"] = chosen_epoch(system.epochs)
+        ended = _ended(system.epochs, system.settings.training.epochs)
     else:
         ended = f"{sessions.num_sessions:,} sessions in {seconds:.1f} s"
     output.write_json(arguments.json, summary)
@@ -223,24 +230,27 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
     """The trained system, and the sessions that it was trained on."""
-    from tfsessionrec import data
     from tfsessionrec.systems import train
+    from tfsessionrec.systems.log_parts import LogParts
     from tfsessionrec.systems.model_directory import ModelDirectory
 
     directory = ModelDirectory(arguments.output)
     with directory.locked():
         pass  # fails at once where another process trains; completes a replacement that was cut
-    before = _before(arguments, directory)
+    before = continuing.settings_before(arguments, directory)
     settings = _settings(arguments, before)
     if before is None:
         directory.check_free(arguments.overwrite)
+    elif arguments.extend:
+        continuing.check_extended(before, settings)
     else:
-        _check_same(before, settings)
+        continuing.check_same(before, settings)
     log = log_arguments.read(settings.log, arguments.events, settings.training.columns)
     if before is None and settings.holdout == "none":
+        trained = "all sessions" if settings.parts == LogParts() else "all but validation sessions"
         output.say(
-            "  Nothing is held out: all sessions are trained on. To evaluate the model, train with "
-            "--holdout last-session or --holdout last-days=1"
+            f"  Nothing is held out for a test: {trained} are trained on. To evaluate the model, "
+            "train with --holdout last-session or --holdout last-days=1"
         )
     events_before = read_trend_events(arguments, settings.log)
     if before is None:
@@ -254,43 +264,12 @@ def _train(arguments: argparse.Namespace) -> "tuple[TrainedSystem, Sessions]":
                 events_before=events_before,
                 progress=True,
             )
+    elif arguments.extend:
+        items = item_arguments.table(arguments, settings)
+        system = continuing.extend(settings, log, directory, items, events_before)
     else:
-        finished = len(directory.history())
-        _say_unknown(log, directory.vocabulary())
-        if finished >= settings.training.epochs:
-            output.say(f"All {finished} epochs are finished: more with --epochs N")
-        else:
-            output.say(f"Resuming at epoch {finished + 1} of {settings.training.epochs}")
-        system = train.resume(settings, log, directory, events_before=events_before)
-    sessions, _ = data.split_by_rule(log, settings.holdout)
-    return system, system.sessions_since(sessions)
-
-
-def _before(arguments: argparse.Namespace, directory: "ModelDirectory") -> "Settings | None":
-    """The settings that training goes on with; None if it starts."""
-    if not arguments.resume:
-        return None
-    if directory.is_free and arguments.model is not None:
-        output.say(f"There is nothing to resume at {directory.path}: starting at epoch 1")
-        return None
-    if directory.is_free:
-        raise FileNotFoundError(
-            f"There is no model directory {directory.path}: nothing to resume. With `--model` and "
-            "the other arguments of the first command, `--resume` starts it"
-        )
-    return directory.settings()
-
-
-def _say_unknown(log: "Sessions", vocabulary: "Vocabulary") -> None:
-    """Prints how many events training leaves out."""
-    from tfsessionrec.systems.train import known_events
-
-    unknown = log.num_events - known_events(log, vocabulary)
-    if unknown:
-        output.say(
-            f"  {unknown:,} of {log.num_events:,} events ({unknown / log.num_events:.1%}) are of "
-            "items that are not in the vocabulary of the model; nothing is learned of them"
-        )
+        system = continuing.resume(settings, log, directory, events_before)
+    return system, system.sessions_since(settings.parts.training(log))
 
 
 def _settings(arguments: argparse.Namespace, before: "Settings | None") -> "Settings":
@@ -323,7 +302,8 @@ def _settings(arguments: argparse.Namespace, before: "Settings | None") -> "Sett
         log=log,
         history=dataclasses.replace(settings.history, **history),
         training=dataclasses.replace(settings.training, **trained),
-        item_features=item_arguments.columns(arguments, log.columns.item) or settings.item_features,
+        validation=validation_arguments.validation(arguments, settings.validation),
+        item_features=item_arguments.columns(arguments, settings),
         **_given(arguments, ("holdout", "min_count", "seed")),
     )
 
@@ -333,21 +313,12 @@ def _given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any
 
 
 def _check_baseline(arguments: argparse.Namespace, name: str) -> None:
-    if arguments.resume:
+    if arguments.resume or arguments.extend:
         raise ValueError(f"{name} is fitted at once: train it again with --overwrite")
     given = [name for name in _NEURAL if getattr(arguments, name) not in (None, False)]
     if given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(f"{arguments.model} has no epochs and no embeddings. Received: {flags}")
-
-
-def _check_same(before: "Settings", now: "Settings") -> None:
-    """Raises if training continues with other settings; more epochs are allowed."""
-    epochs = before.training.epochs
-    same = dataclasses.replace(now, training=dataclasses.replace(now.training, epochs=epochs))
-    changed = before.differences(same)
-    if changed:
-        raise ValueError(f"`--resume` should keep the settings of training: {'; '.join(changed)}")
 
 
 def _options(given: Sequence[str]) -> dict[str, object]:
@@ -363,5 +334,13 @@ def _options(given: Sequence[str]) -> dict[str, object]:
     return options
 
 
-def _ended(epoch: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in epoch.items() if name != "seconds")
+def _ended(epochs: "Sequence[Epoch]", planned: int) -> str:
+    """Words for the end of a training and the epoch that is the model."""
+    from tfsessionrec.systems.epochs import chosen_epoch, validation_metric
+
+    number = chosen_epoch(epochs)
+    epoch = epochs[number - 1].items()
+    metrics = ", ".join(f"{name} {value:.4f}" for name, value in epoch if name != "seconds")
+    of = f" of {planned}" if len(epochs) < planned else ""
+    best = "" if validation_metric(epochs) is None else f"the best is epoch {number}: "
+    return f"{len(epochs)}{of} epochs, {best}{metrics}"

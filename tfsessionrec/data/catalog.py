@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tfsessionrec.checks import positive_integer
 from tfsessionrec.data.cleaning import LOGGER, missing, note_dropped
 from tfsessionrec.data.ids import clean_ids
 from tfsessionrec.data.reading import (
@@ -27,6 +28,7 @@ def item_features(
     multi_hot: Sequence[str] = (),
     dense: Sequence[str] = (),
     multi_hot_separator: str = "|",
+    num_fitted: int | None = None,
 ) -> dict[str, NDArray[np.int32] | NDArray[np.float32]]:
     """Turns a catalog, one row an item, into the `features` of `layers.ItemEmbedding`.
 
@@ -45,6 +47,8 @@ def item_features(
             between them. Defaults to none.
         dense: Columns of numbers. Defaults to none.
         multi_hot_separator: Separator of the categories in a text. Defaults to `"|"`.
+        num_fitted: The numbers are standardized over this many first items of the vocabulary, such
+            as those before it grew. Defaults to None: over all that are not new.
 
     Returns:
         One array a column, by its name, with V = `len(vocabulary)` rows: int32 [V] for a
@@ -89,6 +93,10 @@ def item_features(
         raise ValueError(
             f"`frame` should have one row an item. Received: {ids.filter(twice)[0]!r} again"
         )
+    trained = len(vocabulary) - vocabulary.num_new_items
+    if num_fitted is not None:
+        positive_integer("num_fitted", num_fitted)
+        trained = min(trained, vocabulary.first_item_index + num_fitted)
     # The catalog's row of each index of the vocabulary; -1 is the empty row at the end of the
     # encoders below.
     index = vocabulary.lookup(ids)
@@ -102,7 +110,7 @@ def item_features(
     for name in multi_hot:
         features[name] = _multi_hot(table[name], multi_hot_separator)[row]
     for name in dense:
-        features[name] = _dense(table[name], row, len(vocabulary) - vocabulary.num_new_items)
+        features[name] = _dense(table[name], row, trained)
     return features
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -20,7 +21,8 @@ class Vocabulary:
     """The items of a model, each with an index.
 
     Index 0 is padding. The next `num_oov_indices` are buckets for items out of the vocabulary. The
-    items follow, by descending count, those of equal count in the order given.
+    items follow, by descending count, those of equal count in the order given; then items of later
+    logs (`grow`) and new items (`extend`).
 
     The bucket of an unknown id is `h mod num_oov_indices`, where `h` is the id itself for integers
     and, for strings, the sum over the bytes of the UTF-8 text of `byte[i] * 1099511628211 ** i`,
@@ -32,11 +34,12 @@ class Vocabulary:
         num_oov_indices: Number of buckets for unknown ids. Defaults to `1`.
         num_new_items: Number of the last ids that are new items, see `extend`. Their counts should
             be 0. Defaults to `0`.
+        order: `"count"` (default) for items by descending count, `"given"` for the order of `ids`.
 
     Raises:
         ValueError: If `ids` is empty, holds an id twice or a missing one, or mixes types; if
             `counts` has another length or a negative number; if `num_oov_indices` is not positive;
-            if not even one id is not new, or a new item has a count.
+            if not even one id is not new, or a new item has a count; if `order` is unknown.
 
     Example:
 
@@ -56,6 +59,7 @@ class Vocabulary:
         counts: ArrayLike | pl.Series | None = None,
         num_oov_indices: int = 1,
         num_new_items: int = 0,
+        order: Literal["count", "given"] = "count",
     ) -> None:
         self.num_oov_indices = positive_integer("num_oov_indices", num_oov_indices)
         series = ids_series(ids, "ids")
@@ -80,12 +84,15 @@ class Vocabulary:
                 "`num_new_items` should be the number of the last `ids`, not all of them, whose "
                 f"counts are 0. Received: `num_new_items`={num_new_items!r} of {len(series)} ids"
             )
+        if order not in ("count", "given"):
+            raise ValueError(f"`order` should be 'count' or 'given'. Received: `order`={order!r}")
         self.num_new_items = int(num_new_items)
-        order = np.argsort(-clicks.astype(np.int64), kind="stable")
-        series = series[order]
+        if order == "count":
+            by_count = np.argsort(-clicks.astype(np.int64), kind="stable")
+            series, clicks = series[by_count], clicks[by_count]
         self._ids = series.to_numpy().astype(np.int64 if series.dtype == pl.Int64 else object)
         self._counts = np.zeros(self.first_item_index + len(series), np.int64)
-        self._counts[self.first_item_index :] = clicks[order]
+        self._counts[self.first_item_index :] = clicks
         self._ids.setflags(write=False)
         self._counts.setflags(write=False)
         self._table = pl.DataFrame(
@@ -111,11 +118,7 @@ class Vocabulary:
         """
         instance("sessions", sessions, Sessions)
         min_count = positive_integer("min_count", min_count)
-        items = (
-            sessions.events.group_by("item_id", maintain_order=True)
-            .agg(rows=pl.len(), clicks=(pl.col("label") == 1).sum().cast(pl.Int64))
-            .filter(pl.col("rows") >= min_count)
-        )
+        items = _counted(sessions).filter(pl.col("rows") >= min_count)
         if items.is_empty():
             raise ValueError(
                 f"`min_count` should leave at least one item. Received: `min_count`={min_count}"
@@ -152,6 +155,59 @@ class Vocabulary:
             np.append(self._counts[self.first_item_index :], np.zeros(len(new), np.int64)),
             self.num_oov_indices,
             self.num_new_items + len(new),
+            order="given",
+        )
+
+    def grow(self, sessions: Sessions, min_count: int = 1) -> "Vocabulary":
+        """This vocabulary with the items and the counts of a later log.
+
+        Items that were trained on keep their index, and the interactions of the log are added to
+        their counts. The other items of the log follow, by descending count; then the items of
+        `extend` that the log does not have.
+
+        Args:
+            sessions: Sessions of the later log.
+            min_count: Other items with fewer interactions, of any label, are not added. Defaults to
+                `1`.
+
+        Returns:
+            A `Vocabulary`.
+
+        Raises:
+            ValueError: If the ids are of another type.
+
+        Example:
+
+        >>> import polars as pl
+        >>> from tfsessionrec.data import Vocabulary, sessionize
+        >>> items = ["rum", "tea", "gin"]
+        >>> log = pl.DataFrame({"s": [1, 1, 1], "item_id": items, "timestamp": [0, 1, 2]})
+        >>> vocabulary = Vocabulary(["tea", "milk"], counts=[3, 5]).extend(["rum", "beer"])
+        >>> vocabulary = vocabulary.grow(sessionize(log, session="s"))
+        >>> vocabulary.ids.tolist(), vocabulary.counts.tolist(), vocabulary.num_new_items
+        (['milk', 'tea', 'rum', 'gin', 'beer'], [0, 0, 5, 4, 1, 1, 0], 1)
+        """
+        instance("sessions", sessions, Sessions)
+        min_count = positive_integer("min_count", min_count)
+        counted = _counted(sessions)
+        index, clicks = self.lookup(counted["item_id"]), counted["clicks"].to_numpy()
+        end = len(self) - self.num_new_items
+        trained = (index >= self.first_item_index) & (index < end)
+        counts = self._counts[:end].copy()
+        counts[index[trained]] += clicks[trained]
+        added = counted.filter(pl.Series(~trained) & (pl.col("rows") >= min_count))
+        added = added.sort("clicks", descending=True, maintain_order=True)
+        ids = self._table["id"]
+        split = end - self.first_item_index
+        absent = ids[split:].filter(~ids[split:].is_in(added["item_id"].implode()))
+        return Vocabulary(
+            pl.concat([ids[:split], added["item_id"].rename("id"), absent]),
+            np.concatenate(
+                [counts[self.first_item_index :], added["clicks"], np.zeros(len(absent), np.int64)]
+            ),
+            self.num_oov_indices,
+            len(absent),
+            order="given",
         )
 
     def __len__(self) -> int:
@@ -285,7 +341,7 @@ class Vocabulary:
             dtype = {"int64": pl.Int64, "string": pl.String}[content["dtype"]]
             ids = pl.Series(content["ids"], dtype=dtype)
             new = content.get("num_new_items", 0)
-            return cls(ids, content["counts"], content["num_oov_indices"], new)
+            return cls(ids, content["counts"], content["num_oov_indices"], new, order="given")
         except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             raise ValueError(
                 f"`path` should be a file that `Vocabulary.save` wrote. Received: {path}: {error!r}"
@@ -301,3 +357,10 @@ class Vocabulary:
         powers = np.ones(letters.shape[1], np.uint64)
         powers[1:] = np.cumprod(np.full(letters.shape[1] - 1, _PRIME))
         return ((letters * powers).sum(axis=1) % np.uint64(self.num_oov_indices)).astype(np.int64)
+
+
+def _counted(sessions: Sessions) -> pl.DataFrame:
+    """The items of the sessions: `item_id`, `rows`, and `clicks`, the positive ones of these."""
+    return sessions.events.group_by("item_id", maintain_order=True).agg(
+        rows=pl.len(), clicks=(pl.col("label") == 1).sum().cast(pl.Int64)
+    )

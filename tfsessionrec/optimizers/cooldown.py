@@ -11,13 +11,16 @@ from tfsessionrec.types import Config
 class Cooldown(keras.optimizers.schedules.LearningRateSchedule):
     """Constant learning rate with a linear fall to zero over the last steps.
 
-    `lr(t) = learning_rate * min(1, (total_steps - t) / (share * total_steps))`, not below 0.
+    `lr(t) = learning_rate * min(1, (first_step + total_steps - t) / (share * total_steps))`, not
+    below 0.
 
     Args:
         learning_rate: The constant rate.
         total_steps: Number of training steps.
         share: Share of the steps, in (0, 1], during which the rate falls. Defaults to 0.3: the last
             30 %.
+        first_step: Number of the first of these steps: those that an optimizer made before, in an
+            earlier training. Defaults to 0.
 
     Call arguments:
         step: Integer scalar, from 0.
@@ -39,7 +42,9 @@ class Cooldown(keras.optimizers.schedules.LearningRateSchedule):
         2024), section 3.
     """
 
-    def __init__(self, learning_rate: float, total_steps: int, share: float = 0.3) -> None:
+    def __init__(
+        self, learning_rate: float, total_steps: int, share: float = 0.3, first_step: int = 0
+    ) -> None:
         super().__init__()
         if not learning_rate > 0:
             raise ValueError(
@@ -50,9 +55,16 @@ class Cooldown(keras.optimizers.schedules.LearningRateSchedule):
         self.learning_rate = float(learning_rate)
         self.total_steps = positive_integer("total_steps", total_steps)
         self.share = float(share)
+        if isinstance(first_step, bool) or not isinstance(first_step, int) or first_step < 0:
+            raise ValueError(
+                "`first_step` should be a number of steps, 0 or more. Received: "
+                f"`first_step`={first_step!r}"
+            )
+        self.first_step = first_step
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
-        left = tf.cast(self.total_steps - tf.cast(step, tf.int64), tf.float32)
+        end = self.first_step + self.total_steps
+        left = tf.cast(end - tf.cast(step, tf.int64), tf.float32)
         return self.learning_rate * tf.clip_by_value(left / (self.share * self.total_steps), 0, 1)
 
     def get_config(self) -> Config:
@@ -60,4 +72,5 @@ class Cooldown(keras.optimizers.schedules.LearningRateSchedule):
             "learning_rate": self.learning_rate,
             "total_steps": self.total_steps,
             "share": self.share,
+            "first_step": self.first_step,
         }

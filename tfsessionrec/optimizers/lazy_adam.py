@@ -53,8 +53,7 @@ class LazyAdam(keras.optimizers.Adam):
         beta_1, beta_2 = tf.cast(self.beta_1, dtype), tf.cast(self.beta_2, dtype)
         rate = tf.cast(tf.convert_to_tensor(self.learning_rate), dtype)
         rate *= tf.sqrt(1 - tf.pow(beta_2, step)) / (1 - tf.pow(beta_1, step))
-        place = self._index_dict[self._var_key(variable)]
-        first, second = self._momentums[place], self._velocities[place]
+        first, second = self.moments(variable)
         rows, values = gradient.indices, gradient.values
         m = beta_1 * tf.gather(first, rows) + (1 - beta_1) * values
         v = beta_2 * tf.gather(second, rows) + (1 - beta_2) * tf.square(values)
@@ -62,6 +61,11 @@ class LazyAdam(keras.optimizers.Adam):
         second.scatter_update(tf.IndexedSlices(v, rows))
         change = rate * m / (tf.sqrt(v) + self.epsilon)
         variable.scatter_sub(tf.IndexedSlices(change, rows))
+
+    def moments(self, variable: tf.Variable) -> tuple[tf.Variable, tf.Variable]:
+        """The first and second moment of a variable that the optimizer is built for."""
+        place = self._index_dict[self._var_key(variable)]
+        return self._momentums[place], self._velocities[place]
 
     def get_config(self) -> Config:
         config = super().get_config()

@@ -11,12 +11,14 @@ from tfsessionrec.systems.registry import BASELINES, names
 
 if TYPE_CHECKING:
     from tfsessionrec.systems.baseline_system import BaselineSystem
+    from tfsessionrec.systems.extending import extend
     from tfsessionrec.systems.joint_evaluation import evaluate_together
     from tfsessionrec.systems.neural_system import NeuralSystem
     from tfsessionrec.systems.settings import Settings
     from tfsessionrec.systems.train import Untrained, build, fit, load
     from tfsessionrec.systems.trained_system import Streaming, TrainedSystem
     from tfsessionrec.systems.training_callback import FiniteLoss, TrainingDiverged
+    from tfsessionrec.systems.validation import Validation
 
 __all__ = [
     "BASELINES",
@@ -29,8 +31,10 @@ __all__ = [
     "Training",
     "TrainingDiverged",
     "Untrained",
+    "Validation",
     "build",
     "evaluate_together",
+    "extend",
     "fit",
     "load",
     "names",
@@ -45,8 +49,10 @@ _LAZY = {
     "TrainedSystem": "trained_system",
     "TrainingDiverged": "training_callback",
     "Untrained": "train",
+    "Validation": "validation",
     "build": "train",
     "evaluate_together": "joint_evaluation",
+    "extend": "extending",
     "fit": "train",
     "load": "train",
 }

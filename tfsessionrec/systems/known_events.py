@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Literal
 
-from tfsessionrec.data import Sessions, split_by_rule
+from tfsessionrec.data import Sessions
+from tfsessionrec.systems.log_parts import LogParts
 
 KnownEvents = Sessions | Literal["training", "all"]
 """Which events a trend counts before each request: `"training"` (default), those that are trained
@@ -23,13 +24,13 @@ class Known:
     words: str
 
     @classmethod
-    def of(cls, chosen: KnownEvents | None, log: Sessions, holdout: str) -> "Known":
+    def of(cls, chosen: KnownEvents | None, log: Sessions, parts: LogParts) -> "Known":
         """The chosen events.
 
         Args:
             chosen: The choice. None: `"training"`.
             log: The log that is trained on or evaluated.
-            holdout: What is kept from training, see `tfsessionrec.data.split_by_rule`.
+            parts: What is kept from training.
 
         Raises:
             ValueError: If the choice is unknown, or the log has no training events.
@@ -43,10 +44,10 @@ class Known:
             )
         if chosen == "all":
             return cls(log, "every event before each request, held-out ones of other users too")
-        if holdout == "none":
+        if parts == LogParts():
             return cls(log, "every event before each request; nothing of the log is held out")
         try:
-            training, _ = split_by_rule(log, holdout)
+            training = parts.training(log)
         except ValueError as error:
             raise ValueError(
                 "The log should hold the events that the model was trained on, or "

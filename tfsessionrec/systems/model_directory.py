@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import math
 import os
 import pathlib
 import warnings
@@ -17,12 +16,12 @@ from tfsessionrec.data import Vocabulary, read_events
 from tfsessionrec.files import write_json
 from tfsessionrec.systems import staging
 from tfsessionrec.systems.checkpoints import Checkpoints
+from tfsessionrec.systems.epochs import Epoch, best_epoch, chosen_epoch
 from tfsessionrec.systems.settings import Settings
 
 BASELINE = "baseline.npz"
 _CHECKED = ("vocabulary.json", "items.parquet", BASELINE)
 _FINGERPRINTS = "fingerprints"
-Epoch = Mapping[str, float]
 
 
 class ModelDirectory:
@@ -37,7 +36,7 @@ class ModelDirectory:
 
     A new directory is written as a hidden sibling, and takes its place by a rename. A checkpoint is
     whole before an earlier one is removed, so that an interrupted training leaves the model of the
-    last finished epoch.
+    last finished epoch. With validation the best epoch is kept too, and is the model that is read.
 
     Args:
         path: The directory.
@@ -207,8 +206,9 @@ class ModelDirectory:
         return self._history(self._checkpoints.kept()[-1])
 
     def load_weights(self, model: keras.Model) -> None:
-        """Gives a model the weights of the last checkpoint."""
-        self._restore(tf.train.Checkpoint(model=model))
+        """Gives a model the weights of the best epoch by validation or, without one, the last."""
+        self.piece(staging.CHECKPOINTS)
+        self._checkpoints.restore(tf.train.Checkpoint(model=model), self.chosen_epoch())
 
     def save(self, model: keras.Model, epochs: Sequence[Epoch]) -> None:
         """Writes the state of training after an epoch; keeps the best earlier one, too.
@@ -229,19 +229,36 @@ class ModelDirectory:
         except OSError as error:
             raise OSError(f"{_one_line(error)}; {self.held()}") from error
 
-    def restore(self, model: keras.Model) -> list[dict[str, float]]:
+    def restore(self, model: keras.Model, epoch: int | None = None) -> list[dict[str, float]]:
         """Sets a compiled model back to where `save` left it.
 
+        Args:
+            model: The compiled model.
+            epoch: Number of a kept epoch. Defaults to None: the last.
+
         Returns:
-            Losses and metrics of each finished epoch.
+            Losses and metrics of each epoch finished then.
         """
         checkpoint = self._checkpoint(model, 0)
-        self._restore(checkpoint)
+        self.piece(staging.CHECKPOINTS)
+        number = self._checkpoints.kept()[-1] if epoch is None else epoch
+        self._checkpoints.restore(checkpoint, number)
         return self._history(int(checkpoint.finished_epochs))
+
+    def chosen_epoch(self) -> int:
+        """The number of the epoch that is the model: the best one by validation, or the last."""
+        kept = self._checkpoints.kept()
+        chosen = chosen_epoch(self._history(kept[-1]))
+        return chosen if chosen in kept else kept[-1]
+
+    @property
+    def holds_earlier_model(self) -> bool:
+        """Whether the path still has the model that the new one will replace."""
+        return self._files != self.path and not self.is_free
 
     def held(self) -> str:
         """One clause that says which model is at the path."""
-        if self._files != self.path and not self.is_free:
+        if self.holds_earlier_model:
             return f"{self.path} holds the earlier model"
         try:
             number = Checkpoints(self.path / staging.CHECKPOINTS).kept()[-1]
@@ -249,7 +266,12 @@ class ModelDirectory:
             return f"there is no model at {self.path}"
         if not number:
             return f"{self.path} holds the model before its first epoch"
-        return f"{self.path} holds the model after epoch {number}"
+        try:
+            chosen = self.chosen_epoch()
+        except (OSError, ValueError):
+            chosen = number
+        best = "" if chosen == number else f", and epoch {chosen}, which is the best"
+        return f"{self.path} holds the model after epoch {number}{best}"
 
     def piece(self, name: str) -> pathlib.Path:
         """The path of a file of the directory.
@@ -288,10 +310,6 @@ class ModelDirectory:
             finished_epochs=tf.Variable(finished_epochs, dtype=tf.int64),
         )
 
-    def _restore(self, checkpoint: tf.train.Checkpoint) -> None:
-        self.piece(staging.CHECKPOINTS)
-        self._checkpoints.restore(checkpoint, self._checkpoints.kept()[-1])
-
     def _history(self, finished: int) -> list[dict[str, float]]:
         """The first `finished` epochs; an epoch that was not noted before a kill is empty."""
         if not (self._files / "history.json").exists():
@@ -314,12 +332,6 @@ class ModelDirectory:
             return json.loads(piece.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{piece} is truncated or no JSON: {error}") from error
-
-
-def best_epoch(epochs: Sequence[Epoch]) -> int:
-    """The number of the epoch with the lowest loss, from 1; 0 if there is none."""
-    losses = [epoch.get("loss", math.inf) for epoch in epochs]
-    return min(range(len(losses)), key=losses.__getitem__) + 1 if losses else 0
 
 
 def _fingerprint(content: bytes) -> str:

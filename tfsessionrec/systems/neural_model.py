@@ -74,7 +74,9 @@ def build_model(
         }
     if item_table is not None and settings.item_features is not None:
         columns = dataclasses.asdict(settings.item_features)
-        options["features"] = item_features(item_table, vocabulary, **columns)
+        options["features"] = item_features(
+            item_table, vocabulary, num_fitted=settings.num_first_items, **columns
+        )
         options["num_new_items"] = vocabulary.num_new_items
     if history.relation is not None:
         options["relation"] = {

@@ -12,6 +12,7 @@ from tfsessionrec.data import Sessions, Vocabulary
 from tfsessionrec.export import export_saved_model
 from tfsessionrec.export.live import LiveSignatures
 from tfsessionrec.models import SessionRec
+from tfsessionrec.systems.epochs import chosen_epoch
 from tfsessionrec.systems.model_directory import ModelDirectory
 from tfsessionrec.systems.neural_model import build_model, set_trend
 from tfsessionrec.systems.settings import Settings
@@ -26,7 +27,8 @@ class NeuralSystem(TrainedSystem):
         vocabulary: The items.
         model: The model.
         item_table: The features of the items. Defaults to None: there are none.
-        epochs: Losses and metrics of each epoch. Defaults to none.
+        epochs: Losses and metrics of each epoch; with validation the model is that of the best.
+            Defaults to none.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class NeuralSystem(TrainedSystem):
         directory = ModelDirectory(pathlib.Path(path))
         with directory.locked():
             directory.create(self.settings, self.vocabulary, overwrite, self.item_table)
-            directory.save(self.model, self.epochs)
+            directory.save(self.model, self.epochs[: chosen_epoch(self.epochs)])
             directory.publish()
 
     @classmethod

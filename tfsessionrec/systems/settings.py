@@ -10,6 +10,9 @@ from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.log_format import LogFormat, split_by_rule
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
+from tfsessionrec.systems.learned_log import LearnedLog
+from tfsessionrec.systems.log_parts import LogParts
+from tfsessionrec.systems.validation import Validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +50,13 @@ class Settings:
         log: How the log is read.
         history: What the model reads of a history.
         training: How it is trained.
-        holdout: What is kept from training, see `tfsessionrec.data.split_by_rule`.
+        holdout: What is kept from training for a test, see `tfsessionrec.data.split_by_rule`.
+        validation: What is kept from the rest for validation, and when training ends early.
         min_count: Least events of an item in the vocabulary.
         item_features: Feature columns of the item table. None: there are none.
         seed: Seed of everything random.
+        learned: The logs that the model was trained on, the last one as the settings say, see
+            `systems.extend`. Empty: one log.
         version: Version of the package that trained.
 
     Raises:
@@ -63,9 +69,11 @@ class Settings:
     history: HistorySpec
     training: Training
     holdout: str = "none"
+    validation: Validation = dataclasses.field(default_factory=Validation)
     min_count: int = 1
     item_features: ItemColumns | None = None
     seed: int = 0
+    learned: tuple[LearnedLog, ...] = ()
     version: str = tfsessionrec.__version__
 
     def __post_init__(self) -> None:
@@ -74,6 +82,26 @@ class Settings:
         checks.mapping("options", self.options, "options of the model")
         checks.positive_integer("min_count", self.min_count)
         checks.integer("seed", self.seed)
+
+    @property
+    def parts(self) -> LogParts:
+        """What is kept from training, of the log that is trained on."""
+        return LogParts(self.holdout, self.validation.part)
+
+    @property
+    def first_step(self) -> int:
+        """Steps that the optimizer had made before it was trained on the present log."""
+        return self.learned[-1].first_step if self.learned else 0
+
+    @property
+    def num_first_items(self) -> int | None:
+        """Items of the first of several logs; None if there is one log."""
+        return self.learned[0].num_items if self.learned else None
+
+    def for_another_log(self, epochs: int = 1) -> "Settings":
+        """The settings with which the model is extended by another log, all of it."""
+        trained = dataclasses.replace(self.training, epochs=epochs, since=None)
+        return dataclasses.replace(self, training=trained, holdout="none", validation=Validation())
 
     def trained_on(self, sessions: Sessions, history: bool = True) -> Sessions:
         """What training predicts of its sessions: all, or what happened since `training.since`.
@@ -105,6 +133,13 @@ class Settings:
             fields["log"] = LogFormat.from_json(_mapping(fields["log"]))
             fields["history"] = HistorySpec.from_json(_mapping(fields["history"]))
             fields["training"] = Training(**_mapping(fields["training"]))  # type: ignore[arg-type]
+            if "validation" in fields:  # an earlier release has none
+                fields["validation"] = Validation(**_mapping(fields["validation"]))  # type: ignore[arg-type]
+            if "learned" in fields:
+                fields["learned"] = tuple(
+                    LearnedLog.from_json(_mapping(log))
+                    for log in fields["learned"]  # type: ignore[attr-defined]
+                )
             columns = fields.get("item_features")
             if columns is not None:
                 fields["item_features"] = ItemColumns(**_mapping(columns))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from tfsessionrec import models
-from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
+from tfsessionrec.data import Sessions, Vocabulary
 from tfsessionrec.data.ids import clean_ids
 from tfsessionrec.data.log_format import LogColumns, LogFormat
 from tfsessionrec.data.reading import EventSource, check_column
@@ -24,6 +24,7 @@ from tfsessionrec.systems.neural_system import NeuralSystem
 from tfsessionrec.systems.registry import BASELINES, build_baseline, check_name
 from tfsessionrec.systems.settings import Settings
 from tfsessionrec.systems.trained_system import TrainedSystem
+from tfsessionrec.systems.validation import Validation
 
 # The trend of `--trend`: half-lives of minutes to a day, and what followed the last two items.
 TREND = {
@@ -55,7 +56,9 @@ def build(name: str, log: LogFormat | None = None, **options: object) -> "Untrai
         name: One of `systems.names()`.
         log: How logs are read. Defaults to `LogFormat()`.
         **options: Options of the model; fields of `Training`, `max_sessions`, `max_items`,
-            `min_count`, `holdout`, `seed`.
+            `min_count`, `holdout`, `seed`; `validation` (`"last-day"`, `"last-session"` or the path
+            of another log) and `early_stopping` (`"ndcg@20"` or `"ndcg@20,patience=3"`), see
+            `Validation`.
 
     Returns:
         `Untrained`, whose `fit(log)` gives a `TrainedSystem`.
@@ -120,8 +123,8 @@ def fit(
         **options: Further columns and formats (`interaction_type`, `impressions`,
             `session_context`, `time_unit`, `filter` ...: fields of `LogColumns` and `LogFormat`);
             `epochs`, `learning_rate`, `weights` ...: fields of `Training`; `max_sessions`,
-            `max_items`, `min_count`, `holdout`, `seed`; and options of the model, such as
-            `embedding_dim`.
+            `max_items`, `min_count`, `holdout`, `validation`, `early_stopping`, `seed` as for
+            `build`; and options of the model, such as `embedding_dim`.
 
     Returns:
         A `TrainedSystem`.
@@ -168,6 +171,10 @@ def with_options(settings: Settings, log: LogFormat, options: Mapping[str, objec
     trained = take(tuple(field.name for field in dataclasses.fields(Training)))
     limits = take(("max_sessions", "max_items"))
     own = take(("min_count", "holdout", "seed"))
+    validated = take(("validation", "early_stopping"))
+    if validated:
+        part = validated.pop("validation", "none")
+        own["validation"] = Validation.of(part, **validated)  # type: ignore[arg-type]
     return dataclasses.replace(
         settings,
         log=log,
@@ -227,8 +234,9 @@ def _train_neural(
     events_before: KnownEvents | None,
     progress: bool,
 ) -> NeuralSystem:
-    sessions, _ = split_by_rule(log, settings.holdout)
+    sessions = settings.parts.training(log)
     vocabulary = Vocabulary.from_sessions(sessions, settings.min_count)
+    validation = validation_sessions(settings, log, vocabulary)
     if item_table is not None:
         column = settings.log.columns.item
         check_column(item_table.columns, column, "--item")
@@ -242,7 +250,7 @@ def _train_neural(
     history = history_read(model, settings.history)
     settings = dataclasses.replace(settings, history=history)
     if model.trend is not None:
-        known = Known.of(events_before, log, settings.holdout)
+        known = Known.of(events_before, log, settings.parts)
         set_trend(model, known.sessions, vocabulary)
     system = NeuralSystem(settings, vocabulary, model, item_table)
 
@@ -258,6 +266,7 @@ def _train_neural(
         directory,
         create,
         progress=progress,
+        validation=validation,
     )
     return system
 
@@ -272,7 +281,8 @@ def resume(
     """Continues the training of a model directory.
 
     Args:
-        settings: The settings of the directory; `training.epochs` may differ.
+        settings: The settings of the directory; `training.epochs` and `validation.patience` may
+            differ.
         log: All sessions.
         directory: The directory.
         events_before: As for `train`.
@@ -284,18 +294,32 @@ def resume(
         vocabulary, item_table = directory.vocabulary(), directory.item_table()
         model = build_model(settings, vocabulary, item_table)
         if model.trend is not None:
-            known = Known.of(events_before, log, settings.holdout)
+            known = Known.of(events_before, log, settings.parts)
             set_trend(model, known.sessions, vocabulary)
         system = NeuralSystem(settings, vocabulary, model, item_table)
-        sessions = system.sessions_since(split_by_rule(log, settings.holdout)[0])
+        sessions = system.sessions_since(settings.parts.training(log))
         if not known_events(sessions, vocabulary):
             raise ValueError(
                 f"No item of the log is in the vocabulary of {directory.path}: nothing could be "
-                "trained. Give a log with its items, or train a new model"
+                "trained. Give a log with its items, or add the new items to the model with "
+                "--extend (systems.extend)"
             )
+        validation = validation_sessions(settings, log, vocabulary)
         directory.write_settings(settings)
-        system.epochs = training.fit(model, settings, vocabulary, sessions, directory)
+        system.epochs = training.fit(
+            model, settings, vocabulary, sessions, directory, validation=validation
+        )
     return system
+
+
+def validation_sessions(
+    settings: Settings, log: Sessions, vocabulary: Vocabulary
+) -> Sessions | None:
+    """The sessions to validate on: a part of the log, or another log; None without any."""
+    path = settings.parts.validation_file
+    if path is None:
+        return settings.parts.validated(log)
+    return settings.with_item_type(vocabulary.dtype).log.read(path)
 
 
 def known_events(sessions: Sessions, vocabulary: Vocabulary) -> int:
@@ -325,7 +349,12 @@ def _train_baseline(
             f"`weights` weigh the loss of a model, which the baseline {settings.model} does not "
             f"have. Received: {settings.training.weights}"
         )
-    sessions, _ = split_by_rule(log, settings.holdout)
+    if settings.validation.part != "none":
+        raise ValueError(
+            f"`validation` is of epochs, which the baseline {settings.model} does not have. "
+            f"Received: `validation`={settings.validation.part!r}"
+        )
+    sessions = settings.parts.training(log)
     vocabulary = Vocabulary.from_sessions(sessions, settings.min_count)
     model = build_baseline(settings.model, settings.options, settings.seed)
     history = dataclasses.replace(

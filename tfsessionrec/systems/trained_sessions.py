@@ -1,37 +1,32 @@
 """Which sessions of a log a system was trained on."""
 
-import numpy as np
-
-from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
+from tfsessionrec.data import Sessions, Vocabulary
+from tfsessionrec.systems.learned_log import LearnedLog
+from tfsessionrec.systems.settings import Settings
 
 _KEY = ["user_id", "session_id"]
 
 
 def trained_sessions(
-    vocabulary: Vocabulary, holdout: str, log: Sessions, asked: Sessions
+    settings: Settings, vocabulary: Vocabulary, log: Sessions, asked: Sessions
 ) -> tuple[int, int]:
     """How many of the sessions asked for were trained on, and how many are asked for.
 
-    The counts of the vocabulary identify the log of training: if the items of `log` without the
-    held-out sessions have other counts, it is another log, of which no session was trained on.
+    The counts of items identify a log of training: if the items of `log` without the held-out
+    sessions have other counts, it is another log, of which no session was trained on.
 
     Args:
+        settings: The settings of the system.
         vocabulary: The items, with the counts of training.
-        holdout: What training held out, see `tfsessionrec.data.split_by_rule`.
         log: All sessions.
         asked: Those with `is_target` are asked for.
     """
     targets = asked.events.filter("is_target").select(_KEY).unique()
-    try:
-        learned = split_by_rule(log, holdout)[0].events
-    except ValueError:  # the cut lies outside of the log: all of it is on one side
-        learned = log.events
-    items = vocabulary.lookup(learned.filter(learned["label"] == 1)["item_id"].to_numpy())
-    counts = np.bincount(items, minlength=len(vocabulary))
-    first = vocabulary.first_item_index
-    if not np.array_equal(counts[first:], vocabulary.counts[first:]):
-        return 0, len(targets)
-    return len(targets.join(learned.select(_KEY).unique(), on=_KEY, how="semi")), len(targets)
+    for learned in settings.learned or (LearnedLog.first(settings.parts, vocabulary),):
+        if learned.is_log(log, vocabulary):
+            sessions = learned.sessions(log).events.select(_KEY).unique()
+            return len(targets.join(sessions, on=_KEY, how="semi")), len(targets)
+    return 0, len(targets)
 
 
 def first_sessions(asked: Sessions) -> int:

@@ -20,6 +20,7 @@ from tfsessionrec.evaluation.report_data import TRAINED_ON
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.query_model import QueryModel, SparseScorer
 from tfsessionrec.systems.known_events import Known, KnownEvents
+from tfsessionrec.systems.log_parts import LogParts
 from tfsessionrec.systems.settings import Settings
 from tfsessionrec.systems.trained_sessions import first_sessions, trained_sessions
 from tfsessionrec.types import Features
@@ -270,7 +271,7 @@ class TrainedSystem(abc.ABC):
             {**choices, "progress": progress},
         )
         options = {**report.options, **counted}
-        again, asked = trained_sessions(self.vocabulary, self.settings.holdout, sessions, held_out)
+        again, asked = trained_sessions(self.settings, self.vocabulary, sessions, held_out)
         if again:
             options[TRAINED_ON] = f"{again:,} of {asked:,} sessions asked for were trained on"
         if protocol == "next_session" or (protocol == "ranking" and not empty_history):
@@ -310,8 +311,8 @@ class TrainedSystem(abc.ABC):
 
     def _count(self, chosen: KnownEvents | None, log: Sessions, targets: str) -> dict[str, str]:
         """Gives a trend the events that it counts, and returns the words of the report."""
-        held_out = targets if self.settings.holdout == "none" else self.settings.holdout
-        known = Known.of(chosen, log, held_out)
+        parts = self.settings.parts if self.settings.holdout != "none" else LogParts(targets)
+        known = Known.of(chosen, log, parts)
         self.prepare(known.sessions)
         return {"trend": f"counts {known.words}"}
 

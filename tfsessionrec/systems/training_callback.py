@@ -9,8 +9,9 @@ import tensorflow as tf
 import tqdm
 
 from tfsessionrec.backend import keras
+from tfsessionrec.systems.epochs import Epoch
 from tfsessionrec.systems.interrupt import Interrupt
-from tfsessionrec.systems.model_directory import Epoch, ModelDirectory
+from tfsessionrec.systems.model_directory import ModelDirectory
 
 Logs = Mapping[str, float] | None
 
