@@ -21,9 +21,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import section
+from faults_process import Line, table
 
 from tfsessionrec.client import Client, Recommendation, ServingError
 from tfsessionrec.export import version_directory, write_availability_file
@@ -47,20 +47,6 @@ DESCRIPTION = {
     },
 }
 GOOD = {"outputs": {"item_ids": [["a", "b"]], "scores": [[2.0, 1.0]]}}
-
-
-class Line(NamedTuple):
-    """A row of the table.
-
-    Attributes:
-        fault: What was done.
-        tried: How often.
-        lost: How often something was lost.
-    """
-
-    fault: str
-    tried: int
-    lost: int
 
 
 # Hostile servers: what a connection sends, as pairs of bytes and seconds of pause.
@@ -311,21 +297,24 @@ def two_writers(folder: pathlib.Path, each: int) -> Line:
     return Line("availability file, two writers", 2 * each, len(failures) + len(left))
 
 
+def all_lines(tries: int, seed: int) -> Iterator[Line]:
+    """All faults around serving, each tried about so often."""
+    yield from hostile_answers(tries, seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        yield killed_exports(folder, tries // 2, seed)
+        yield exporters_at_once(folder, max(tries // 10, 1))
+        yield two_writers(folder, tries)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs all and prints the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few tries of each fault")
     parser.add_argument("--seed", type=int, default=0, help="of the faults (default 0)")
     arguments = parser.parse_args(argv)
-    tries = 30 if arguments.quick else 500
-    lines = list(hostile_answers(tries, arguments.seed))
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        lines.append(killed_exports(folder, tries // 2, arguments.seed))
-        lines.append(exporters_at_once(folder, tries // 10))
-        lines.append(two_writers(folder, tries))
-    rows = [[one.fault, str(one.tried), str(one.tried - one.lost), str(one.lost)] for one in lines]
-    print(section.table(["fault", "tried", "survived", "lost"], rows))
+    lines = list(all_lines(30 if arguments.quick else 500, arguments.seed))
+    print(table(lines))
     return int(any(one.lost for one in lines))
 
 

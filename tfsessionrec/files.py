@@ -3,8 +3,12 @@
 import json
 import os
 import pathlib
+import re
 import uuid
 from collections.abc import Mapping
+
+# Releases before this one named such a file by the number of its process.
+_PART = re.compile(r"\.(?P<name>.+)\.[0-9a-f]+\.part")
 
 
 def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -22,6 +26,16 @@ def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def unfinished(name: str) -> str | None:
+    """The file that `write_file` was writing under a temporary name; None for any other name.
+
+    >>> unfinished(".config.json.3608bb1f.part")
+    'config.json'
+    """
+    found = _PART.fullmatch(name)
+    return None if found is None else found["name"]
 
 
 def write_json(path: str | os.PathLike[str], content: Mapping[str, object]) -> None:

@@ -4,12 +4,12 @@ import contextlib
 import errno
 import os
 import pathlib
-import re
 import shutil
 import socket
 from collections.abc import Iterator
 
-from tfsessionrec.systems.checkpoints import is_checkpoint_file
+from tfsessionrec.files import unfinished
+from tfsessionrec.systems.checkpoints import STATE, is_checkpoint_file
 
 try:
     import fcntl
@@ -18,7 +18,6 @@ except ImportError:  # not on Windows: no lock there
 
 CHECKPOINTS = "checkpoint"
 FILES = ("config.json", "vocabulary.json", "items.parquet", "history.json", "baseline.npz")
-_PART = re.compile(rf"\.({'|'.join(map(re.escape, FILES))})\.\d+\.part")
 
 
 def sibling(path: pathlib.Path, suffix: str) -> pathlib.Path:
@@ -37,7 +36,7 @@ def foreign_files(path: pathlib.Path) -> list[str]:
                 for file in sorted(entry.iterdir())
                 if not is_checkpoint_file(file.name)
             ]
-        elif entry.is_dir() or not (entry.name in FILES or _PART.fullmatch(entry.name)):
+        elif entry.is_dir() or not {entry.name, unfinished(entry.name)} & {*FILES}:
             found.append(entry.name)
     return found
 
@@ -59,7 +58,14 @@ def remove(path: pathlib.Path) -> None:
 
 
 def recover(path: pathlib.Path) -> None:
-    """Completes a replacement that a kill cut: the earlier model returns where no new one is."""
+    """Completes what a kill cut: the earlier model returns where no new one is.
+
+    What a killed process was writing is removed. Call it under the lock of the directory.
+    """
+    for folder in (path, path / CHECKPOINTS):
+        for file in list(folder.iterdir()) if folder.is_dir() else ():
+            if unfinished(file.name) in (*FILES, STATE):
+                file.unlink(missing_ok=True)
     old = sibling(path, "old")
     if not old.exists():
         return
