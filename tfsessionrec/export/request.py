@@ -172,7 +172,10 @@ class RequestReader(tf.Module):
         spec = self.spec
         # Operations that read them wait for the check, so that none of them fails first.
         times = {n: value for n, value in item_inputs.items() if n == "timestamps"}
-        checks = [*_same_shapes(item_ids, session_index, item_inputs), *check_seconds(**times)]
+        checks = [
+            *_same_shapes("item_ids", item_ids, {"session_index": session_index, **item_inputs}),
+            *check_seconds(**times),
+        ]
         with tf.control_dependencies(checks):
             session_index = tf.identity(session_index)
             values = {
@@ -239,14 +242,14 @@ class RequestReader(tf.Module):
         columns = {n.removeprefix(CANDIDATE): v for n, v in inputs.items() if n[:10] == CANDIDATE}
         request_times = inputs["request_times"]
         given = {n: v for n, v in inputs.items() if n[:10] != CANDIDATE and n != "request_times"}
-        check_rows(item_ids, candidate_ids=candidate_ids, request_times=request_times)
-        check_seconds(request_times=request_times)
-        for name, value in columns.items():
-            tf.debugging.assert_equal(
-                tf.shape(value),
-                tf.shape(candidate_ids),
-                f"`{CANDIDATE}{name}` should have the shape of `candidate_ids`.",
-            )
+        aligned = {CANDIDATE + name: values for name, values in columns.items()}
+        checks = [
+            *check_rows(item_ids, candidate_ids=candidate_ids, request_times=request_times),
+            *check_seconds(request_times=request_times),
+            *_same_shapes("candidate_ids", candidate_ids, aligned),
+        ]
+        with tf.control_dependencies(checks):
+            item_ids, candidate_ids = tf.identity(item_ids), tf.identity(candidate_ids)
         # Distinct unknown items are distinct, too: a number for each distinct id of the batch.
         raw = tf.concat([item_ids, candidate_ids], axis=1)
         numbers = tf.reshape(tf.unique(tf.reshape(raw, [-1]), tf.int64).idx + 1, tf.shape(raw))
@@ -295,15 +298,22 @@ class RequestReader(tf.Module):
         self.item_inputs[name] = dtype
 
 
-def check_rows(item_ids: tf.Tensor, **inputs: tf.Tensor) -> None:
-    """Checks in the graph that every input has the rows of `item_ids`."""
+def check_rows(item_ids: tf.Tensor, **inputs: tf.Tensor) -> list[tf.Operation]:
+    """Checks in the graph that every input has the rows of `item_ids`.
+
+    What computes with the inputs should depend on them: else its own error may come first.
+    """
+    checks = []
     for name, value in inputs.items():
         what = "one number a row of" if value.shape.rank == 1 else "as many rows as"
-        tf.debugging.assert_equal(
-            tf.shape(value)[0],
-            tf.shape(item_ids)[0],
-            f"`{name}` should have {what} `item_ids`.",
+        checks.append(
+            tf.debugging.assert_equal(
+                tf.shape(value)[0],
+                tf.shape(item_ids)[0],
+                f"`{name}` should have {what} `item_ids`.",
+            )
         )
+    return [check for check in checks if check is not None]
 
 
 def check_seconds(**inputs: tf.Tensor) -> list[tf.Operation]:
@@ -320,14 +330,12 @@ def check_seconds(**inputs: tf.Tensor) -> list[tf.Operation]:
     return [check for check in checks if check is not None]
 
 
-def _same_shapes(
-    item_ids: tf.Tensor, session_index: tf.Tensor, item_inputs: Tensors
-) -> list[tf.Operation]:
+def _same_shapes(name: str, values: tf.Tensor, others: Tensors) -> list[tf.Operation]:
     checks = [
         tf.debugging.assert_equal(
-            tf.shape(value), tf.shape(item_ids), f"`{name}` should have the shape of `item_ids`."
+            tf.shape(value), tf.shape(values), f"`{other}` should have the shape of `{name}`."
         )
-        for name, value in {"session_index": session_index, **item_inputs}.items()
+        for other, value in others.items()
     ]
     return [check for check in checks if check is not None]
 

@@ -167,9 +167,9 @@ class ServingSignatures(tf.Module):
             Beyond a row's own k, the id is "" or -1 and the score the lowest float32; a row
             whose k is not positive gets nothing else.
         """
-        asked = self._served.asked(self.request.batch(item_ids, session_index, item_inputs))
-        check_rows(item_ids, k=k)
-        return self._ranking.recommend(asked, k)
+        with tf.control_dependencies(check_rows(item_ids, k=k)):
+            asked = self._served.asked(self.request.batch(item_ids, session_index, item_inputs))
+            return self._ranking.recommend(asked, k)
 
     def recommend_filtered(
         self,
@@ -213,11 +213,13 @@ class ServingSignatures(tf.Module):
         rules = {name: more.pop(name) for name in self.rule_inputs}
         rules |= {"exclude_ids": exclude_ids, "allow_ids": allow_ids}
         rules |= {"exclude_seen": exclude_seen, "diversity": diversity}
-        asked = self._served.asked(self.request.batch(item_ids, session_index, more))
-        check_rows(item_ids, k=k, **rules)
-        check_seconds(**{name: rules[name] for name in rules if name == "request_times"})
+        times = {name: rules[name] for name in rules if name == "request_times"}
         inputs = {"item_ids": item_ids, "session_index": session_index, **rules}
-        return self._ranking.recommend_filtered(asked, k, inputs)
+        with tf.control_dependencies(
+            [*check_rows(item_ids, k=k, **rules), *check_seconds(**times)]
+        ):
+            asked = self._served.asked(self.request.batch(item_ids, session_index, more))
+            return self._ranking.recommend_filtered(asked, k, inputs)
 
     def similar_items(self, item_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """The k items most similar to an item, by the cosine or product of their embeddings.
@@ -231,8 +233,8 @@ class ServingSignatures(tf.Module):
             K = min(max(k), number of items), padded as those of `recommend`; never the item
             itself. `known` bool [B]: an item that is not in the vocabulary is like no other.
         """
-        check_rows(item_ids, k=k)
-        return self._ranking.similar(item_ids, k)
+        with tf.control_dependencies(check_rows(item_ids, k=k)):
+            return self._ranking.similar(item_ids, k)
 
     def rank(
         self,
@@ -255,9 +257,9 @@ class ServingSignatures(tf.Module):
             with a relation only padding has.
         """
         if self.spec.relation is None:
-            asked = self._served.asked(self.request.batch(item_ids, session_index, item_inputs))
-            check_rows(item_ids, candidate_ids=candidate_ids)
-            return self._ranking.rank(asked, candidate_ids)
+            with tf.control_dependencies(check_rows(item_ids, candidate_ids=candidate_ids)):
+                batch = self.request.batch(item_ids, session_index, item_inputs)
+                return self._ranking.rank(self._served.asked(batch), candidate_ids)
         history, shown = self.request.shown(item_ids, session_index, candidate_ids, item_inputs)
         scores = self._served.score_shown(history, shown)
         return {"scores": tf.where(shown.shown, scores, NO_SCORE), "known": shown.known}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from tfsessionrec import checks
 from tfsessionrec.data import Sessions, Vocabulary, split_by_rule
 from tfsessionrec.systems.log_parts import LogParts
 
@@ -28,6 +29,13 @@ class LearnedLog:
     parts: LogParts = dataclasses.field(default_factory=LogParts)
     since: str | None = None
     first_step: int = 0
+
+    def __post_init__(self) -> None:
+        checks.non_negative_integer("num_items", self.num_items)
+        checks.text("counts", self.counts)
+        checks.instance("parts", self.parts, LogParts)
+        checks.text("since", self.since, optional=True)
+        checks.non_negative_integer("first_step", self.first_step)
 
     @classmethod
     def first(cls, parts: LogParts, vocabulary: Vocabulary) -> "LearnedLog":

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from tfsessionrec import checks
 from tfsessionrec.data import Sessions, split_by_rule
 
 # What is cut from the sessions that remain after the holdout, as a rule of `split_by_rule`.
@@ -21,6 +22,10 @@ class LogParts:
 
     holdout: str = "none"
     validation: str = "none"
+
+    def __post_init__(self) -> None:
+        checks.text("holdout", self.holdout)
+        checks.text("validation", self.validation)
 
     @property
     def validation_file(self) -> str | None:
