@@ -464,7 +464,9 @@ def test_unknown_events_are_counted(
     other.write_csv(tmp_path / "other.csv")
     more = ["--resume", "--epochs", "5"]
     assert train(tmp_path / "m", *more, events=tmp_path / "other.csv") == 2
-    assert "No item of the log is in the vocabulary" in capsys.readouterr().err.splitlines()[-1]
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "No item of the log is in the vocabulary" in error
+    assert "--extend" in error
     assert content(tmp_path / "m") == before
     late = events.with_columns(
         pl.when(pl.col("timestamp") > events["timestamp"].median())
