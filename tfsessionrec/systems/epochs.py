@@ -6,6 +6,14 @@ from collections.abc import Mapping, Sequence
 Epoch = Mapping[str, float]
 
 
+def is_epoch(value: object) -> bool:
+    """Whether `value` holds numbers by name; a loss may be NaN."""
+    return isinstance(value, dict) and all(
+        isinstance(number, (int, float)) and not isinstance(number, bool)
+        for number in value.values()
+    )
+
+
 def best_epoch(epochs: Sequence[Epoch]) -> int:
     """The number of the best epoch, from 1; 0 if there is none.
 

@@ -16,7 +16,7 @@ from tfsessionrec.data import Vocabulary, read_events
 from tfsessionrec.files import write_json
 from tfsessionrec.systems import staging
 from tfsessionrec.systems.checkpoints import Checkpoints
-from tfsessionrec.systems.epochs import Epoch, best_epoch, chosen_epoch
+from tfsessionrec.systems.epochs import Epoch, best_epoch, chosen_epoch, is_epoch
 from tfsessionrec.systems.settings import Settings
 
 BASELINE = "baseline.npz"
@@ -316,8 +316,10 @@ class ModelDirectory:
             return [{} for _ in range(finished)]
         content = self._read_json("history.json")
         epochs = content.get("epochs") if isinstance(content, dict) else None
-        if not isinstance(epochs, list):
-            raise ValueError(f"{self.path}/history.json should hold a list of epochs")
+        if not isinstance(epochs, list) or not all(map(is_epoch, epochs)):
+            raise ValueError(
+                f"{self.path}/history.json should hold a list of epochs, each of numbers by name"
+            )
         return [*epochs, *({} for _ in range(finished - len(epochs)))][:finished]
 
     def _config(self) -> dict[str, object]:
