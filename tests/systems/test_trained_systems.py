@@ -2,10 +2,12 @@
 
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import polars as pl
 import pytest
+import tensorflow as tf
 
 import tfsessionrec as sr
 from tfsessionrec.cli.main import main
@@ -46,6 +48,29 @@ def test_saved_and_loaded_it_answers_the_same(
     assert reports[0].num_queries > 0
     with pytest.raises(FileExistsError, match="exists already"):
         system.save(tmp_path / "model")
+
+
+def test_a_loaded_system_is_saved_with_its_optimizer(
+    events: pl.DataFrame, tmp_path: pathlib.Path
+) -> None:
+    system = sr.systems.fit("sessionrec-gru", events, **COLUMNS, epochs=1, embedding_dim=4)
+    system.save(tmp_path / "first")
+    sr.systems.load(tmp_path / "first").save(tmp_path / "second")
+    first, second = (
+        tf.train.load_checkpoint(str(tmp_path / name / "checkpoint" / "ckpt-1"))
+        for name in ("first", "second")
+    )
+    names = [name for name in first.get_variable_to_shape_map() if "OBJECT_GRAPH" not in name]
+    assert any("optimizer" in name for name in names)
+    for name in names:
+        np.testing.assert_array_equal(first.get_tensor(name), second.get_tensor(name))
+
+    loaded = sr.systems.load(tmp_path / "second")
+    shutil.rmtree(tmp_path / "second")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"there, with the state.*{tmp_path / 'second'}"):
+            loaded.save(tmp_path / "third")
+    assert not (tmp_path / "third").exists()
 
 
 def test_recommendations_are_those_of_the_scores(system: sr.systems.TrainedSystem) -> None:

@@ -5,7 +5,9 @@ import pathlib
 import time as clock
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import polars as pl
+import tensorflow as tf
 
 from tfsessionrec.checks import unix_seconds
 from tfsessionrec.data import Sessions, Vocabulary
@@ -17,6 +19,7 @@ from tfsessionrec.systems.model_directory import ModelDirectory
 from tfsessionrec.systems.neural_model import build_model, set_trend
 from tfsessionrec.systems.settings import Settings
 from tfsessionrec.systems.trained_system import Ranked, RawId, TrainedSystem
+from tfsessionrec.systems.training import compile_model
 
 
 class NeuralSystem(TrainedSystem):
@@ -44,6 +47,7 @@ class NeuralSystem(TrainedSystem):
         self.item_table = item_table
         self.epochs = list(epochs)
         self._live: LiveSignatures | None = None
+        self._source: ModelDirectory | None = None
 
     @property
     def scorer(self) -> SessionRec:
@@ -86,6 +90,8 @@ class NeuralSystem(TrainedSystem):
         )
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        if self._source is not None and self.model.optimizer is None:
+            self._restore_optimizer(self._source)
         directory = ModelDirectory(pathlib.Path(path))
         with directory.locked():
             directory.create(self.settings, self.vocabulary, overwrite, self.item_table)
@@ -98,7 +104,30 @@ class NeuralSystem(TrainedSystem):
         vocabulary, item_table = directory.vocabulary(), directory.item_table()
         model = build_model(settings, vocabulary, item_table)
         directory.load_weights(model)
-        return cls(settings, vocabulary, model, item_table, directory.history())
+        system = cls(settings, vocabulary, model, item_table, directory.history())
+        system._source = directory
+        return system
+
+    def _restore_optimizer(self, source: ModelDirectory) -> None:
+        """Reads what only a training needs, which loading leaves out: it is twice the weights.
+
+        Raises:
+            ValueError: If the directory has other weights by now.
+        """
+        before = self.model.get_weights()
+        try:
+            # TensorFlow reads a part of the checkpoint as soon as the model has an optimizer.
+            compile_model(self.model, self.settings, steps=1)
+            source.restore(self.model, source.chosen_epoch())
+            if not all(map(np.array_equal, before, self.model.get_weights())):
+                raise ValueError("the model there has other weights")
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            self.model.set_weights(before)
+            self.model.optimizer = None
+            raise ValueError(
+                "The system should be saved while the directory from which it was loaded is there, "
+                f"with the state of its optimizer. Received: {source.path}: {error}"
+            ) from error
 
     def last_tick(self, sessions: Sessions) -> int:
         """The first moment at which a trend table holds all events of some sessions."""
