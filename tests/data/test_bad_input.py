@@ -214,6 +214,7 @@ def test_missing_prices_are_counted_and_infinite_ones_refused(
     sessions = sessionize(log, impression_features=features, **arguments)  # type: ignore[arg-type]
     assert sessions.events["price"].to_list() == [1.0, None, None]
     assert "column 'prices' has no number for 1 shown items: a model reads 0" in caplog.text
-    infinite = log.with_columns(prices=pl.Series(["1|inf", "2"]))
-    with pytest.raises(ValueError, match=r"finite numbers.*column 'prices', row 0"):
-        sessionize(infinite, impression_features=features, **arguments)  # type: ignore[arg-type]
+    for value in ("inf", "1e39", "-1e300"):
+        beyond = log.with_columns(prices=pl.Series([f"1|{value}", "2"]))
+        with pytest.raises(ValueError, match=r"finite numbers.*column 'prices', row 0"):
+            sessionize(beyond, impression_features=features, **arguments)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+import re
 from collections.abc import Callable
 
 import polars as pl
@@ -135,15 +136,16 @@ def test_wrong_choices(table: Table) -> None:
 def test_numbers_that_are_missing_or_infinite(
     table: Table, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = table(TWICE)[:3].with_columns(
-        price=pl.Series([1.0, float("nan"), None]), rate=pl.Series([1.0, float("inf"), 2.0])
-    )
+    log = table(TWICE)[:3].with_columns(price=pl.Series([1.0, float("nan"), None]))
     caplog.set_level(logging.INFO)
     sessions = sessionize(log, user="user", gap="1h", keep=["price"])
     assert sessions.events["price"].to_list() == [1.0, None, None]
     assert "column 'price' has no value in 2 of 3 rows: a model reads 0 there" in caplog.text
-    with pytest.raises(ValueError, match=r"finite numbers.*infinity in column 'rate', row 1"):
-        sessionize(log, user="user", gap="1h", keep=["rate"])
+    for value in (float("inf"), 1e39, -1e300):
+        beyond = log.with_columns(rate=pl.Series([1.0, value, 2.0]))
+        message = re.escape(f"Received: {value} in column 'rate', row 1")
+        with pytest.raises(ValueError, match=f"finite numbers.*{message}"):
+            sessionize(beyond, user="user", gap="1h", keep=["rate"])
 
 
 def test_rows_logged_twice_make_a_log_easy(shared_data: pathlib.Path) -> None:

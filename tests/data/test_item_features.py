@@ -1,6 +1,7 @@
 """A catalog in, arrays by vocabulary index out."""
 
 import pathlib
+import re
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,9 @@ def test_bad_catalogs() -> None:
         item_features(pl.concat([CATALOG, CATALOG[:1]]), VOCABULARY, item="sku")
     with pytest.raises(ValueError, match=r"`item` should hold integers .*'tea'"):
         item_features(pl.DataFrame({"item_id": ["tea"]}), Vocabulary([1]))
-    infinite = pl.DataFrame({"item_id": ["tea"], "x": [float("inf")]})
-    with pytest.raises(ValueError, match=r"finite numbers. Received: infinity in column 'x'"):
-        item_features(infinite, VOCABULARY, dense=["x"])
+    for value in (float("inf"), 1e39, -1e300):
+        beyond = pl.DataFrame({"item_id": ["tea"], "x": [value]})
+        message = re.escape(f"numbers, within float32. Received: {value} in column 'x'")
+        with pytest.raises(ValueError, match=message):
+            item_features(beyond, VOCABULARY, dense=["x"])
+    item_features(beyond.with_columns(x=3e38), VOCABULARY, dense=["x"])

@@ -96,7 +96,7 @@ def test_weights_that_the_log_does_not_have(sessions, weights, message):
         weights_of(sessions, weights)
 
 
-@pytest.mark.parametrize("value", [-1.0, float("nan"), None])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), None])
 def test_numbers_that_are_no_weights(value):
     log = EVENTS.with_columns(price=pl.Series([value, *EVENTS["price"][1:]], dtype=pl.Float64))
     refused = r"`weights` should be finite numbers.*1 such rows"

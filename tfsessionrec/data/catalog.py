@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tfsessionrec.checks import positive_integer
-from tfsessionrec.data.cleaning import LOGGER, missing, note_dropped
+from tfsessionrec.data.cleaning import FLOAT32_MAX, LOGGER, missing, note_dropped
 from tfsessionrec.data.ids import clean_ids
 from tfsessionrec.data.reading import (
     EventSource,
@@ -207,10 +207,11 @@ def _dense(values: pl.Series, row: NDArray[np.int64], num_trained: int) -> NDArr
             f"{values.dtype}"
         )
     numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    if np.isinf(numbers).any():
+    wrong = np.abs(numbers) > FLOAT32_MAX
+    if wrong.any():
         raise ValueError(
-            f"`dense` should name columns of finite numbers. Received: infinity in column "
-            f"{values.name!r}"
+            "`dense` should name columns of finite numbers, within float32. Received: "
+            f"{numbers[wrong][0]} in column {values.name!r}"
         )
     absent = int(np.isnan(numbers).sum())
     if absent:

@@ -14,6 +14,7 @@ from tfsessionrec.data.times import TimeFormat, to_microseconds
 Duplicates = Literal["exact", "consecutive", "session"]
 MissingUsers = Literal["error", "visitor"]
 
+FLOAT32_MAX = 3.4028234663852886e38  # the largest number that a model reads
 LOGGER = logging.getLogger("tfsessionrec.data")
 """Counts of what reading changes, such as rows that are left out, at the level INFO."""
 
@@ -147,17 +148,19 @@ def clean_kept(raw: pl.DataFrame, keep: Sequence[str]) -> dict[str, pl.Series]:
     """Further columns; NaN becomes null, and what is missing is counted.
 
     Raises:
-        ValueError: If a number is infinite.
+        ValueError: If a number is infinite, or is in float32.
     """
     kept = {}
     for name in keep:
         values = raw[name]
         if values.dtype.is_float():
             values = values.fill_nan(None)
-            if values.is_infinite().any():
+            wrong = values.abs() > FLOAT32_MAX
+            if wrong.any():
+                row = wrong.arg_max() or 0
                 raise ValueError(
-                    "`keep` should name columns of finite numbers. Received: infinity in column "
-                    f"{name!r}, row {values.is_infinite().arg_max()} (counted from 0)"
+                    "`keep` should name columns of finite numbers, within float32. Received: "
+                    f"{values[row]} in column {name!r}, row {row} (counted from 0)"
                 )
         if values.null_count():
             LOGGER.info(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from tfsessionrec.data.cleaning import LOGGER
+from tfsessionrec.data.cleaning import FLOAT32_MAX, LOGGER
 
 
 def clean_impressions(
@@ -100,11 +100,15 @@ def clean_values(
 
 
 def _check_finite(numbers: pl.Series, name: str) -> None:
-    infinite = numbers.list.eval(pl.element().is_infinite()).list.any().fill_null(False)
+    infinite = (
+        numbers.list.eval(pl.element().fill_nan(None).abs() > FLOAT32_MAX)
+        .list.any()
+        .fill_null(False)
+    )
     if infinite.any():
         row = infinite.arg_max() or 0
         raise ValueError(
-            "`impression_features` should hold finite numbers. Received: "
+            "`impression_features` should hold finite numbers, within float32. Received: "
             f"{numbers[row].to_list()} in column {name!r}, row {row} (counted from 0)"
         )
 
