@@ -83,6 +83,29 @@ def test_formats_of_times(tmp_path: pathlib.Path) -> None:
     assert any("of no known format" in remark for remark in inspect_log(path).remarks)
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "guessed"),
+    [
+        ("label", "011", True),
+        ("is_click", "110", True),
+        ("label", "012", False),
+        ("label", "111", False),
+        ("weekend", "010", False),
+    ],
+)
+def test_what_was_shown_but_not_clicked(
+    name: str, values: str, guessed: bool, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "log.csv"
+    rows = [f"{number},1,x,170000000{number},{value}" for number, value in enumerate(values)]
+    path.write_text("\n".join([f"user_id,session_id,item_id,timestamp,{name}", *rows, ""]))
+    found = inspect_log(path)
+    assert found.log.columns.label == (name if guessed else None)
+    assert (f"--label {name}" in found.command()) == guessed
+    shown = inspect_log(path, LogFormat(LogColumns(impressions=name)))
+    assert shown.log.columns.label is None
+
+
 def test_what_is_given_is_not_guessed(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("user_id,session_id,who,item_id,timestamp\n1,1,a,x,1700000000\n")

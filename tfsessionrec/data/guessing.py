@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from tfsessionrec.data.log_format import LogFormat
+from tfsessionrec.data.log_format import LogColumns, LogFormat
 from tfsessionrec.data.time_checks import plausible_unit
 from tfsessionrec.data.times import TimeFormat, to_microseconds
 
@@ -25,6 +25,7 @@ _NAMES: Final = {
 # Columns that order the events of a log without times; sessions of a log without better names.
 _ORDER: Final = r"position|pos|step|sequence|seq|rank|order|index|\w*(position|order|step|rank)"
 _LISTS: Final = r"queryid|query|listid|list|cartid|cart|sequenceid|sequence"
+_LABEL: Final = r"label|(is)?(clicked|click|taken|positive)"
 _FORMATS: Final = (
     "%d/%m/%Y %H:%M:%S",
     "%m/%d/%Y %H:%M:%S",
@@ -84,10 +85,28 @@ def guess_format(frame: pl.DataFrame, log: LogFormat) -> tuple[LogFormat, list[s
         item=taken["item"] or log.columns.item,
         time=taken["time"] or log.columns.time,
     )
+    columns = dataclasses.replace(columns, label=_label(frame, columns))
     log = dataclasses.replace(log, columns=columns, gap=gap)
     if taken["time"] is not None and (log.time_unit, log.time_format) == ("s", None):
         log = _guess_times(frame[taken["time"]], log, remarks)
     return log, remarks
+
+
+def _label(frame: pl.DataFrame, columns: LogColumns) -> str | None:
+    """A column of ones and zeros whose name says that the ones are clicks."""
+    if columns.label is not None or columns.impressions is not None:
+        return columns.label
+    taken = [*dataclasses.astuple(columns), *columns.session_context]
+    free = [
+        name
+        for name in frame.columns
+        if name not in taken and frame.schema[name].is_numeric() and _is_binary(frame[name])
+    ]
+    return _best_name(free, _LABEL)
+
+
+def _is_binary(values: pl.Series) -> bool:
+    return set(values.unique().drop_nulls().to_list()) == {0, 1}
 
 
 def _without_names(

@@ -85,8 +85,8 @@ def inspect_log(source: EventSource, log: LogFormat | None = None) -> Inspection
     Args:
         source: Anything that `read_events` takes.
         log: The part of its format that is certain. Defaults to None: nothing. Columns of
-            user, session, item and time, the format of times and the separator are guessed where it
-            does not name them.
+            user, session, item, time and label, the format of times and the separator are guessed
+            where it does not name them.
 
     Returns:
         An `Inspection`.
