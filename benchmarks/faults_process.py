@@ -1,6 +1,7 @@
 """Commands of the package in processes of their own, and the faults that they meet."""
 
 import ctypes
+import fcntl
 import mmap
 import os
 import pathlib
@@ -24,6 +25,7 @@ Case = Callable[[], str]
 
 UNSHARE_FILES, UNSHARE_USERS = 0x20000, 0x10000000  # flags of unshare(2)
 READ_ONLY, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 32, 4096, 16384, 1 << 18  # flags of mount(2)
+PIPE_BYTES = 2**20
 FILE_EVENTS = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink"}
 
 
@@ -122,31 +124,39 @@ class Running:
         self._fault = fault or Fault()
         self._began = time.monotonic()
         self._events = mmap.mmap(-1, 8)
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `end`)
+        # A pipe has no size that a limit of files could bound.
+        self._output, self._written = os.pipe()
+        fcntl.fcntl(self._written, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
         if not self.pid:
-            os._exit(self._run(argv, folder))
+            status = 99
+            try:  # Nothing of this process may go on in its copy.
+                status = self._run(argv, folder)
+            finally:
+                os._exit(status)
+        os.close(self._written)
 
     def end(self) -> Ended:
         """Waits for the end, or causes it."""
         if self._fault.seconds is not None:
             time.sleep(max(0.0, self._began + self._fault.seconds - time.monotonic()))
             os.kill(self.pid, signal.SIGKILL)
+        with open(self._output, "rb") as pipe:
+            output = pipe.read().decode(errors="replace")
         _, status = os.waitpid(self.pid, 0)
         seconds = time.monotonic() - self._began
-        self._output.seek(0)
-        output = self._output.read().decode(errors="replace")
-        self._output.close()
         events = struct.unpack("q", self._events[:8])[0]
         return Ended(os.waitstatus_to_exitcode(status), output, events, seconds)
 
     def _run(self, argv: Sequence[object] | Callable[[], object], folder: pathlib.Path) -> int:
         status = 99
         try:
-            os.dup2(self._output.fileno(), 1)
-            os.dup2(self._output.fileno(), 2)
+            os.dup2(self._written, 1)
+            os.dup2(self._written, 2)
+            os.close(self._output)
+            os.close(self._written)
             tempfile.tempdir = None
             if self._fault.file_bytes is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (self._fault.file_bytes,) * 2)

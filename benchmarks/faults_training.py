@@ -24,6 +24,7 @@ from faults_process import (
 )
 
 EPOCHS = 3
+SOURCE_BYTES = 2**14  # of a function that TensorFlow transforms, at most
 COLUMNS = "--user user_id --session session_id --label label"
 MODEL = "--model sessionrec-sasrec --embedding-dim 8 --set num_layers=1 --set num_heads=1"
 MODEL += " --batch-positions 100"
@@ -300,11 +301,14 @@ class TrainingFaults:
     # Disks.
 
     def file_limits(self, count: int) -> Line:
-        """No file may be larger than a limit, below that of a checkpoint."""
+        """No file may be larger than a limit, below that of a checkpoint.
+
+        TensorFlow also writes the source of functions to files, and goes on where it cannot.
+        """
         largest = max(file.stat().st_size for file in self.model().rglob("ckpt*"))
 
         def case(number: int) -> str:
-            limit = self._rng.randrange(largest)
+            limit = self._rng.randrange(SOURCE_BYTES, largest)
             return self._refused(self._place(), number, Fault(file_bytes=limit))
 
         return counted(

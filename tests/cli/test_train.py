@@ -145,9 +145,13 @@ def test_a_missing_piece_is_named(
 ) -> None:
     shutil.copytree(trained, tmp_path / "m")
     (tmp_path / "m" / piece).rename(tmp_path / "gone")
-    command = ["export", "--model", str(tmp_path / "m"), "--output", str(tmp_path / "1")]
-    assert main(command) == 2
-    assert f"{piece} is missing" in last_error(capsys)
+    model = str(tmp_path / "m")
+    for command in (
+        ["export", "--model", model, "--output", str(tmp_path / "1")],
+        ["recommend", "--model", model, "--items", "i00001"],
+    ):
+        assert main(command) == 2
+        assert f"{piece} is missing" in last_error(capsys)
     assert main(["export", "--model", str(tmp_path / "none"), "--output", "1"]) == 2
     assert "no model directory" in last_error(capsys)
 

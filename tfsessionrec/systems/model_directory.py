@@ -48,8 +48,8 @@ class ModelDirectory:
 
     @property
     def is_trained(self) -> bool:
-        """Whether the path is the directory of a trained system."""
-        return all((self.path / name).is_file() for name in ("config.json", "vocabulary.json"))
+        """Whether the path is the directory of a trained system, a piece of which may be gone."""
+        return any((self.path / name).is_file() for name in ("config.json", "vocabulary.json"))
 
     @property
     def is_free(self) -> bool:
