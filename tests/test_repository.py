@@ -81,6 +81,7 @@ def test_readme_links_exist() -> None:
         assert (ROOT / link).exists(), link
 
 
+@pytest.mark.slow
 def test_readme_python_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asking, *steps = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
     compile(asking, "README.md", "exec")  # it wants a server

@@ -66,6 +66,7 @@ def test_a_visitor_without_history(
     assert items == systems.load(trained).vocabulary.ids[:3].tolist()
 
 
+@pytest.mark.slow
 def test_rules_of_a_request(
     session_model: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +148,7 @@ def test_check(
     assert json.loads(result.read_text())["ok"] is False
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("replay_here")
 def test_check_against_another_model(
     train: Any,

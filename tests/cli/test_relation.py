@@ -46,6 +46,7 @@ def run(*words):
     assert main([str(word) for word in words]) == 0
 
 
+@pytest.mark.slow
 def test_trained_asked_and_exported(log, tmp_path):
     model, report, export = (tmp_path / name for name in ("model", "report.json", "1"))
     train = ["--events", log, "--user", "user", *COLUMNS]

@@ -33,6 +33,7 @@ def test_the_rate_falls_over_all_epochs_of_the_training(
     assert learning_rate(tmp_path / "falling") == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_newer_sessions_are_learned_from_more_often(
     train: Callable[..., int], log: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

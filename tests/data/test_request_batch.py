@@ -242,6 +242,7 @@ def served_batch(spec: HistorySpec, events: pl.DataFrame) -> dict[str, tf.Tensor
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     events=EVENTS,

@@ -311,6 +311,7 @@ def test_another_vocabulary(
     ]
 
 
+@pytest.mark.slow
 def test_another_model(good: pathlib.Path, quick: Check, toy: Any, names: Vocabulary) -> None:
     model = toy.Model(names)
     assert quick(good, model, names).ok
@@ -339,6 +340,7 @@ def test_a_replaced_file_is_no_damage(
     assert "warm-up: `recommend`, batch of 1 fails: " in quick(copy).problems[0]
 
 
+@pytest.mark.slow
 def test_all_that_a_model_reads(tmp_path: pathlib.Path, quick: Check, names: Vocabulary) -> None:
     context: dict[str, Any] = {"device": ("phone", "desk"), "basket": None}
     model = tfsessionrec.models.build(

@@ -144,6 +144,7 @@ def test_c_api(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "spec", "num_interests"),
     [
@@ -196,6 +197,7 @@ def test_c_api_with_models_of_this_package(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strings", "num_interests"), [(True, 1), (False, 3)])
 def test_c_api_with_rules(
     tmp_path: pathlib.Path, capi_runner: pathlib.Path, strings: bool, num_interests: int
@@ -429,6 +431,7 @@ def test_compat_v1_session(
         np.testing.assert_allclose(answer["scores"][row], scores, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_compat_v1_session_with_rules(
     export: pathlib.Path, toy: Any, model: Any, vocabulary: Vocabulary, histories: Any
 ) -> None:

@@ -159,6 +159,7 @@ def test_an_export_without_a_time_begins_neutral(
     np.testing.assert_allclose(Served(path).rank(["item 3"], IDS), wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_trend_and_a_relation(vocabulary: Vocabulary, tmp_path: pathlib.Path) -> None:
     """What a session showed is ranked by the product, what is clicked now, and the relation."""
     tf.keras.utils.set_random_seed(0)

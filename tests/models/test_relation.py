@@ -167,6 +167,7 @@ def test_missing_columns_are_named(trained):
         model.score_shown(batch)
 
 
+@pytest.mark.slow
 def test_the_export_ranks_as_the_model(trained, tmp_path):
     model, vocabulary = trained
     sessions = sessions_of(log(5, users=5).with_columns(pl.col("item_id")))
@@ -212,6 +213,7 @@ def test_the_export_ranks_as_the_model(trained, tmp_path):
             assert (scores[6:] == tf.float32.min).all()
 
 
+@pytest.mark.slow
 def test_xla_trains(trained):
     _, vocabulary = trained
     sessions = sessions_of(log(users=8))

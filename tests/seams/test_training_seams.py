@@ -37,6 +37,7 @@ def test_losses_of_layers_are_trained() -> None:
     np.testing.assert_allclose(plain - smaller, rate * before, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_resumed_training_draws_again(
     shown_log: pathlib.Path, tmp_path: pathlib.Path, capture: types.ModuleType
 ) -> None:

@@ -102,11 +102,13 @@ def test_out_and_back(
     assert "no other version to go back to" in caplog.text
 
 
+@pytest.mark.slow
 def test_by_the_polled_file(rollout: Any, shop: Any, answers: Any) -> None:
     assert rollout.main([*shop.command, "--version", "2"]) == 0
     assert best(shop) == answers[2]
 
 
+@pytest.mark.slow
 def test_failures_are_undone(
     rollout: Any, shop: Any, answers: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

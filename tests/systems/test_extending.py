@@ -307,6 +307,7 @@ def content(path: pathlib.Path) -> dict[str, bytes]:
     return {str(f.relative_to(path)): f.read_bytes() for f in path.rglob("*") if f.is_file()}
 
 
+@pytest.mark.slow
 def test_a_killed_extension(
     logs: tuple[pathlib.Path, pathlib.Path],
     days: tuple[pl.DataFrame, pl.DataFrame],
@@ -352,6 +353,7 @@ def test_a_killed_extension(
             np.testing.assert_array_equal(one.get_tensor(name), other.get_tensor(name), name)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_of_an_extension(
     days: tuple[pl.DataFrame, pl.DataFrame],
     tmp_path: pathlib.Path,
@@ -373,6 +375,7 @@ def test_the_learning_rate_of_an_extension(
     np.testing.assert_allclose(rates, [0.01, 0.0], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_validated_model_is_extended_from_its_best_epoch(
     days: tuple[pl.DataFrame, pl.DataFrame],
     logs: tuple[pathlib.Path, pathlib.Path],
@@ -458,6 +461,7 @@ def test_what_cannot_be_extended(
         sr.systems.extend(tmp_path / "other", days[1], item_table=catalog(["x"], 0))
 
 
+@pytest.mark.slow
 def test_features_by_the_command(
     days: tuple[pl.DataFrame, pl.DataFrame],
     logs: tuple[pathlib.Path, pathlib.Path],
@@ -479,6 +483,7 @@ def test_features_by_the_command(
     assert set(table["item_id"]) == {*items[0], *items[1]}
 
 
+@pytest.mark.slow
 def test_unknown_categories_are_counted(
     days: tuple[pl.DataFrame, pl.DataFrame],
     tmp_path: pathlib.Path,

@@ -116,6 +116,7 @@ def test_a_trend_counts_the_events_of_the_log(clicks: pl.DataFrame, tmp_path: pa
         assert_same(found[user], expected)
 
 
+@pytest.mark.slow
 def test_windows_and_formats_do_not_matter(
     clicks: pl.DataFrame, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ def test_sessions_end_after_30_minutes_by_default() -> None:
     assert system.read(log).num_sessions == 3
 
 
+@pytest.mark.slow
 def test_the_specification_says_what_the_model_reads(events: pl.DataFrame) -> None:
     def history(name: str, **options: object) -> sr.history_spec.HistorySpec:
         return sr.systems.fit(name, events, **COLUMNS, **SMALL, **options).history
