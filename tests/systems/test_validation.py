@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -362,6 +363,16 @@ def test_wrong_arguments_are_named(
     assert train(tmp_path / "m", "--epochs", "1", *wrong.split()) == 2
     assert named in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "m").exists()
+
+
+def test_a_part_of_few_questions_is_said() -> None:
+    log = sr.data.simulate(num_users=130, num_items=12, seed=1).events
+    options = {"user": "user_id", "session": "session_id", "epochs": 1, **SMALL}
+    with pytest.warns(UserWarning, match=r"last-day has \d queries: .*chance below 100"):
+        sr.systems.fit("sessionrec-sasrec", log, validation="last-day", **options)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*chance below")
+        sr.systems.fit("sessionrec-sasrec", log, validation="last-session", **options)
 
 
 def test_a_part_without_questions_is_refused_before_training(tmp_path: pathlib.Path) -> None:

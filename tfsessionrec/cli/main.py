@@ -1,8 +1,10 @@
 """`tfsessionrec`: one command for each step from a raw log to a served recommendation."""
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 
 import tfsessionrec
 from tfsessionrec.cli import (
@@ -67,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = make_parser().parse_args(argv)
     try:
-        return arguments.run(arguments) or 0
+        with contextlib.nullcontext() if arguments.debug else _warnings_as_lines():
+            return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         if arguments.debug:
             raise
@@ -82,3 +85,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+@contextlib.contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Shows the text of a warning, without the file and the line that it is of."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"tfsessionrec: warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before

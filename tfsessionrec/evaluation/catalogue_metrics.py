@@ -82,6 +82,11 @@ class CatalogueMetrics(keras.callbacks.Callback):
         self._traced: _Traced | None = None
         self._last: dict[str, float] = {}
 
+    @property
+    def num_queries(self) -> int:
+        """Queries of an epoch."""
+        return sum(int(_num_queries(batch).sum()) for batch in self._batches)
+
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         if self._traced is None or self._traced.model is not model:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ from tfsessionrec.systems.epochs import Epoch, best_epoch
 from tfsessionrec.systems.interrupt import Interrupt
 from tfsessionrec.systems.settings import Settings
 from tfsessionrec.systems.validation import Validation
+
+FEW_QUERIES = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,4 +162,11 @@ def validation_metrics(
             f"`validation` should have sessions to ask for with the objective {objective}. "
             f"Received: `validation`={validation.part!r}: {error}"
         ) from error
+    if metrics.num_queries < FEW_QUERIES:
+        warnings.warn(
+            f"`validation` (--validation) {validation.part} has {metrics.num_queries} queries: "
+            f"which epoch is the best is left to chance below {FEW_QUERIES} or so. `last-session` "
+            "or a log of its own may have more",
+            stacklevel=2,
+        )
     return metrics
