@@ -5,6 +5,7 @@ import json
 import pathlib
 import random
 import shutil
+import tempfile
 from collections.abc import Iterator
 
 from faults_process import (
@@ -48,7 +49,6 @@ class ExportFaults:
         self.folder = folder
         self.model = model
         self._rng = random.Random(seed)
-        self._number = 0
         self._versions: dict[int, pathlib.Path] = {}
         self._whole: dict[int, Ended] = {}
         for k in (OLD, NEW):
@@ -191,10 +191,8 @@ class ExportFaults:
         return ended.refusal(str(path), f".{path.name}.new-") or _only(path.parent, {"1": OLD})
 
     def _place(self) -> pathlib.Path:
-        self._number += 1
-        folder = self.folder / f"shop-{self._number}"
-        folder.mkdir()
-        return folder / "1"
+        # Copies of this process make places, too.
+        return pathlib.Path(tempfile.mkdtemp(prefix="shop-", dir=self.folder)) / "1"
 
 
 def _only(base: pathlib.Path, expected: dict[str, int]) -> str:

@@ -7,6 +7,7 @@ import json
 import pathlib
 import random
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 
 from faults_process import (
@@ -102,7 +103,6 @@ class TrainingFaults:
         self.epochs = epochs
         self._rng = random.Random(seed)
         self._log = folder / "log.csv"
-        self._number = 0
         simulate = ["simulate", "--users", 40, "--items", 20, "--output", self._log]
         self._expect(run(simulate, folder))
 
@@ -384,10 +384,8 @@ class TrainingFaults:
     # Places.
 
     def _place(self) -> pathlib.Path:
-        self._number += 1
-        folder = self.folder / f"case-{self._number}"
-        folder.mkdir()
-        return folder / "m"
+        # Copies of this process make places, too.
+        return pathlib.Path(tempfile.mkdtemp(prefix="case-", dir=self.folder)) / "m"
 
     def _expect(self, ended: Ended) -> None:
         if ended.problem():

@@ -1,11 +1,21 @@
+import errno
+import os
 import pathlib
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
+import tensorflow as tf
 
-from tfsessionrec.export import next_version, reserved_next_version, version_directory
+from tfsessionrec.data import Vocabulary
+from tfsessionrec.export import (
+    export_saved_model,
+    next_version,
+    reserved_next_version,
+    version_directory,
+)
 
 
 def test_the_number_above_all_others(tmp_path: pathlib.Path) -> None:
@@ -162,3 +172,29 @@ def test_two_exports_to_the_same_version(tmp_path: pathlib.Path) -> None:
         (other / "saved_model.pb").write_text("the first to be done")
     assert [file.name for file in path.iterdir()] == ["saved_model.pb"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["2"]
+
+
+@pytest.mark.parametrize("by", ["tensorflow", "python"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EACCES])
+def test_a_full_disk_is_one_line(
+    by: str, number: int, tmp_path: pathlib.Path, toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocabulary = Vocabulary(["a", "b"])
+    path = export_saved_model(toy.Model(vocabulary), tmp_path / "1", vocabulary)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+    def save(module: object, directory: str, **options: object) -> None:
+        if by == "python":
+            raise OSError(number, os.strerror(number))
+        text = f"{directory}/saved_model.pb.tmp; {os.strerror(number)}"
+        raise tf.errors.UnknownError(None, None, text)
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    held = f"cannot be written: .*{os.strerror(number)}; {path} holds the earlier export"
+    with pytest.raises(OSError, match=held) as raised:
+        export_saved_model(toy.Model(vocabulary), path, vocabulary, overwrite=True)
+    assert "\n" not in str(raised.value)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    with pytest.raises(OSError, match=f"{tmp_path / '2'} is not there"):
+        export_saved_model(toy.Model(vocabulary), tmp_path / "2", vocabulary)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["1"]

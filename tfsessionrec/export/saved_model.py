@@ -1,10 +1,11 @@
 """Writing a SavedModel for TensorFlow Serving."""
 
+import contextlib
 import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
@@ -29,7 +30,7 @@ from tfsessionrec.export.request import vocabulary_lines
 from tfsessionrec.export.served_model import trend_of
 from tfsessionrec.export.signatures import ServingSignatures
 from tfsessionrec.export.tracing import drop_compilation_requirements
-from tfsessionrec.export.version_directory import atomic_directory
+from tfsessionrec.export.version_directory import NOT_WRITABLE, atomic_directory
 from tfsessionrec.export.warm_up import checked_batch_sizes, write_warm_up_file
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.query_model import as_query_model
@@ -152,6 +153,7 @@ def export_saved_model(
     with (
         atomic_directory(path, overwrite=overwrite) as directory,
         tempfile.TemporaryDirectory() as scratch,
+        _write_errors(directory),
     ):
         files = _write_assets(
             pathlib.Path(scratch), model, vocabulary, lines, trend_time, unavailable
@@ -188,6 +190,19 @@ def _save(signatures: ServingSignatures, directory: pathlib.Path) -> dict[str, C
     )
     drop_compilation_requirements(directory)
     return functions
+
+
+@contextlib.contextmanager
+def _write_errors(directory: pathlib.Path) -> Iterator[None]:
+    """Raises as an `OSError` what TensorFlow raises of a file that it cannot write."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        text = error.message.partition("\n")[0]
+        number = next((n for n in NOT_WRITABLE if os.strerror(n) in text), None)
+        if number is None:
+            raise
+        raise OSError(number, text, os.fspath(directory)) from error
 
 
 def _write_assets(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 MARKER = "saved_model.pb"
 _NO_REPLACE, _EXCHANGE = 1, 2  # flags of renameat2(2)
+NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 _LEFT = re.compile(r"\.(?P<name>.+)\.(?P<kind>reserved|(new|old)-[0-9a-f]{8})")
 
 
@@ -129,6 +130,7 @@ def atomic_directory(
 
     Raises:
         FileExistsError: If `path` exists and may not be replaced.
+        OSError: If a file cannot be written; the message says what is at `path`.
     """
     path = pathlib.Path(path)
     _recover(path.absolute().parent)
@@ -138,11 +140,15 @@ def atomic_directory(
     try:
         yield temporary
         _publish(temporary, path, overwrite)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         for parent in new_parents:
             with contextlib.suppress(OSError):
                 parent.rmdir()
+        if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
+            held = "holds the earlier export" if path.exists() else "is not there"
+            name = os.fspath(error.filename or temporary)
+            raise OSError(f"{name} cannot be written: {error.strerror}; {path} {held}") from error
         raise
     finally:
         os.close(lock)
