@@ -24,6 +24,7 @@ LEAST = {
     "layers": 0.6,
     "data": 0.94,
     "evaluation": 0.98,
+    "metrics": 0.98,
 }
 
 
