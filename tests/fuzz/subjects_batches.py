@@ -173,7 +173,12 @@ def _vocabularies() -> list[Subject]:
             {"sessions": "object", "min_count": "size", "num_oov_indices": "size"},
         ),
         Subject(
-            "Vocabulary.extend", words.extend, {"ids": ["c"]}, {"ids": "list"}, {"ids": odd_ids}
+            "Vocabulary.extend",
+            words.extend,
+            {"ids": ["c"]},
+            {"ids": "list"},
+            {"ids": odd_ids},
+            {"ids": ["text"]},
         ),
         Subject(
             "Vocabulary.grow",

@@ -173,6 +173,8 @@ def _formats() -> list[Subject]:
                 "session_context": "list",
             },
             {"impression_features": [{"a": 5}, {5: "a"}], "session_context": [[5], {"a"}]},
+            # The name of a column of a text file may be empty.
+            {name: [""] for name in (*optional, "item", "time")},
         ),
         Subject(
             "LogFormat",
@@ -235,7 +237,8 @@ def _formats() -> list[Subject]:
             data.TargetWeights,
             {},
             {"column": "text?", "by_type": "map", "types": "list"},
-            {"by_type": [{"a": -1}, {"a": "x"}, {"a": True}], "types": [{"a"}, [5], [None]]},
+            {"by_type": [{"a": -1}, {"a": "x"}, {"a": True}], "types": [{"a"}, [True], [None]]},
+            {"column": [""]},
         ),
     ]
 
@@ -255,7 +258,8 @@ def _sessions() -> list[Subject]:
             log().filter_users,
             {"user_ids": ["a"]},
             {"user_ids": "list"},
-            {"user_ids": [[5], [1.5], [True], [["a"]], {"a": 1}, {1, 2}, [Thing()]]},
+            {"user_ids": [[5], [1.5], [True], {"a": 1}, {1, 2}, [Thing()]]},
+            {"user_ids": ["text"]},  # An array of any shape is right, such as one id.
         ),
         Subject(
             "Sessions.concat",
@@ -270,6 +274,7 @@ def _sessions() -> list[Subject]:
             {"sessions": log(), "at": 9_000},
             {"sessions": "object", "at": "object", **period},
             {"at": [float("nan"), "2024-13-01", datetime.timedelta(1), 1e300]},
+            {"at": [5]},
         ),
         Subject(
             "split_by_rule",
@@ -296,6 +301,8 @@ def _sessions() -> list[Subject]:
                 "shift_days": "positive?",
                 **period,
             },
+            {},
+            {"train_days": [float("inf")]},  # All that is earlier.
         ),
         Subject(
             "leave_last_session_out",

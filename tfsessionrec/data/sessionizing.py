@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from tfsessionrec.checks import mapping, sequence, text
 from tfsessionrec.data.cleaning import Cleaning, Duplicates, MissingUsers, clean_kept
 from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.impressions import clean_impressions, clean_values, expand_impressions
@@ -122,6 +123,10 @@ def sessionize(
     >>> sessions.events.select("user_id", "session_index", "item_id").rows()
     [('ann', 0, 11), ('ann', 0, 13), ('ann', 1, 14), ('bob', 0, 12)]
     """
+    sequence("keep", keep, "columns")
+    text("impressions_separator", impressions_separator, empty=False)
+    if impression_features is not None:
+        mapping("impression_features", impression_features, "columns")
     columns = {
         "user": user,
         "session": session,
@@ -231,8 +236,6 @@ def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> 
     names = column_names(lazy, "events", events)
     for argument, name in columns.items():
         check_column(names, name, argument)
-    if isinstance(keep, str):
-        raise ValueError(f"`keep` should be a list of columns. Received: `keep`={keep!r}")
     for name in keep:
         check_column(names, name, "keep")
         if name in _RESERVED or name.startswith("_"):
