@@ -325,6 +325,7 @@ def tensors(*arguments: tuple[str, Any, str, str]) -> None:
     >>> tensors(("rows", np.zeros([2, 3], int), "integer", "B X"))
     """
     sizes: dict[str, int] = {}
+    first: dict[str, str] = {}  # The argument that has each size.
     for name, value, kind, axes in arguments:
         letters = axes.split()
         open_ended = letters[:1] == ["..."]
@@ -338,9 +339,11 @@ def tensors(*arguments: tuple[str, Any, str, str]) -> None:
             for axis, size in zip(letters, last, strict=True) if fits else ():
                 if size is not None and size != 1:
                     fits &= sizes.setdefault(axis, size) == size
+                    first.setdefault(axis, name)
         if not fits:
             found = [f"{axis} = {size}" for axis, size in sizes.items() if axis in letters]
-            where = f" with {', '.join(found)}" if found else ""
+            others = {f"`{first[axis]}`": None for axis in letters if axis in sizes}
+            where = f" with {', '.join(found)}, as in {', '.join(others)}" if found else ""
             article = "an" if kind == "integer" else "a"
             raise ValueError(
                 f"`{name}` should be {article} {kind} tensor [{', '.join(axes.split())}]{where}. "

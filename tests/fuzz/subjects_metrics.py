@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from generator import Subject
 
 from tfsessionrec import metrics
@@ -24,7 +25,7 @@ def _of_ranks() -> list[Subject]:
     of_shown = {
         "scores": "tensor number",
         "labels": "tensor text",
-        "mask": "tensor boolean",
+        "mask": "tensor text",  # 1 and 0 are right, too.
     }
     names = ("average_precision", "hit_rate", "mrr", "ndcg", "precision", "recall")
     pairs = ("first_positive_rank", "pair_auc")
@@ -122,15 +123,17 @@ def _keras() -> list[Subject]:
                 "y_true": "tensor text",
                 "y_pred": "tensor number",
                 "sample_weight": "tensor text?",
-                "mask": "tensor boolean?",
+                "mask": "tensor text?",
             },
             {"y_pred": [np.ones([2, 4], np.float32)], "mask": [np.ones([2, 4], bool)]},
+            # One weight is that of every list.
+            {"sample_weight": [tf.constant(1.0)]},
         )
         for name in names
     ]
     return [
         *found,
-        Subject("RankingAUC", metrics.RankingAUC, {}, {"name": "text", "dtype": "choice?"}),
+        Subject("RankingAUC", metrics.RankingAUC, {}, {"name": "text?", "dtype": "choice?"}),
         Subject(
             "RankingAUC.update_state",
             metrics.RankingAUC().update_state,

@@ -9,9 +9,15 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
+from tfsessionrec import checks
 from tfsessionrec.baselines import Popularity
-from tfsessionrec.checks import positive_integer
 from tfsessionrec.data import Vocabulary
+from tfsessionrec.evaluation.arguments import (
+    check_dataset,
+    check_shared,
+    check_systems,
+    each_batch,
+)
 from tfsessionrec.evaluation.choices import (
     TARGETS,
     UNKNOWN,
@@ -167,18 +173,24 @@ def evaluate(
     skipped: sessions without a known positive
     """
     begin = time.perf_counter()
+    check_dataset(dataset)
+    check_shared(
+        vocabulary, popularity, beyond_accuracy=beyond_accuracy, keep_queries=keep_queries,
+        progress=progress,
+    )  # fmt: skip
+    checks.non_negative_integer("seed", seed)
+    bootstrap = checks.non_negative_integer("bootstrap", bootstrap)
     first = first_item(first_item_index, vocabulary, model)
     choices = Choices(
-        list_lengths(k), positions, bool(filter_seen), bool(repeats), unknown_targets, first,
-        block_size,
+        list_lengths(k), positions, filter_seen, repeats, unknown_targets, first, block_size
     )  # fmt: skip
-    bootstrap = positive_integer("bootstrap", bootstrap) if bootstrap else 0
-    systems, counts = _systems(model, baselines or {}, popularity, vocabulary, first)
+    systems, counts = _systems(model, baselines, popularity, vocabulary, first)
     kinds = slice_kinds(slices, counts is not None)
     measures = _list_measures(systems, choices, counts, item_features) if beyond_accuracy else None
     keep = bool(kinds or bootstrap or keep_queries)
     ranking = Ranking(systems, choices, measures, keep)
-    asked = _ask_all(ranking, tqdm(dataset, "evaluate", unit=" batches", disable=not progress))
+    shown = tqdm(dataset, "evaluate", unit=" batches", disable=not progress)
+    asked = _ask_all(ranking, each_batch(shown))
     results = ranking.results() if keep else None
     means = {name: ranking.metrics(name) for name in systems}
     options = _options(choices, asked) | _unknown_histories(ranking)
@@ -284,12 +296,15 @@ def _interval_rule(results: QueryResults, samples: int, seed: int) -> str:
 
 def _systems(
     model: object,
-    baselines: Mapping[str, object],
+    baselines: Mapping[str, object] | None,
     popularity: ArrayLike | None,
     vocabulary: Vocabulary | None,
     first: int,
 ) -> tuple[dict[str, System], NDArray[np.number] | None]:
     """The systems by name, and the counts [vocabulary_size] of the items."""
+    baselines = {} if baselines is None else baselines
+    checks.mapping("baselines", baselines, "systems")
+    check_systems("baselines", baselines.values())
     reserved = {"model", "popularity"} & set(baselines)
     if reserved:
         raise ValueError(
