@@ -269,7 +269,6 @@ def _reports() -> list[Subject]:
                 "samples": "size",
             },
         ),
-        Subject("Comparison[]", compared.__getitem__, {"metric": "recall@1"}, {"metric": "choice"}),
         Subject(
             "Report",
             evaluation.Report,
@@ -287,7 +286,6 @@ def _reports() -> list[Subject]:
             {"metrics": [{"a": "x"}, {5: 1.0}], "baselines": [{"a": 5}, {5: {}}]},
             {"metrics": [{"a": 1}], "options": [{"a": 1}]},
         ),
-        Subject("Report[]", small.__getitem__, {"metric": "recall@5"}, {"metric": "choice"}),
         Subject("Report.to_markdown", small.to_markdown, {"title": "a"}, {"title": "text"}),
         Subject(
             "Report.save",

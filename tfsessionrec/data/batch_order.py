@@ -43,6 +43,7 @@ class BatchOrder:
                 "Only one of `batch_size` and `batch_positions` should be given. Received: "
                 f"`batch_size`={self.batch_size}, `batch_positions`={self.batch_positions}"
             )
+        checks.boolean("shuffle", self.shuffle)
         if self.seed is not None:
             checks.integer("seed", self.seed)
         if self.first_epoch is not None:

@@ -158,11 +158,8 @@ def session_dataset(
     """
     limits = {"max_sessions": max_sessions, "max_items": max_items}
     sizes = {"batch_size": batch_size, "batch_positions": batch_positions}
-    positive_integer("min_sessions", min_sessions)
-    _check_arguments({**limits, **sizes}, targets, context)
-    _check_switches(drop_remainder=drop_remainder, static_shapes=static_shapes)
-    _check_switches(**({} if shuffle is None else {"shuffle": shuffle}))
-    _check_rows(batch_positions, drop_remainder or static_shapes)
+    _check_arguments({**limits, **sizes}, min_sessions, targets, context)
+    _check_rows(batch_positions, drop_remainder=drop_remainder, static_shapes=static_shapes)
     shuffle = seed is not None if shuffle is None else shuffle
     examples = _examples(sessions, targets)
     if spec is None:
@@ -258,8 +255,12 @@ def protocol_batches(
 
 
 def _check_arguments(
-    sizes: Mapping[str, int | None], targets: str | None, context: Sequence[str]
+    sizes: Mapping[str, int | None],
+    min_sessions: int,
+    targets: str | None,
+    context: Sequence[str],
 ) -> None:
+    positive_integer("min_sessions", min_sessions)
     for name, value in sizes.items():
         if value is not None:
             positive_integer(name, value)
@@ -285,8 +286,9 @@ def _target_weights(
     return found or None
 
 
-def _check_rows(batch_positions: int | None, equal_rows: bool) -> None:
-    if batch_positions is not None and equal_rows:
+def _check_rows(batch_positions: int | None, **equal_rows: bool) -> None:
+    _check_switches(**equal_rows)
+    if batch_positions is not None and any(equal_rows.values()):
         raise ValueError(
             "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
             "`batch_positions` differ in their rows. "

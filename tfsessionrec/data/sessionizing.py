@@ -123,10 +123,6 @@ def sessionize(
     >>> sessions.events.select("user_id", "session_index", "item_id").rows()
     [('ann', 0, 11), ('ann', 0, 13), ('ann', 1, 14), ('bob', 0, 12)]
     """
-    sequence("keep", keep, "columns")
-    text("impressions_separator", impressions_separator, empty=False)
-    if impression_features is not None:
-        mapping("impression_features", impression_features, "columns")
     columns = {
         "user": user,
         "session": session,
@@ -141,7 +137,7 @@ def sessionize(
     _check_arguments(given, gap, impression_features, drop_duplicates)
     times = TimeFormat(time_unit, time_format, tz)
     cleaning = Cleaning(times, item_type, drop_missing, drop_duplicates, missing_users)
-    aligned = _impression_features(impression_features, keep)
+    aligned = _impression_features(impression_features, keep, impressions_separator)
     gap_us = None if gap is None else gap_in_microseconds(gap)
     sources = {f"impression_features[{name!r}]": source for name, source in aligned.items()}
     raw = cleaning.select_rows(_read(events, given | sources, keep), given)
@@ -201,9 +197,15 @@ def _check_arguments(
         )
 
 
-def _impression_features(features: Mapping[str, str] | None, keep: Sequence[str]) -> dict[str, str]:
+def _impression_features(
+    features: Mapping[str, str] | None, keep: Sequence[str], separator: str
+) -> dict[str, str]:
     """Columns by the names they get."""
-    aligned = dict(features or {})
+    sequence("keep", keep, "columns")
+    text("impressions_separator", separator, empty=False)
+    features = {} if features is None else features
+    mapping("impression_features", features, "columns")
+    aligned = dict(features)
     for name in aligned:
         if name in (*_RESERVED, "position", *keep) or name.startswith("_"):
             raise ValueError(

@@ -30,11 +30,15 @@ def check_systems(name: str, models: Iterable[object]) -> None:
 
 
 def check_shared(
-    vocabulary: Vocabulary | None, popularity: ArrayLike | None, **switches: bool
+    dataset: object,
+    vocabulary: Vocabulary | None,
+    popularity: ArrayLike | None,
+    **switches: bool,
 ) -> None:
     """Checks arguments by their kinds.
 
     Args:
+        dataset: Session batches.
         vocabulary: A `Vocabulary`, or None.
         popularity: Counts of items, or None.
         **switches: Truth values, by name.
@@ -43,6 +47,7 @@ def check_shared(
         TypeError: If `vocabulary` is of another class.
         ValueError: If another argument is of another kind.
     """
+    check_dataset(dataset)
     if vocabulary is not None:
         checks.instance("vocabulary", vocabulary, Vocabulary)
     if popularity is not None:
@@ -72,9 +77,10 @@ def each_batch(batches: Iterable[Features]) -> Iterator[Features]:
     """
     for batch in batches:
         if not isinstance(batch, Mapping) or "item_ids" not in batch:
+            received = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
             raise ValueError(
-                "`dataset` should give dicts with `item_ids`, as `data.session_dataset` does. "
-                f"Received: {str(batch)[:200]}"
+                "`dataset` should give session batches: dicts with `item_ids`. "
+                f"Received: {received}"
             )
         checks.tensors(("dataset['item_ids']", batch["item_ids"], "integer", "B S I"))
         yield batch

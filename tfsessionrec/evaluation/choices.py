@@ -85,8 +85,7 @@ def list_lengths(k: int | Iterable[int]) -> tuple[int, ...]:
     Raises:
         ValueError: If `k` is not one or more positive integers.
     """
-    is_one = not isinstance(k, Iterable) or isinstance(k, str | bytes)
-    ks = [k] if is_one else k
+    ks = k if isinstance(k, Iterable) and not isinstance(k, str | bytes) else [k]
     cutoffs = tuple(sorted({positive_integer("k", one) for one in ks}))
     if not cutoffs:
         raise ValueError(f"`k` should hold at least one positive integer. Received: `k`={k!r}")

@@ -118,10 +118,8 @@ def compare(
     """
     samples = positive_integer("samples", samples)
     checks.non_negative_integer("seed", seed)
-    checks.sequence("systems", systems, "two names")
-    for one in systems:
-        checks.text("systems", one)
-    if len(systems) != 2:
+    is_pair = isinstance(systems, tuple | list) and len(systems) == 2
+    if not is_pair or not all(isinstance(one, str) for one in systems):
         raise ValueError(
             f"`systems` should be two names, one a report. Received: `systems`={systems!r}"
         )

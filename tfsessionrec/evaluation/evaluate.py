@@ -1,7 +1,7 @@
 """Full-catalogue evaluation."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,6 @@ from tfsessionrec import checks
 from tfsessionrec.baselines import Popularity
 from tfsessionrec.data import Vocabulary
 from tfsessionrec.evaluation.arguments import (
-    check_dataset,
     check_shared,
     check_systems,
     each_batch,
@@ -173,13 +172,11 @@ def evaluate(
     skipped: sessions without a known positive
     """
     begin = time.perf_counter()
-    check_dataset(dataset)
     check_shared(
-        vocabulary, popularity, beyond_accuracy=beyond_accuracy, keep_queries=keep_queries,
-        progress=progress,
+        dataset, vocabulary, popularity,
+        beyond_accuracy=beyond_accuracy, keep_queries=keep_queries, progress=progress,
     )  # fmt: skip
-    checks.non_negative_integer("seed", seed)
-    bootstrap = checks.non_negative_integer("bootstrap", bootstrap)
+    bootstrap = _resamples(bootstrap, seed)
     first = first_item(first_item_index, vocabulary, model)
     choices = Choices(
         list_lengths(k), positions, filter_seen, repeats, unknown_targets, first, block_size
@@ -189,15 +186,11 @@ def evaluate(
     measures = _list_measures(systems, choices, counts, item_features) if beyond_accuracy else None
     keep = bool(kinds or bootstrap or keep_queries)
     ranking = Ranking(systems, choices, measures, keep)
-    shown = tqdm(dataset, "evaluate", unit=" batches", disable=not progress)
-    asked = _ask_all(ranking, each_batch(shown))
+    asked = _ask_all(ranking, tqdm(dataset, "evaluate", unit=" batches", disable=not progress))
     results = ranking.results() if keep else None
     means = {name: ranking.metrics(name) for name in systems}
     options = _options(choices, asked) | _unknown_histories(ranking)
-    ends = {}
-    if results is not None and bootstrap:
-        ends = intervals(results, list(systems), bootstrap, seed)
-        options["intervals"] = _interval_rule(results, bootstrap, seed)
+    ends = _ends(results, list(systems), bootstrap, seed, options)
     if measures is not None:
         options |= _list_rules(measures, item_features)
     options |= {f"slices by {kind}": RULES[kind] for kind in kinds}
@@ -238,7 +231,7 @@ def _ask_all(ranking: Ranking, batches: Iterable[Features]) -> _Asked:
     choices, size = ranking.choices, ranking.systems["model"].vocabulary_size
     kind = choices.positions
     skipped = known = unknown = missed = repeated = 0
-    for batch in batches:
+    for batch in each_batch(batches):
         if kind == "auto":
             kind = choices.kind_of(batch)
         queries = choices.ask(batch, kind, size)
@@ -287,6 +280,25 @@ def _unknown_histories(ranking: Ranking) -> dict[str, object]:
     if count is None:
         return {}
     return {"histories without a known item": f"{count:,}, ranked by popularity in training"}
+
+
+def _resamples(bootstrap: int, seed: int) -> int:
+    checks.non_negative_integer("seed", seed)
+    return checks.non_negative_integer("bootstrap", bootstrap)
+
+
+def _ends(
+    results: QueryResults | None,
+    systems: Sequence[str],
+    samples: int,
+    seed: int,
+    options: dict[str, object],
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """The ends of the intervals, whose rule becomes an option; none without `samples`."""
+    if results is None or not samples:
+        return {}
+    options["intervals"] = _interval_rule(results, samples, seed)
+    return intervals(results, systems, samples, seed)
 
 
 def _interval_rule(results: QueryResults, samples: int, seed: int) -> str:

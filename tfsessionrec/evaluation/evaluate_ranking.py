@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
 from tfsessionrec.data import Vocabulary
-from tfsessionrec.evaluation.arguments import check_dataset, check_shared, each_batch
+from tfsessionrec.evaluation.arguments import check_shared, each_batch
 from tfsessionrec.evaluation.queries import next_sessions
 from tfsessionrec.evaluation.report import Report
 from tfsessionrec.evaluation.system import (
@@ -89,10 +89,10 @@ def evaluate_ranking(
     (1.0, 0.5)
     """
     begin = time.perf_counter()
-    check_dataset(dataset)
     check_shared(
-        vocabulary, popularity, empty_history=empty_history, unopposed=unopposed, progress=progress
-    )
+        dataset, vocabulary, popularity,
+        empty_history=empty_history, unopposed=unopposed, progress=progress,
+    )  # fmt: skip
     size, score = _scorer(model, vocabulary, popularity)
     counts = popularity_counts(popularity, vocabulary, size)
     level = None if counts is None else np.unique(counts, return_inverse=True)[1]

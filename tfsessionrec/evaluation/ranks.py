@@ -146,7 +146,7 @@ def rank_targets(
     block_size = checks.positive_integer("block_size", block_size)
     checks.non_negative_integer("first_candidate_id", first_candidate_id)
     targets = np.asarray(targets)
-    num_candidates = len(candidate_embeddings)
+    num_candidates = np.shape(candidate_embeddings)[0]
     if targets.max(initial=-1) >= num_candidates:
         raise ValueError(
             f"`targets` should be below {num_candidates}, the number of `candidate_embeddings`. "

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from tfsessionrec import checks, data
 from tfsessionrec.baselines.running_sessions import last_sessions, request_times
 from tfsessionrec.data import Sessions, Vocabulary
-from tfsessionrec.evaluation.arguments import check_dataset, check_systems, each_batch
+from tfsessionrec.evaluation.arguments import check_shared, check_systems, each_batch
 from tfsessionrec.evaluation.choices import TARGETS, list_lengths
 from tfsessionrec.evaluation.evaluate import evaluate
 from tfsessionrec.evaluation.queries import next_sessions
@@ -98,13 +98,9 @@ def evaluate_streaming(
     0.666...
     """
     begin = time.perf_counter()
-    _check_arguments(dataset, events, k, vocabulary, baselines, options.get("positions", "auto"))
-    checks.boolean("refit", refit)
-    checks.boolean("progress", progress)
-    if tick is not None and not (checks.is_number(tick) and 0 < tick < np.inf):
-        raise ValueError(
-            f"`tick` should be a positive number of seconds. Received: `tick`={tick!r}"
-        )
+    checks.instance("vocabulary", vocabulary, Vocabulary)
+    check_shared(dataset, vocabulary, None, refit=refit, progress=progress)
+    _check_arguments(events, k, baselines, tick, options.get("positions", "auto"))
     requests = _Requests.of(dataset, options.get("positions", "auto"), tick)
     systems = {"model": model, **(baselines or {})}
     ways = {name: _ways(system) for name, system in systems.items()}
@@ -149,17 +145,18 @@ def evaluate_streaming(
 
 
 def _check_arguments(
-    dataset: object,
     events: object,
     k: int | Iterable[int],
-    vocabulary: object,
     baselines: Mapping[str, object] | None,
+    tick: float | None,
     positions: str,
 ) -> None:
-    check_dataset(dataset)
     checks.instance("events", events, Sessions)
     list_lengths(k)
-    checks.instance("vocabulary", vocabulary, Vocabulary)
+    if tick is not None and not (checks.is_number(tick) and 0 < tick < np.inf):
+        raise ValueError(
+            f"`tick` should be a positive number of seconds. Received: `tick`={tick!r}"
+        )
     if baselines is not None:
         checks.mapping("baselines", baselines, "systems")
         check_systems("baselines", baselines.values())

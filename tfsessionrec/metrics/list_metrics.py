@@ -18,8 +18,8 @@ def _lists(lists: ArrayLike, k: int, num_items: int, of: str) -> NDArray[np.int6
     first = np.asarray(lists)[:, :k].astype(np.int64)
     if first.max(initial=-1) >= num_items:
         raise ValueError(
-            f"`lists` should hold items below {num_items}, the number of items of `{of}`. Received: "
-            f"{first.max()}"
+            f"`lists` should hold items below {num_items}, the number of items of `{of}`. "
+            f"Received: {first.max()}"
         )
     return first
 
