@@ -150,6 +150,10 @@ class Vocabulary:
         series = clean_ids(ids_series(ids, "ids"), "ids").unique(maintain_order=True)
         if series.is_empty():
             return self
+        if series.dtype != self._table.schema["id"]:
+            raise ValueError(
+                f"`ids` should hold ids of type {self.dtype}. Received: {series.dtype}"
+            )
         new = series.filter(pl.Series(self.lookup(series) < self.first_item_index))
         return Vocabulary(
             pl.concat([self._table["id"].rename("ids"), new]),
