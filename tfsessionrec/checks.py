@@ -7,6 +7,7 @@ here imports TensorFlow.
 import math
 import numbers
 import operator
+import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, SupportsFloat
 
@@ -197,19 +198,21 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def text(name: str, value: Any, *, optional: bool = False) -> None:
+def text(name: str, value: Any, *, optional: bool = False, empty: bool = True) -> None:
     """Checks that `value` is text.
 
     Args:
         name: Name of the argument, for the message.
         value: The value given.
         optional: Whether None is right, too. Defaults to False.
+        empty: Whether the empty text is right, too. Defaults to True.
 
     Raises:
         ValueError: If it is not.
     """
-    if not isinstance(value, str) and not (optional and value is None):
-        expected = "text or None" if optional else "text"
+    right = isinstance(value, str) and (empty or value != "")
+    if not right and not (optional and value is None):
+        expected = "text" + " or None" * optional + ", and not empty" * (not empty)
         raise ValueError(f"`{name}` should be {expected}. Received: `{name}`={value!r}")
 
 
@@ -292,6 +295,20 @@ def instance(name: str, value: Any, kind: type) -> None:
         raise TypeError(f"`{name}` should be a {kind.__name__}. Received: {_described(value)}")
 
 
+def path(name: str, value: object) -> None:
+    """Checks that `value` is the path of a file or a folder.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: The value given.
+
+    Raises:
+        ValueError: If it is neither a text nor a `pathlib.Path`.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"`{name}` should be a path. Received: `{name}`={value!r}")
+
+
 def tensors(*arguments: tuple[str, Any, str, str]) -> None:
     """Checks kinds and shapes of tensors, as far as they are known before they are computed.
 
@@ -308,6 +325,7 @@ def tensors(*arguments: tuple[str, Any, str, str]) -> None:
     >>> tensors(("rows", np.zeros([2, 3], int), "integer", "B X"))
     """
     sizes: dict[str, int] = {}
+    first: dict[str, str] = {}  # The argument that has each size.
     for name, value, kind, axes in arguments:
         letters = axes.split()
         open_ended = letters[:1] == ["..."]
@@ -321,9 +339,11 @@ def tensors(*arguments: tuple[str, Any, str, str]) -> None:
             for axis, size in zip(letters, last, strict=True) if fits else ():
                 if size is not None and size != 1:
                     fits &= sizes.setdefault(axis, size) == size
+                    first.setdefault(axis, name)
         if not fits:
             found = [f"{axis} = {size}" for axis, size in sizes.items() if axis in letters]
-            where = f" with {', '.join(found)}" if found else ""
+            others = {f"`{first[axis]}`": None for axis in letters if axis in sizes}
+            where = f" with {', '.join(found)}, as in {', '.join(others)}" if found else ""
             article = "an" if kind == "integer" else "a"
             raise ValueError(
                 f"`{name}` should be {article} {kind} tensor [{', '.join(axes.split())}]{where}. "

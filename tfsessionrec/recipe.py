@@ -44,6 +44,9 @@ class TargetWeights:
     def __post_init__(self) -> None:
         checks.text("column", self.column, optional=True)
         checks.sequence("types", self.types, "interaction types")
+        for one in self.types:
+            if not isinstance(one, str | int) or isinstance(one, bool):
+                raise _wrong("types", "a list of interaction types", self.types)
         checks.mapping("by_type", self.by_type, "weights")
         by_type = {
             str(name): checks.number(f"by_type[{name!r}]", weight, least=0)
@@ -61,6 +64,11 @@ class TargetWeights:
         if isinstance(value, cls):
             return value
         if isinstance(value, Mapping):
+            names = [field.name for field in dataclasses.fields(cls)]
+            if not set(value) <= set(names):
+                raise ValueError(
+                    f"`weights` should have the fields {', '.join(names)}. Received: {value!r}"
+                )
             return cls(**value)
         if value is None or isinstance(value, str):
             return cls(value)

@@ -85,7 +85,7 @@ def test_a_gap_without_a_unit() -> None:
         (LogFormat, {"drop_missing": "no"}, "`drop_missing` should be True or False"),
         (LogFormat, {"drop_duplicates": "all"}, "`drop_duplicates` should be one of"),
         (LogFormat, {"missing_users": None}, "`missing_users` should be one of"),
-        (LogFormat, {"item_type": "text"}, "The type of ids should be one of"),
+        (LogFormat, {"item_type": "text"}, "`item_type` should be one of"),
         (LogFormat, {"time_unit": ["s"]}, "`time_unit` should be one of"),
         (LogFormat, {"time_format": "%H:%M"}, "`time_format` should have a year"),
         (LogFormat, {"tz": 1}, "`tz` should be text or None"),

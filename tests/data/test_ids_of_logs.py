@@ -168,7 +168,7 @@ def test_integers_on_request(tmp_path: pathlib.Path) -> None:
     assert log.read(frame).events["item_id"].to_list() == [7, 8]
     with pytest.raises(ValueError, match=r"`item` should hold integers .*'007' .*'item_id', row 1"):
         log.read(frame.with_columns(item_id=pl.Series(["7", "007"])))
-    with pytest.raises(ValueError, match=r"The type of ids should be one of string, int64.*'text'"):
+    with pytest.raises(ValueError, match=r"`item_type` should be one of string, int64.*'text'"):
         to_sessions(frame, user="u", gap=1, item_type="text")  # type: ignore[arg-type]
 
 

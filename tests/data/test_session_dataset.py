@@ -234,7 +234,7 @@ def test_former_keywords_warn_and_mean_the_same(sessions, vocabulary, former, sp
         ({"interaction_types": "click"}, "`interaction_types` should be distinct values"),
         ({"interaction_types": ["a", "a"]}, "`interaction_types` should be distinct values"),
         ({"request_times": "now"}, '`request_times` should be None, "next_start" or'),
-        ({"session_context": "price"}, "`session_context` should be a sequence of column names"),
+        ({"session_context": "price"}, "`session_context` should be a list of columns"),
         ({"session_context": {"interaction_type": ["a", "a"]}}, "should be distinct values"),
         (
             {"session_context": ["price"], "context": ["price"]},
@@ -617,7 +617,7 @@ def test_a_strategy_distributes_it(many):
         ({"batch_positions": 5, "static_shapes": True}, "need `batch_size`"),
         ({"batch_positions": 5, "drop_remainder": True}, "need `batch_size`"),
         ({"targets": "next"}, "`targets` should be None or \"last\". Received: .*'next'"),
-        ({"context": "price"}, "`context` should be a sequence of column names"),
+        ({"context": "price"}, "`context` should be a list of columns"),
         ({"context": ["cost"]}, "`context` should name columns of .* Received: 'cost'"),
         ({"context": ["interaction_type"]}, "should be numeric. Received: 'interaction_type'"),
         ({"context": ["item_ids"]}, "should not use the name of a key of the batch"),

@@ -555,7 +555,7 @@ def test_impressions_that_are_no_lists() -> None:
 
 
 def test_empty_separator() -> None:
-    with pytest.raises(ValueError, match="`impressions_separator` should be a non-empty string"):
+    with pytest.raises(ValueError, match="`impressions_separator` should be text, and not empty"):
         sessionize(
             LOG, user="user", session="session", impressions="shown", impressions_separator=""
         )

@@ -117,6 +117,8 @@ def test_wrong_arguments_are_named(options, message) -> None:
 
 
 def test_an_unknown_metric_is_named() -> None:
-    metrics = CatalogueMetrics(batches(), k=5, metrics="ndgc")
-    with pytest.raises(ValueError, match=r"`metrics` should be among .*ndcg@5.*'ndgc@5'"):
+    with pytest.raises(ValueError, match=r"`metrics` should be one of .*'ndcg'.*'ndgc'"):
+        CatalogueMetrics(batches(), k=5, metrics="ndgc")
+    metrics = CatalogueMetrics(batches(), k=5, metrics="coverage")
+    with pytest.raises(ValueError, match=r"`metrics` should be among .*ndcg@5.*'coverage@5'"):
         make_model().fit(dataset(), epochs=1, verbose=0, callbacks=[metrics])

@@ -83,7 +83,7 @@ def test_only_unknown_targets_are_a_query_that_misses():
 def test_bad_choices():
     with pytest.raises(ValueError, match='`unknown_targets` should be "leave_out" or "miss"'):
         evaluate(Popularity(COUNTS), [batch(False)], unknown_targets="skip")
-    with pytest.raises(ValueError, match="`bootstrap` should be a positive integer"):
+    with pytest.raises(ValueError, match="`bootstrap` should be a non-negative integer"):
         evaluate(Popularity(COUNTS), [batch(False)], bootstrap=-1)
 
 

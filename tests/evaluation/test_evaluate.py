@@ -380,7 +380,7 @@ def test_nothing_to_ask(dataset):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"item_ids": [[4, 5]]}, r"`item_ids` should have the shape \[B, S, I\]"),
+        ({"item_ids": [[4, 5]]}, r"\['item_ids'\]` should be an integer tensor \[B, S, I\]"),
         (
             {"item_ids": [[[4], [SIZE]]]},
             f"`item_ids` should be vocabulary indices.* Received: {SIZE}",

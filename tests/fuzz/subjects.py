@@ -3,10 +3,13 @@
 from typing import Any
 
 import numpy as np
+import subjects_data
+import subjects_evaluation
+import subjects_metrics
 import tensorflow as tf
 from generator import Subject
 
-from tfsessionrec import client, data, evaluation, layers, losses, rules
+from tfsessionrec import client, layers, losses, rules
 
 ROWS = tf.constant([[0, 2], [1, -1]])
 TRUE = tf.constant([[True, True], [True, False]])
@@ -434,97 +437,12 @@ def _layers() -> list[Subject]:
     ]
 
 
-def _data() -> list[Subject]:
-    events = {
-        "user_id": ["a", "a", "b"],
-        "item_id": ["x", "y", "x"],
-        "timestamp": [1, 10_000, 3],
-    }
-    import polars as pl
-
-    frame = pl.DataFrame(events)
-    sessions = data.sessionize(frame, user="user_id", item="item_id", time="timestamp", gap="30m")
-    vocabulary = data.Vocabulary.from_sessions(sessions)
-    columns = {"user": "user_id", "item": "item_id", "time": "timestamp", "gap": "30m"}
-    return [
-        Subject(
-            "sessionize",
-            data.sessionize,
-            {"events": frame, **columns},
-            {"events": "object", "user": "text", "item": "text", "time": "text"},
-            {"gap": ["x", -1]},
-        ),
-        Subject(
-            "Vocabulary",
-            data.Vocabulary,
-            {"ids": ["a", "b"], "counts": [2, 1]},
-            {"ids": "list", "counts": "list", "num_oov_indices": "size"},
-        ),
-        Subject(
-            "Vocabulary.from_sessions",
-            data.Vocabulary.from_sessions,
-            {"sessions": sessions, "min_count": 1},
-            {"sessions": "object", "min_count": "size"},
-        ),
-        Subject(
-            "session_dataset",
-            data.session_dataset,
-            {"sessions": sessions, "vocabulary": vocabulary, "batch_size": 2},
-            {"sessions": "object", "vocabulary": "object", "batch_size": "size"},
-        ),
-        Subject("flatten", data.flatten_sessions, {"sessions": sessions}, {"sessions": "object"}),
-        Subject(
-            "leave_last",
-            data.leave_last_session_out,
-            {"sessions": sessions},
-            {"sessions": "object"},
-        ),
-    ]
-
-
-class Model:
-    """A model that evaluation takes."""
-
-    def encode(self, features: Any) -> tf.Tensor:
-        return tf.ones([len(features["item_ids"]), 2])
-
-    def candidate_embeddings(self) -> tf.Tensor:
-        return tf.ones([9, 2])
-
-
-def _evaluation() -> list[Subject]:
-    ones = np.ones([4, 2], np.float32)
-    return [
-        Subject(
-            "rank_targets",
-            evaluation.rank_targets,
-            {
-                "query_embeddings": ones,
-                "candidate_embeddings": np.eye(5, 2, dtype=np.float32),
-                "targets": np.arange(4)[:, np.newaxis],
-                "block_size": 100,
-            },
-            {
-                "query_embeddings": "tensor number",
-                "candidate_embeddings": "tensor number",
-                "targets": "tensor integer",
-                "block_size": "size",
-            },
-        ),
-        Subject(
-            "Ensemble",
-            evaluation.Ensemble,
-            {"systems": [Model(), Model()], "vocabulary_size": 9},
-            {"systems": "list", "fusion": "choice", "top": "size"},
-        ),
-    ]
-
-
 ROOMS = {
     "rules": _rules,
     "losses": _losses,
     "layers": _layers,
     "client": _client,
-    "data": _data,
-    "evaluation": _evaluation,
+    "data": subjects_data.subjects,
+    "evaluation": subjects_evaluation.subjects,
+    "metrics": subjects_metrics.subjects,
 }

@@ -85,7 +85,7 @@ def test_intra_list_diversity(k: int, block: int, monkeypatch: pytest.MonkeyPatc
 
 
 def test_bad_arguments() -> None:
-    with pytest.raises(ValueError, match=r"`lists` should be integers of shape \[queries, places"):
+    with pytest.raises(ValueError, match=r"`lists` should be an integer tensor \[queries, places"):
         list_metrics.exposure([1, 2], 5, 3)
     with pytest.raises(ValueError, match="`k` should be a positive integer"):
         list_metrics.list_mean([[1, 2]], 0, [1, 2, 3])

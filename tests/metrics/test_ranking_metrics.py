@@ -86,9 +86,9 @@ def test_query_without_targets_has_no_value(metric):
 
 @pytest.mark.parametrize("metric", ALL)
 def test_bad_ranks(metric):
-    with pytest.raises(ValueError, match=r"`ranks` should be integers of shape \[queries, targets"):
+    with pytest.raises(ValueError, match=r"`ranks` should be an integer tensor \[queries, targets"):
         metric([1, 2], 5)
-    with pytest.raises(ValueError, match="`ranks` should be integers"):
+    with pytest.raises(ValueError, match="`ranks` should be an integer tensor"):
         metric([[1.5]], 5)
 
 

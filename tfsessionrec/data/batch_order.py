@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tfsessionrec import checks
+
 _NEWEST = 0.99  # quantile of the times that caps the recency boost: clocks may be wrong
 
 
@@ -41,13 +43,20 @@ class BatchOrder:
                 "Only one of `batch_size` and `batch_positions` should be given. Received: "
                 f"`batch_size`={self.batch_size}, `batch_positions`={self.batch_positions}"
             )
-        if self.window is not None and not 0 <= self.window < np.inf:
+        checks.boolean("shuffle", self.shuffle)
+        if self.seed is not None:
+            checks.integer("seed", self.seed)
+        if self.first_epoch is not None:
+            checks.non_negative_integer("first_epoch", self.first_epoch)
+        if self.window is not None and not (
+            checks.is_number(self.window) and 0 <= self.window < np.inf
+        ):
             raise ValueError(
                 "`shuffle_window` should be a number of seconds. Received: "
                 f"`shuffle_window`={self.window!r}"
             )
         half_life = self.recency_half_life
-        if half_life is not None and not 0 < half_life < np.inf:
+        if half_life is not None and not (checks.is_number(half_life) and 0 < half_life < np.inf):
             raise ValueError(
                 "`recency_half_life` should be a positive number of seconds. Received: "
                 f"`recency_half_life`={half_life!r}"

@@ -8,6 +8,7 @@ from typing import get_args
 import polars as pl
 import tensorflow as tf
 
+from tfsessionrec import checks
 from tfsessionrec.checks import instance, positive_integer
 from tfsessionrec.data.batch_layout import BatchLayout, example_batches
 from tfsessionrec.data.batch_order import BatchOrder
@@ -157,8 +158,8 @@ def session_dataset(
     """
     limits = {"max_sessions": max_sessions, "max_items": max_items}
     sizes = {"batch_size": batch_size, "batch_positions": batch_positions}
-    _check_arguments({**limits, **sizes, "min_sessions": min_sessions}, targets, context)
-    _check_rows(batch_positions, drop_remainder or static_shapes)
+    _check_arguments({**limits, **sizes}, min_sessions, targets, context)
+    _check_rows(batch_positions, drop_remainder=drop_remainder, static_shapes=static_shapes)
     shuffle = seed is not None if shuffle is None else shuffle
     examples = _examples(sessions, targets)
     if spec is None:
@@ -223,6 +224,10 @@ def protocol_batches(
             `question` [B, 2], its number and that of its user, which are the same for every model.
             Not for `"ranking"`. Defaults to False: a causal model answers many at once.
     """
+    instance("sessions", sessions, Sessions)
+    instance("vocabulary", vocabulary, Vocabulary)
+    instance("spec", spec, HistorySpec)
+    _check_switches(empty_history=empty_history, origins=origins, apart=apart)
     longest_session = 1
     if protocol == "ranking":  # every shown item is ranked, whatever the limit in training
         sizes = sessions.events.group_by("user_id", "session_index").len()["len"]
@@ -250,17 +255,23 @@ def protocol_batches(
 
 
 def _check_arguments(
-    sizes: Mapping[str, int | None], targets: str | None, context: Sequence[str]
+    sizes: Mapping[str, int | None],
+    min_sessions: int,
+    targets: str | None,
+    context: Sequence[str],
 ) -> None:
+    positive_integer("min_sessions", min_sessions)
     for name, value in sizes.items():
         if value is not None:
             positive_integer(name, value)
     if targets not in (None, "last"):
         raise ValueError(f'`targets` should be None or "last". Received: `targets`={targets!r}')
-    if isinstance(context, str):
-        raise ValueError(
-            f"`context` should be a sequence of column names. Received: `context`={context!r}"
-        )
+    checks.sequence("context", context, "columns")
+
+
+def _check_switches(**switches: bool) -> None:
+    for name, value in switches.items():
+        checks.boolean(name, value)
 
 
 def _target_weights(
@@ -275,8 +286,9 @@ def _target_weights(
     return found or None
 
 
-def _check_rows(batch_positions: int | None, equal_rows: bool) -> None:
-    if batch_positions is not None and equal_rows:
+def _check_rows(batch_positions: int | None, **equal_rows: bool) -> None:
+    _check_switches(**equal_rows)
+    if batch_positions is not None and any(equal_rows.values()):
         raise ValueError(
             "`drop_remainder` and `static_shapes` need `batch_size`: batches of "
             "`batch_positions` differ in their rows. "
@@ -297,6 +309,7 @@ def _checked_spec(
     spec: HistorySpec, vocabulary: Vocabulary, keywords: Mapping[str, object]
 ) -> HistorySpec:
     instance("vocabulary", vocabulary, Vocabulary)
+    instance("spec", spec, HistorySpec)
     unknown = sorted(set(keywords) - {*_FORMER, "max_sessions", "max_items"})
     if unknown:
         raise TypeError(f"`session_dataset` has no arguments {', '.join(unknown)}")
@@ -350,6 +363,9 @@ def _former_spec(
 ) -> HistorySpec:
     """The specification that the keywords mean."""
     instance("vocabulary", vocabulary, Vocabulary)
+    for name in ("item_times", "match_ids"):
+        if former.get(name) is not None:
+            checks.boolean(name, former[name])
     types = former.get("interaction_types") or ()
     if types is True:
         if "interaction_type" not in log.columns:
@@ -359,12 +375,8 @@ def _former_spec(
             )
         types = log["interaction_type"].drop_nulls().unique().sort().to_list()
     columns = former.get("session_context") or ()
-    if isinstance(columns, str):
-        raise ValueError(
-            "`session_context` should be a sequence of column names. Received: "
-            f"`session_context`={columns!r}"
-        )
     if not isinstance(columns, Mapping):
+        checks.sequence("session_context", columns, "columns")
         columns = dict.fromkeys(columns)  # type: ignore[call-overload]
     for name in columns:
         if name in context:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import instance, positive_integer, sequence, text
 from tfsessionrec.data.cleaning import FLOAT32_MAX, LOGGER, missing, note_dropped
 from tfsessionrec.data.ids import clean_ids
 from tfsessionrec.data.reading import (
@@ -68,6 +68,9 @@ def item_features(
     >>> item_features(catalog, Vocabulary(["tea", "rum"]), categorical=["kind"])
     {'kind': array([0, 0, 2, 1], dtype=int32)}
     """
+    instance("vocabulary", vocabulary, Vocabulary)
+    text("multi_hot_separator", multi_hot_separator, empty=False)
+    text("item", item)
     lazy = scan_events(frame, argument="frame", ids=(item,))
     names = column_names(lazy, "frame", frame)
     check_column(names, item, "item")
@@ -77,10 +80,7 @@ def item_features(
         ("multi_hot", multi_hot),
         ("dense", dense),
     ):
-        if isinstance(value, str):
-            raise ValueError(
-                f"`{argument}` should be a list of columns. Received: `{argument}`={value!r}"
-            )
+        sequence(argument, value, "columns")
         for name in value:
             check_column(names, name, argument)
             if name in columns:

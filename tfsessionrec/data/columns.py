@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tfsessionrec.checks import instance
 from tfsessionrec.data.sessions import Sessions, starting_rows
 from tfsessionrec.data.vocabulary import Vocabulary
 from tfsessionrec.history_spec import HISTORY, Category, HistorySpec, distinct
@@ -110,6 +111,8 @@ def interaction_log(sessions: Sessions, vocabulary: Vocabulary) -> dict[str, NDA
     >>> {name: column.tolist() for name, column in log.items()}
     {'item_ids': [2, 3, 2], 'times': [10, 20, 30], 'session_ids': [0, 0, 1]}
     """
+    instance("sessions", sessions, Sessions)
+    instance("vocabulary", vocabulary, Vocabulary)
     log = sessions.events
     columns = {
         "item_ids": vocabulary.lookup(log["item_id"].to_numpy()).astype(np.int64),

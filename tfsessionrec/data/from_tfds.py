@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import tensorflow as tf
 
+from tfsessionrec.checks import instance
 from tfsessionrec.data.sessionizing import sessionize
 from tfsessionrec.data.sessions import Sessions
 
@@ -42,6 +43,7 @@ def sessions_from_tfds(dataset: tf.data.Dataset) -> Sessions:
     >>> sessions_from_tfds(dataset).events.select("user_id", "session_index", "item_id").rows()
     [('ann', 0, 11), ('ann', 0, 12), ('ann', 1, 13)]
     """
+    instance("dataset", dataset, tf.data.Dataset)
     spec = dataset.element_spec
     if not isinstance(spec, Mapping) or any(name not in spec for name in _NEEDED):
         raise ValueError(

@@ -121,7 +121,7 @@ def check_id_type(id_type: IdType | None) -> None:
     """Raises unless it is a type of ids, or None."""
     if id_type not in (None, *ID_TYPES):
         raise ValueError(
-            f"The type of ids should be one of {', '.join(ID_TYPES)}. Received: {id_type!r}"
+            f"`item_type` should be one of {', '.join(ID_TYPES)}. Received: `item_type`={id_type!r}"
         )
 
 

@@ -16,11 +16,6 @@ def clean_impressions(
         ValueError: If the column is neither lists nor strings, or an id does not fit the items'.
     """
     if shown.dtype == pl.String:
-        if not separator:
-            raise ValueError(
-                "`impressions_separator` should be a non-empty string. "
-                f"Received: `impressions_separator`={separator!r}"
-            )
         shown = shown.str.split(separator)
     elif shown.dtype == pl.Null:
         shown = shown.cast(pl.List(item_dtype))

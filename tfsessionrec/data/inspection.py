@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from tfsessionrec import checks
 from tfsessionrec.data.cleaning import missing
 from tfsessionrec.data.guessing import guess_format
 from tfsessionrec.data.log_format import LogFormat
@@ -49,6 +50,9 @@ class Inspection:
             range of times, by name. Empty if the log cannot be read so.
         duplicates: Rows that repeat an earlier row in every column.
         remarks: What deserves attention, one sentence each.
+
+    Raises:
+        ValueError: If a field is of another kind.
     """
 
     rows: int
@@ -58,8 +62,21 @@ class Inspection:
     duplicates: int
     remarks: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        checks.non_negative_integer("rows", self.rows)
+        checks.sequence("columns", self.columns, "columns")
+        checks.instance("log", self.log, LogFormat)
+        checks.mapping("sessions", self.sessions, "counts")
+        checks.non_negative_integer("duplicates", self.duplicates)
+        checks.sequence("remarks", self.remarks, "sentences")
+
     def command(self, events: str = "log.csv") -> str:
-        """The `tfsessionrec train` command that reads the log so."""
+        """The `tfsessionrec train` command that reads the log so.
+
+        Args:
+            events: The paths of the log, as a shell takes them.
+        """
+        checks.text("events", events, empty=False)
         words = ["tfsessionrec", "train", "--events", *shlex.split(events)]
         default = LogFormat().to_json()
         for name, value in self.log.to_json().items():
@@ -110,7 +127,8 @@ def inspect_log(source: EventSource, log: LogFormat | None = None) -> Inspection
     >>> found.sessions["sessions"], found.sessions["consecutive_repeats"]
     (1, 1)
     """
-    log = log or LogFormat()
+    log = LogFormat() if log is None else log
+    checks.instance("log", log, LogFormat)
     frame = _read(source, log.separator)
     if log.separator is None and len(frame.columns) == 1:
         separator = next((mark for mark in ";\t|" if mark in frame.columns[0]), None)

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from tfsessionrec import checks
 from tfsessionrec.data.cleaning import Cleaning, Duplicates, MissingUsers
@@ -113,8 +113,8 @@ class LogFormat:
     def __post_init__(self) -> None:
         checks.instance("columns", self.columns, LogColumns)
         object.__setattr__(self, "filter", checks.texts("filter", self.filter))
-        checks.text("impressions_separator", self.impressions_separator)
-        checks.text("separator", self.separator, optional=True)
+        checks.text("impressions_separator", self.impressions_separator, empty=False)
+        checks.text("separator", self.separator, optional=True, empty=False)
         if self.gap is not None:
             gap_in_microseconds(self.gap)
         times = TimeFormat(self.time_unit, self.time_format, self.tz)
@@ -128,6 +128,7 @@ class LogFormat:
     @classmethod
     def from_json(cls, content: Mapping[str, object]) -> "LogFormat":
         """The inverse of `to_json`."""
+        checks.mapping("content", content, "JSON values")
         fields = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
         names = [field.name for field in dataclasses.fields(LogColumns)]
         columns = {name: fields.pop(name) for name in names if name in fields}
@@ -139,6 +140,7 @@ class LogFormat:
         Raises:
             ValueError: If both differ in a column or a rule that neither leaves at its default.
         """
+        checks.instance("other", other, LogFormat)
         return dataclasses.replace(
             _joined(self, other), columns=_joined(self.columns, other.columns)
         )
@@ -155,6 +157,7 @@ class LogFormat:
             ValueError: If neither or both of `session` and `gap` are given, a column is missing, or
                 a value cannot be read.
         """
+        checks.sequence("keep", keep, "columns")
         columns = self.columns
         if (columns.session is None) == (self.gap is None):
             raise ValueError(
@@ -233,8 +236,14 @@ def split_by_rule(sessions: Sessions, rule: str) -> tuple[Sessions, Sessions]:
     Raises:
         ValueError: If the rule is none of these.
     """
+    checks.instance("sessions", sessions, Sessions)
+    checks.text("rule", rule)
     period, option, given = rule.partition(",straddling=")
     name, _, value = period.partition("=")
+    if option and given not in get_args(Straddling):
+        raise ValueError(
+            f"In `rule`, `straddling` should be 'cut' or 'drop'. Received: `rule`={rule!r}"
+        )
     number = value.replace(".", "", 1).isdigit()
     straddling: Straddling = given if option else "cut"  # type: ignore[assignment]
     if rule == "none":
@@ -249,14 +258,16 @@ def split_by_rule(sessions: Sessions, rule: str) -> tuple[Sessions, Sessions]:
         place, _, days = value.partition(",")
         window, count = (int(part) for part in place.split("/"))
         if not window < count:
-            raise ValueError(f"A window should have I from 0 to {count - 1}. Received: {rule!r}")
+            raise ValueError(
+                f"The window of `rule` should have I from 0 to {count - 1}. Received: {rule!r}"
+            )
         train, test, *shift = (float(part) for part in days.split(","))
         windows = sliding_windows(
             sessions, count, train, test, shift[0] if shift else None, True, straddling
         )
         return windows[window]
     raise ValueError(
-        "What is held out should be none, last-session, after=TIME, last-days=N or "
+        "What is held out (`rule`) should be none, last-session, after=TIME, last-days=N or "
         "window=I/N,TRAIN,TEST[,SHIFT]; the last three may end in ,straddling=drop. "
         f"Received: {rule!r}"
     )

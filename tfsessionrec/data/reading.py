@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard, Union
 
 import polars as pl
 
+from tfsessionrec.checks import mapping, text
 from tfsessionrec.data.log_files import READ_ERRORS, Path, scan_files, unreadable
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def read_events(
     >>> read_events(log, columns={"user_id": "visitor", "item_id": "article"}).to_dicts()
     [{'user_id': 7, 'item_id': 'a'}, {'user_id': 7, 'item_id': 'b'}]
     """
+    text("separator", separator, optional=True, empty=False)
+    if columns is not None:
+        mapping("columns", columns, "columns of the source")
     events = scan_events(source, separator)
     if columns:
         names = column_names(events, source=source)

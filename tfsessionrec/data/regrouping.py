@@ -4,7 +4,7 @@ from typing import Literal
 
 import polars as pl
 
-from tfsessionrec.checks import instance
+from tfsessionrec.checks import boolean, instance
 from tfsessionrec.data.sessions import Sessions, session_index_from, starts_session, starts_user
 
 
@@ -40,6 +40,7 @@ def flatten_sessions(
     [(1, 0, 5), (1, 1, 6), (2, 0, 7)]
     """
     instance("sessions", sessions, Sessions)
+    boolean("except_last", except_last)
     if negatives not in ("drop", "keep"):
         raise ValueError(
             f"`negatives` should be 'drop' or 'keep'. Received: `negatives`={negatives!r}"
@@ -77,6 +78,7 @@ def merge_sessions(sessions: Sessions, except_last: bool = False) -> Sessions:
     [(1, 0, 5), (1, 0, 6), (1, 1, 7)]
     """
     instance("sessions", sessions, Sessions)
+    boolean("except_last", except_last)
     starts = starts_user()
     if except_last:
         sessions = sessions.split_targets()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from tfsessionrec.checks import mapping, sequence, text
 from tfsessionrec.data.cleaning import Cleaning, Duplicates, MissingUsers, clean_kept
 from tfsessionrec.data.ids import IdType
 from tfsessionrec.data.impressions import clean_impressions, clean_values, expand_impressions
@@ -136,7 +137,7 @@ def sessionize(
     _check_arguments(given, gap, impression_features, drop_duplicates)
     times = TimeFormat(time_unit, time_format, tz)
     cleaning = Cleaning(times, item_type, drop_missing, drop_duplicates, missing_users)
-    aligned = _impression_features(impression_features, keep)
+    aligned = _impression_features(impression_features, keep, impressions_separator)
     gap_us = None if gap is None else gap_in_microseconds(gap)
     sources = {f"impression_features[{name!r}]": source for name, source in aligned.items()}
     raw = cleaning.select_rows(_read(events, given | sources, keep), given)
@@ -196,9 +197,15 @@ def _check_arguments(
         )
 
 
-def _impression_features(features: Mapping[str, str] | None, keep: Sequence[str]) -> dict[str, str]:
+def _impression_features(
+    features: Mapping[str, str] | None, keep: Sequence[str], separator: str
+) -> dict[str, str]:
     """Columns by the names they get."""
-    aligned = dict(features or {})
+    sequence("keep", keep, "columns")
+    text("impressions_separator", separator, empty=False)
+    features = {} if features is None else features
+    mapping("impression_features", features, "columns")
+    aligned = dict(features)
     for name in aligned:
         if name in (*_RESERVED, "position", *keep) or name.startswith("_"):
             raise ValueError(
@@ -231,8 +238,6 @@ def _read(events: EventSource, columns: dict[str, str], keep: Sequence[str]) -> 
     names = column_names(lazy, "events", events)
     for argument, name in columns.items():
         check_column(names, name, argument)
-    if isinstance(keep, str):
-        raise ValueError(f"`keep` should be a list of columns. Received: `keep`={keep!r}")
     for name in keep:
         check_column(names, name, "keep")
         if name in _RESERVED or name.startswith("_"):

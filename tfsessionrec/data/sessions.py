@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tfsessionrec.checks import YEAR_10000
+from tfsessionrec.checks import YEAR_10000, instance, sequence
 from tfsessionrec.data.ids import RawIds, clean_ids, ids_series
 
 _DTYPES: dict[str, tuple[pl.DataType | type[pl.DataType], ...]] = {
@@ -197,6 +197,9 @@ class Sessions:
         A user of several parts has the sessions of the first part first; `session_index` counts
         them all.
         """
+        sequence("parts", parts, "Sessions")
+        for part in parts:
+            instance("parts", part, Sessions)
         if not parts:
             raise ValueError("`parts` should hold at least one Sessions. Received: none")
         columns = parts[0].events.schema

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tfsessionrec import checks
 from tfsessionrec.checks import positive_integer
 from tfsessionrec.data.vocabulary import Vocabulary
 
@@ -107,10 +108,15 @@ class Simulation:
         Raises:
             ValueError: If a user is not of this simulation.
         """
+        if vocabulary is not None:
+            checks.instance("vocabulary", vocabulary, Vocabulary)
         if user_ids is None:
             rows = np.arange(len(self.user_ids))
         else:
+            checks.sequence("user_ids", user_ids, "users")
             wanted = np.asarray(user_ids, object)
+            for user in wanted.reshape(-1):
+                checks.text("user_ids", user)
             rows = np.minimum(np.searchsorted(self.user_ids, wanted), len(self.user_ids) - 1)
             unknown = self.user_ids[rows] != wanted
             if unknown.any():
@@ -202,8 +208,19 @@ def simulate(
     positive_integer("num_items", num_items)
     positive_integer("dim", dim)
     for name, share in (("drift", drift), ("exposure_noise", exposure_noise)):
-        if not 0 <= share <= 1:
+        if not (checks.is_number(share) and 0 <= share <= 1):
             raise ValueError(f"`{name}` should be in [0, 1]. Received: `{name}`={share!r}")
+    numbers = {
+        "sessions_per_user": sessions_per_user,
+        "slate_size": slate_size,
+        "popularity_skew": popularity_skew,
+        "targeting": targeting,
+        "taste": taste,
+        "click_bias": click_bias,
+    }
+    for name, value in numbers.items():
+        checks.number(name, value)
+    checks.non_negative_integer("seed", seed)
     if sessions_per_user < 2:
         raise ValueError(
             "`sessions_per_user` should be at least 2. "

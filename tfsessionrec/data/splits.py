@@ -1,12 +1,13 @@
 """Training and test sessions."""
 
 import datetime
+import math
 from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
 
-from tfsessionrec.checks import instance, positive_integer
+from tfsessionrec.checks import boolean, instance, positive_integer
 from tfsessionrec.data.sessions import Sessions, renumbered, starts_session
 from tfsessionrec.data.times import to_seconds
 
@@ -51,6 +52,7 @@ def split_by_time(
     ([5, 7], [6])
     """
     instance("sessions", sessions, Sessions)
+    boolean("history", history)
     second = to_seconds(at, "at")
     parted = _parted(sessions.events, pl.col("timestamp") >= second, straddling)
     if _one_sided(parted):
@@ -152,7 +154,8 @@ def sliding_windows(
     shift = test_days if shift_days is None else shift_days
     days = {"train_days": train_days, "test_days": test_days, "shift_days": shift}
     for name, value in days.items():
-        _check_days(name, value)
+        _check_days(name, value, infinite=name == "train_days")
+    boolean("history", history)
     last = _last_start(sessions)
     windows = []
     for number in range(num_windows):
@@ -213,8 +216,9 @@ def leave_last_session_out(sessions: Sessions) -> tuple[Sessions, Sessions]:
     return Sessions(train), Sessions(test)
 
 
-def _check_days(name: str, days: float) -> None:
-    if isinstance(days, bool) or not isinstance(days, (int, float, np.number)) or not days > 0:
+def _check_days(name: str, days: float, infinite: bool = False) -> None:
+    is_number = isinstance(days, (int, float, np.number)) and not isinstance(days, bool)
+    if not is_number or not days > 0 or (math.isinf(days) and not infinite):
         raise ValueError(f"`{name}` should be a positive number. Received: `{name}`={days!r}")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from tfsessionrec import checks
 from tfsessionrec.checks import instance, positive_integer
 from tfsessionrec.data.ids import IdType, RawIds, clean_ids, ids_series
 from tfsessionrec.data.sessions import Sessions
@@ -149,6 +150,10 @@ class Vocabulary:
         series = clean_ids(ids_series(ids, "ids"), "ids").unique(maintain_order=True)
         if series.is_empty():
             return self
+        if series.dtype != self._table.schema["id"]:
+            raise ValueError(
+                f"`ids` should hold ids of type {self.dtype}. Received: {series.dtype}"
+            )
         new = series.filter(pl.Series(self.lookup(series) < self.first_item_index))
         return Vocabulary(
             pl.concat([self._table["id"].rename("ids"), new]),
@@ -306,6 +311,7 @@ class Vocabulary:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the vocabulary to one JSON file, atomically."""
+        checks.path("path", path)
         path = pathlib.Path(path)
         content = {
             "format": _FORMAT,
@@ -334,6 +340,7 @@ class Vocabulary:
             FileNotFoundError: If there is no such file.
             ValueError: If it is not a complete vocabulary.
         """
+        checks.path("path", path)
         try:
             content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
             if content["format"] != _FORMAT or content["version"] != 1:

@@ -8,14 +8,20 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfsessionrec.backend import keras
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import choice, non_negative_integer, positive_integer, text
+from tfsessionrec.evaluation.arguments import check_dataset, each_batch, names
 from tfsessionrec.evaluation.choices import list_lengths
 from tfsessionrec.evaluation.evaluate import evaluate
 from tfsessionrec.evaluation.queries import next_sessions
+from tfsessionrec.evaluation.query_results import METRICS
 from tfsessionrec.query_model import as_query_model
 from tfsessionrec.scoring import Queries
 from tfsessionrec.types import Features
 
+_METRICS = (
+    *METRICS,
+    *("coverage", "gini", "novelty", "mean_popularity", "diversity", "serendipity"),
+)
 _Batch = dict[str, NDArray[np.generic]]
 
 
@@ -69,13 +75,20 @@ class CatalogueMetrics(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.k = list_lengths(k)
-        self.names = [metrics] if isinstance(metrics, str) else list(metrics)
+        self.names = names("metrics", [metrics] if isinstance(metrics, str) else metrics)
+        for name in self.names:
+            choice("metrics", name, _METRICS)
         self.every = positive_integer("every", every)
+        text("prefix", prefix)
         self.prefix = prefix
+        non_negative_integer("seed", seed)
+        check_dataset(dataset)
         self.options = options
         if max_queries is not None:
             max_queries = positive_integer("max_queries", max_queries)
-        arrays = [{name: np.asarray(value) for name, value in one.items()} for one in dataset]
+        arrays = [
+            {name: np.asarray(value) for name, value in one.items()} for one in each_batch(dataset)
+        ]
         self._batches = _draw_rows(arrays, max_queries, seed)
         if not self._batches:
             raise ValueError("`dataset` should hold at least one batch. Received: none")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import boolean, positive_integer
 from tfsessionrec.evaluation.queries import (
     Asked,
     TargetSets,
@@ -53,6 +53,8 @@ class Choices:
 
     def __post_init__(self) -> None:
         positive_integer("block_size", self.block_size)
+        boolean("filter_seen", self.filter_seen)
+        boolean("repeats", self.repeats)
         for name, value, allowed in (
             ("positions", self.positions, ("auto", *TARGETS)),
             ("unknown_targets", self.unknown_targets, tuple(UNKNOWN)),
@@ -83,7 +85,7 @@ def list_lengths(k: int | Iterable[int]) -> tuple[int, ...]:
     Raises:
         ValueError: If `k` is not one or more positive integers.
     """
-    ks = k if isinstance(k, Iterable) and not isinstance(k, str) else [k]
+    ks = k if isinstance(k, Iterable) and not isinstance(k, str | bytes) else [k]
     cutoffs = tuple(sorted({positive_integer("k", one) for one in ks}))
     if not cutoffs:
         raise ValueError(f"`k` should hold at least one positive integer. Received: `k`={k!r}")

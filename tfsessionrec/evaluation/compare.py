@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tfsessionrec import checks
 from tfsessionrec.checks import positive_integer
+from tfsessionrec.evaluation.arguments import names as checked_names
 from tfsessionrec.evaluation.query_results import QueryResults
 from tfsessionrec.evaluation.report import Report
 
@@ -37,6 +39,12 @@ class Comparison:
     num_queries: int
     num_clusters: int
     samples: int
+
+    def __post_init__(self) -> None:
+        checks.mapping("metrics", self.metrics, "rows")
+        for name in ("num_queries", "num_clusters"):
+            checks.non_negative_integer(name, getattr(self, name))
+        positive_integer("samples", self.samples)
 
     def __getitem__(self, metric: str) -> Mapping[str, float]:
         return self.metrics[metric]
@@ -109,7 +117,9 @@ def compare(
     information retrieval evaluation, CIKM 2007.
     """
     samples = positive_integer("samples", samples)
-    if isinstance(systems, str) or len(systems) != 2:
+    checks.non_negative_integer("seed", seed)
+    is_pair = isinstance(systems, tuple | list) and len(systems) == 2
+    if not is_pair or not all(isinstance(one, str) for one in systems):
         raise ValueError(
             f"`systems` should be two names, one a report. Received: `systems`={systems!r}"
         )
@@ -263,9 +273,7 @@ def _common_metrics(
         for name, values in of_a.items()
         if name in of_b and not np.isnan(values + of_b[name]).all()
     ]
-    if isinstance(asked, str):
-        raise ValueError(f"`metrics` should be a list of names. Received: `metrics`={asked!r}")
-    names = both if asked is None else list(dict.fromkeys(asked))
+    names = both if asked is None else list(dict.fromkeys(checked_names("metrics", asked)))
     if not names:
         raise ValueError(
             "`metrics` should hold at least one metric of both reports: "

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfsessionrec import checks
 from tfsessionrec.checks import positive_integer
+from tfsessionrec.evaluation.arguments import check_systems
 from tfsessionrec.evaluation.system import EmbeddingSystem, HasVocabulary, read_systems
 from tfsessionrec.evaluation.top_lists import best_of_rows, top_lists
 from tfsessionrec.types import Features
@@ -66,9 +67,12 @@ class Ensemble:
         checks.sequence("systems", systems, "systems")
         if len(systems) < 2:
             raise ValueError(f"`systems` should be two or more. Received: {len(systems)} of them")
+        check_systems("systems", systems)
+        if weights is not None:
+            checks.sequence("weights", weights, "numbers")
         self.weights = [1.0] * len(systems) if weights is None else list(weights)
         if len(self.weights) != len(systems) or not all(
-            np.isfinite(weight) and weight > 0 for weight in self.weights
+            checks.is_number(weight) and 0 < weight < np.inf for weight in self.weights
         ):
             raise ValueError(
                 f"`weights` should be {len(systems)} positive numbers, one a system. "
@@ -81,7 +85,9 @@ class Ensemble:
         self.systems = list(systems)
         self.fusion = fusion
         self.top = positive_integer("top", top)
-        self.first_item_index = first_item_index
+        self.first_item_index = positive_integer("first_item_index", first_item_index)
+        if vocabulary_size is not None:
+            vocabulary_size = positive_integer("vocabulary_size", vocabulary_size)
         known = (one.vocabulary for one in systems if isinstance(one, HasVocabulary))
         self.vocabulary = next((one for one in known if one is not None), None)
         sizes = [] if vocabulary_size is None else [vocabulary_size]
@@ -96,6 +102,11 @@ class Ensemble:
         positions: ArrayLike | None = None,
     ) -> scipy.sparse.csr_array:
         """The fused scores [Q, vocabulary_size] of the items that a system lists."""
+        checks.mapping("features", features, "tensors")
+        if rows is not None:
+            checks.tensors(("rows", rows, "integer", "Q"))
+        if positions is not None:
+            checks.tensors(("positions", positions, "integer", "Q"))
         whole = positions is None
         row = np.arange(len(features["item_ids"])) if rows is None else np.asarray(rows)
         position = None if whole else np.asarray(positions)

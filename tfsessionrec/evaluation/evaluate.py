@@ -1,7 +1,7 @@
 """Full-catalogue evaluation."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +9,14 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
+from tfsessionrec import checks
 from tfsessionrec.baselines import Popularity
-from tfsessionrec.checks import positive_integer
 from tfsessionrec.data import Vocabulary
+from tfsessionrec.evaluation.arguments import (
+    check_shared,
+    check_systems,
+    each_batch,
+)
 from tfsessionrec.evaluation.choices import (
     TARGETS,
     UNKNOWN,
@@ -167,13 +172,16 @@ def evaluate(
     skipped: sessions without a known positive
     """
     begin = time.perf_counter()
+    check_shared(
+        dataset, vocabulary, popularity,
+        beyond_accuracy=beyond_accuracy, keep_queries=keep_queries, progress=progress,
+    )  # fmt: skip
+    bootstrap = _resamples(bootstrap, seed)
     first = first_item(first_item_index, vocabulary, model)
     choices = Choices(
-        list_lengths(k), positions, bool(filter_seen), bool(repeats), unknown_targets, first,
-        block_size,
+        list_lengths(k), positions, filter_seen, repeats, unknown_targets, first, block_size
     )  # fmt: skip
-    bootstrap = positive_integer("bootstrap", bootstrap) if bootstrap else 0
-    systems, counts = _systems(model, baselines or {}, popularity, vocabulary, first)
+    systems, counts = _systems(model, baselines, popularity, vocabulary, first)
     kinds = slice_kinds(slices, counts is not None)
     measures = _list_measures(systems, choices, counts, item_features) if beyond_accuracy else None
     keep = bool(kinds or bootstrap or keep_queries)
@@ -182,10 +190,7 @@ def evaluate(
     results = ranking.results() if keep else None
     means = {name: ranking.metrics(name) for name in systems}
     options = _options(choices, asked) | _unknown_histories(ranking)
-    ends = {}
-    if results is not None and bootstrap:
-        ends = intervals(results, list(systems), bootstrap, seed)
-        options["intervals"] = _interval_rule(results, bootstrap, seed)
+    ends = _ends(results, list(systems), bootstrap, seed, options)
     if measures is not None:
         options |= _list_rules(measures, item_features)
     options |= {f"slices by {kind}": RULES[kind] for kind in kinds}
@@ -226,7 +231,7 @@ def _ask_all(ranking: Ranking, batches: Iterable[Features]) -> _Asked:
     choices, size = ranking.choices, ranking.systems["model"].vocabulary_size
     kind = choices.positions
     skipped = known = unknown = missed = repeated = 0
-    for batch in batches:
+    for batch in each_batch(batches):
         if kind == "auto":
             kind = choices.kind_of(batch)
         queries = choices.ask(batch, kind, size)
@@ -277,6 +282,25 @@ def _unknown_histories(ranking: Ranking) -> dict[str, object]:
     return {"histories without a known item": f"{count:,}, ranked by popularity in training"}
 
 
+def _resamples(bootstrap: int, seed: int) -> int:
+    checks.non_negative_integer("seed", seed)
+    return checks.non_negative_integer("bootstrap", bootstrap)
+
+
+def _ends(
+    results: QueryResults | None,
+    systems: Sequence[str],
+    samples: int,
+    seed: int,
+    options: dict[str, object],
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """The ends of the intervals, whose rule becomes an option; none without `samples`."""
+    if results is None or not samples:
+        return {}
+    options["intervals"] = _interval_rule(results, samples, seed)
+    return intervals(results, systems, samples, seed)
+
+
 def _interval_rule(results: QueryResults, samples: int, seed: int) -> str:
     rows = len(np.unique(results.details.origins))
     return f"{PERCENT} %, {samples} resamples of {rows} rows with all their queries, seed {seed}"
@@ -284,12 +308,15 @@ def _interval_rule(results: QueryResults, samples: int, seed: int) -> str:
 
 def _systems(
     model: object,
-    baselines: Mapping[str, object],
+    baselines: Mapping[str, object] | None,
     popularity: ArrayLike | None,
     vocabulary: Vocabulary | None,
     first: int,
 ) -> tuple[dict[str, System], NDArray[np.number] | None]:
     """The systems by name, and the counts [vocabulary_size] of the items."""
+    baselines = {} if baselines is None else baselines
+    checks.mapping("baselines", baselines, "systems")
+    check_systems("baselines", baselines.values())
     reserved = {"model", "popularity"} & set(baselines)
     if reserved:
         raise ValueError(

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
 from tfsessionrec.data import Vocabulary
+from tfsessionrec.evaluation.arguments import check_shared, each_batch
 from tfsessionrec.evaluation.queries import next_sessions
 from tfsessionrec.evaluation.report import Report
 from tfsessionrec.evaluation.system import (
@@ -88,13 +89,18 @@ def evaluate_ranking(
     (1.0, 0.5)
     """
     begin = time.perf_counter()
+    check_shared(
+        dataset, vocabulary, popularity,
+        empty_history=empty_history, unopposed=unopposed, progress=progress,
+    )  # fmt: skip
     size, score = _scorer(model, vocabulary, popularity)
     counts = popularity_counts(popularity, vocabulary, size)
     level = None if counts is None else np.unique(counts, return_inverse=True)[1]
     # By system one tuple a batch: rank, pairs in the right order and pairs of each query.
     found: dict[str, list[tuple[NDArray[np.number], ...]]] = {}
     num_shown = num_skipped = 0
-    for batch in tqdm(dataset, desc="evaluate", unit=" batches", disable=not progress):
+    shown = tqdm(dataset, desc="evaluate", unit=" batches", disable=not progress)
+    for batch in each_batch(shown):
         queries = _ShownItems.of(batch, size, empty_history)
         if not unopposed:
             opposed = np.any(queries.shown & ~queries.clicked, axis=1)

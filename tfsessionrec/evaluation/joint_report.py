@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
+from tfsessionrec import checks
 from tfsessionrec.evaluation.compare import Comparison, compare
 from tfsessionrec.evaluation.report import Report, number, plain_table
 from tfsessionrec.evaluation.report_data import TRAINED_ON
@@ -22,6 +23,14 @@ class JointReport:
     reports: Mapping[str, Report]
     comparisons: Mapping[str, Comparison]
 
+    def __post_init__(self) -> None:
+        checks.mapping("reports", self.reports, "reports")
+        for report in self.reports.values():
+            checks.instance("reports", report, Report)
+        checks.mapping("comparisons", self.comparisons, "comparisons")
+        for comparison in self.comparisons.values():
+            checks.instance("comparisons", comparison, Comparison)
+
     @classmethod
     def of(cls, reports: Mapping[str, Report], samples: int = 1000, seed: int = 0) -> "JointReport":
         """Pairs the reports of systems.
@@ -35,6 +44,16 @@ class JointReport:
         Raises:
             ValueError: If the questions of two reports differ.
         """
+        checks.mapping("reports", reports, "reports")
+        checks.positive_integer("samples", samples)
+        checks.non_negative_integer("seed", seed)
+        for report in reports.values():
+            checks.instance("reports", report, Report)
+        if len(reports) < 2 or any(report.queries is None for report in reports.values()):
+            raise ValueError(
+                "`reports` should be two or more, of `evaluate(..., keep_queries=True)`. Received: "
+                f"{', '.join(reports) or 'none'}"
+            )
         paired = {
             name: dataclasses.replace(
                 report, queries=None if report.queries is None else report.queries.by_question()

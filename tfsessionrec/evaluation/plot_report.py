@@ -89,6 +89,12 @@ def plot_report(report: ReportData, path: pathlib.Path, title: str) -> None:
                 axes = figure.add_subplot(cells[place], ylim=(0, highest * 1.08 or 1))
                 _slices(report, kind, axes, leftmost=place == 0)
         _frame(report, figure, title)
+        formats = sorted(figure.canvas.get_supported_filetypes())
+        if path.suffix.lower().removeprefix(".") not in formats:
+            raise ValueError(
+                f"`path` should end in one of {', '.join(f'.{one}' for one in formats)}. Received: "
+                f"`path`={str(path)!r}"
+            )
         part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
         try:
             figure.savefig(part)

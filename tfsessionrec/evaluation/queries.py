@@ -1,6 +1,5 @@
 """From session batches to queries: which positions are asked, and for which targets."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -246,17 +245,7 @@ class _Whole:
 
 def item_ids(batch: Features, vocabulary_size: int) -> NDArray[np.int64]:
     """The item indices [B, S, I] of the batch, checked."""
-    if not isinstance(batch, Mapping) or "item_ids" not in batch:
-        received = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
-        raise ValueError(
-            f"`dataset` should give session batches: dicts with `item_ids`. Received: {received}"
-        )
     items = np.asarray(batch["item_ids"]).astype(np.int64)
-    if items.ndim != 3:
-        raise ValueError(
-            "`item_ids` should have the shape [B, S, I]. Received: "
-            f"`item_ids` of shape {items.shape}"
-        )
     _check_indices("item_ids", items, vocabulary_size)
     check_padding(items)
     return items

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tfsessionrec.evaluation.arguments import names
 from tfsessionrec.evaluation.query_results import QueryResults
 from tfsessionrec.evaluation.report_data import SliceMeans
 
@@ -33,7 +34,7 @@ def slice_kinds(slices: bool | str | Iterable[str], has_counts: bool) -> list[st
     """
     if isinstance(slices, bool):
         return [kind for kind in RULES if slices and (has_counts or kind != "target_popularity")]
-    kinds = [slices] if isinstance(slices, str) else list(slices)
+    kinds = names("slices", [slices] if isinstance(slices, str) else slices)
     for kind in kinds:
         if kind not in RULES:
             raise ValueError(

@@ -62,6 +62,13 @@ class Slices:
     start: NDArray[np.int64]
     stop: NDArray[np.int64]
 
+    def __post_init__(self) -> None:
+        checks.tensors(
+            ("items", self.items, "integer", "N"),
+            ("start", self.start, "integer", "queries"),
+            ("stop", self.stop, "integer", "queries"),
+        )
+
     def pairs(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(query - first, item) of the queries first .. last - 1."""
         start, lengths = self.start[first:last], (self.stop - self.start)[first:last]
@@ -74,6 +81,11 @@ class Slices:
     @classmethod
     def concatenate(cls, parts: Sequence["Slices"]) -> "Slices":
         """The lists of all parts, one after another."""
+        checks.sequence("parts", parts, "Slices")
+        for part in parts:
+            checks.instance("parts", part, Slices)
+        if not parts:
+            raise ValueError("`parts` should hold at least one Slices. Received: none")
         offsets = np.cumsum([0, *(len(part.items) for part in parts)])
         return cls(
             np.concatenate([part.items for part in parts]),
@@ -132,6 +144,18 @@ def rank_targets(
         ("targets", targets, "integer", "Q T"),
     )
     block_size = checks.positive_integer("block_size", block_size)
+    checks.non_negative_integer("first_candidate_id", first_candidate_id)
+    targets = np.asarray(targets)
+    num_candidates = np.shape(candidate_embeddings)[0]
+    if targets.max(initial=-1) >= num_candidates:
+        raise ValueError(
+            f"`targets` should be below {num_candidates}, the number of `candidate_embeddings`. "
+            f"Received: {targets.max()}"
+        )
+    if removed is not None:
+        checks.instance("removed", removed, Slices)
+    if terms is not None and not hasattr(terms, "gates"):
+        raise TypeError(f"`terms` should be a `ScoreTerm`. Received: {terms!r}")
     queries = query_embeddings
     if not isinstance(queries, Queries):
         axes = "Q N D" if len(getattr(queries, "shape", ())) == 3 else "Q D"

@@ -14,6 +14,7 @@ from tfsessionrec import checks
 from tfsessionrec.baselines import SessionBaseline
 from tfsessionrec.data import Sessions, Vocabulary
 from tfsessionrec.data.history_batches import history_batches
+from tfsessionrec.data.ids import clean_ids, ids_series
 from tfsessionrec.data.sessions import user_bounds
 from tfsessionrec.evaluation.best_items import BestItems
 from tfsessionrec.evaluation.list_file import ListFile
@@ -24,6 +25,7 @@ from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.types import Features
 
 _WINDOW = 2**15  # users whose lists are held at a time
+_COLUMNS = ("rank", "item", "score")
 _TIMES = ("request_times", "session_times", "item_times")
 
 
@@ -100,6 +102,16 @@ def recommend(
     k = checks.positive_integer("k", k)
     checks.instance("sessions", sessions, Sessions)
     checks.instance("vocabulary", vocabulary, Vocabulary)
+    checks.path("output", output)
+    if spec is not None:
+        checks.instance("spec", spec, HistorySpec)
+    checks.boolean("filter_seen", filter_seen)
+    checks.boolean("progress", progress)
+    checks.text("key", key, empty=False)
+    if key in _COLUMNS:
+        raise ValueError(f"`key` should be none of {', '.join(_COLUMNS)}. Received: `key`={key!r}")
+    if time is not None:
+        time = checks.unix_seconds("time", time)
     items = _items(vocabulary, exclude, allow)
     first = vocabulary.first_item_index
     (system,) = read_systems([model], first, default_size=len(vocabulary))
@@ -153,6 +165,11 @@ def _items(
     for name, ids, kept in (("allow", allow, True), ("exclude", exclude, False)):
         checks.sequence(name, ids, "raw ids")
         if len(ids):
+            series = clean_ids(ids_series(ids, name), name)
+            if (series.dtype == pl.Int64) != (vocabulary.dtype == "int64"):
+                raise ValueError(
+                    f"`{name}` should hold ids of type {vocabulary.dtype}. Received: {series.dtype}"
+                )
             items = items[np.isin(items, vocabulary.lookup(list(ids))) == kept]
     if not len(items):
         raise ValueError(

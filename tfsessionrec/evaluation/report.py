@@ -6,6 +6,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 
+from tfsessionrec import checks
 from tfsessionrec.evaluation.plot_report import plot_report
 from tfsessionrec.evaluation.report_data import TRAINED_ON, ReportData
 
@@ -69,6 +70,7 @@ class Report(ReportData):
         <BLANKLINE>
         8 queries, 40 candidates, 0 skipped, 0.0 s
         """
+        checks.text("title", title, empty=False)
         lines = [f"# {title}", ""]
         lines += [part for line in self._heading() for part in (f"**{line}**", "")]
         lines += _markdown_table("metric", self._rows())
@@ -93,10 +95,13 @@ class Report(ReportData):
         Raises:
             ImportError: If matplotlib is missing (`pip install "tfsessionrec[plots]"`).
         """
+        checks.path("path", path)
+        checks.text("title", title, empty=False)
         plot_report(self, pathlib.Path(path), title)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Writes everything but `queries` to a JSON file, atomically."""
+        checks.path("path", path)
         _write(pathlib.Path(path), json.dumps(self.to_dict(), indent=2) + "\n")
 
     def save(self, directory: str | os.PathLike[str], title: str = "Evaluation") -> None:
@@ -109,6 +114,8 @@ class Report(ReportData):
         Raises:
             ImportError: If matplotlib is missing (`pip install "tfsessionrec[plots]"`).
         """
+        checks.path("directory", directory)
+        checks.text("title", title, empty=False)
         directory = pathlib.Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         self.to_json(directory / "report.json")

@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+from tfsessionrec import checks
 from tfsessionrec.evaluation.query_results import QueryResults
 
 Metrics = Mapping[str, float]
@@ -59,6 +61,20 @@ class ReportData:
     queries: QueryResults | None = dataclasses.field(default=None, repr=False, compare=False)
     targets: Targets = dataclasses.field(default_factory=lambda: Targets())
 
+    def __post_init__(self) -> None:
+        _check_metrics("metrics", self.metrics)
+        checks.mapping("baselines", self.baselines, "metrics")
+        for metrics in self.baselines.values():
+            _check_metrics("baselines", metrics)
+        for name in ("options", "intervals", "slices", "exposure", "targets"):
+            checks.mapping(name, getattr(self, name), "values")
+        for name in ("num_queries", "num_skipped"):
+            checks.non_negative_integer(name, getattr(self, name))
+        for name in ("num_candidates", "seconds"):
+            checks.number(name, getattr(self, name))
+        if self.queries is not None:
+            checks.instance("queries", self.queries, QueryResults)
+
     def __getitem__(self, metric: str) -> float:
         return self.metrics[metric]
 
@@ -82,6 +98,13 @@ class ReportData:
         """Everything but `queries`, as plain values that JSON can hold; None for NaN."""
         names = (field.name for field in dataclasses.fields(self) if field.name != "queries")
         return {name: _plain(getattr(self, name)) for name in names}
+
+
+def _check_metrics(name: str, metrics: Metrics) -> None:
+    checks.mapping(name, metrics, "numbers")
+    for metric, value in metrics.items():
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise ValueError(f"`{name}` should hold numbers. Received: {metric}={value!r}")
 
 
 def _plain(value: object) -> object:

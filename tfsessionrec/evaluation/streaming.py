@@ -10,9 +10,11 @@ import polars as pl
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from tfsessionrec import data
+from tfsessionrec import checks, data
 from tfsessionrec.baselines.running_sessions import last_sessions, request_times
 from tfsessionrec.data import Sessions, Vocabulary
+from tfsessionrec.evaluation.arguments import check_shared, check_systems, each_batch
+from tfsessionrec.evaluation.choices import TARGETS, list_lengths
 from tfsessionrec.evaluation.evaluate import evaluate
 from tfsessionrec.evaluation.queries import next_sessions
 from tfsessionrec.evaluation.report import Report
@@ -96,10 +98,9 @@ def evaluate_streaming(
     0.666...
     """
     begin = time.perf_counter()
-    if tick is not None and not (np.isfinite(tick) and tick > 0):
-        raise ValueError(
-            f"`tick` should be a positive number of seconds. Received: `tick`={tick!r}"
-        )
+    checks.instance("vocabulary", vocabulary, Vocabulary)
+    check_shared(dataset, vocabulary, None, refit=refit, progress=progress)
+    _check_arguments(events, k, baselines, tick, options.get("positions", "auto"))
     requests = _Requests.of(dataset, options.get("positions", "auto"), tick)
     systems = {"model": model, **(baselines or {})}
     ways = {name: _ways(system) for name, system in systems.items()}
@@ -143,6 +144,25 @@ def evaluate_streaming(
     )
 
 
+def _check_arguments(
+    events: object,
+    k: int | Iterable[int],
+    baselines: Mapping[str, object] | None,
+    tick: float | None,
+    positions: str,
+) -> None:
+    checks.instance("events", events, Sessions)
+    list_lengths(k)
+    if tick is not None and not (checks.is_number(tick) and 0 < tick < np.inf):
+        raise ValueError(
+            f"`tick` should be a positive number of seconds. Received: `tick`={tick!r}"
+        )
+    if baselines is not None:
+        checks.mapping("baselines", baselines, "systems")
+        check_systems("baselines", baselines.values())
+    checks.choice("positions", positions, ("auto", *TARGETS))
+
+
 @dataclasses.dataclass(frozen=True)
 class _Requests:
     """Every request of a dataset.
@@ -166,7 +186,9 @@ class _Requests:
     @classmethod
     def of(cls, dataset: Iterable[Features], kind: str, tick: float | None) -> "_Requests":
         """The requests of a dataset, see `evaluate` for `kind`."""
-        batches = [{key: np.asarray(value) for key, value in one.items()} for one in dataset]
+        batches = [
+            {key: np.asarray(value) for key, value in one.items()} for one in each_batch(dataset)
+        ]
         if kind == "auto":
             kind = "target_ids" if batches and "target_ids" in batches[0] else "every"
         rows, positions, times = [], [], []

@@ -1,11 +1,12 @@
 """Keras metrics of ranked lists."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import positive_integer, tensors, text
 from tfsessionrec.session_batch import pair_weights
 from tfsessionrec.types import Config
 
@@ -38,6 +39,8 @@ class RankingMetric(keras.metrics.Metric):
 
     def __init__(self, k: int, name: str | None = None, dtype: str | None = None) -> None:
         k = positive_integer("k", k)
+        text("name", name, optional=True, empty=False)
+        _check_dtype(dtype)
         super().__init__(name=name or f"{self._prefix}@{k}", dtype=dtype)
         self.k = k
         self.total = self.add_weight(name="total", shape=(), initializer="zeros")
@@ -62,7 +65,14 @@ class RankingMetric(keras.metrics.Metric):
         sample_weight: tf.Tensor | None = None,
         mask: tf.Tensor | None = None,
     ) -> None:
-        scores = tf.cast(tf.convert_to_tensor(y_pred), tf.float32)
+        y_true, y_pred = _same_shape(y_true, y_pred, "C")
+        if mask is not None:
+            mask = _tensor("mask", mask, "number or boolean", "C")
+            _check_shape("mask", mask, y_pred.shape)
+        if sample_weight is not None:
+            sample_weight = _tensor("sample_weight", sample_weight, "number or boolean", "")
+            _check_shape("sample_weight", sample_weight, y_pred.shape[:-1], [], [1])
+        scores = tf.cast(y_pred, tf.float32)
         items = tf.shape(scores)[-1]
         scores = tf.reshape(scores, [-1, items])
         relevant = tf.reshape(tf.cast(y_true, tf.float32), [-1, items]) > 0.0
@@ -87,6 +97,48 @@ class RankingMetric(keras.metrics.Metric):
 
     def get_config(self) -> Config:
         return {**super().get_config(), "k": self.k}
+
+
+def _check_dtype(dtype: object) -> None:
+    """Raises unless it is a type of numbers with fractions, or what stores one."""
+    is_stored = isinstance(dtype, Mapping) and "class_name" in dtype
+    if dtype is None or is_stored or isinstance(dtype, keras.mixed_precision.Policy):
+        return
+    try:
+        right = not isinstance(dtype, bool) and tf.as_dtype(dtype).is_floating
+    except (TypeError, ValueError):
+        right = False
+    if not right:
+        raise ValueError(f"`dtype` should be a floating type. Received: `dtype`={dtype!r}")
+
+
+def _tensor(name: str, value: object, kind: str, axes: str) -> tf.Tensor:
+    """An argument as a tensor; the axes are the last of any number."""
+    try:
+        found = tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` should be a tensor. Received: {str(value)[:200]}") from error
+    tensors((name, found, kind, f"... {axes}"))
+    return found
+
+
+def _same_shape(y_true: object, y_pred: object, axis: str) -> tuple[tf.Tensor, tf.Tensor]:
+    labels = _tensor("y_true", y_true, "number or boolean", axis)
+    scores = _tensor("y_pred", y_pred, "number", axis)
+    _check_shape("y_true", labels, scores.shape)
+    return labels, scores
+
+
+def _check_shape(
+    name: str, value: tf.Tensor, shape: tf.TensorShape, *endings: Sequence[int]
+) -> None:
+    """Raises if a shape is neither that of the scores, nor with an ending, nor a single number."""
+    shapes = [shape + tf.TensorShape(ending) for ending in endings or ([],)]
+    one = bool(endings) and value.shape.num_elements() == 1
+    if not one and not any(value.shape.is_compatible_with(right) for right in shapes):
+        raise ValueError(
+            f"`{name}` should have the shape {shape}, as `y_pred` has it. Received: {value.shape}"
+        )
 
 
 def _rank(relevant: tf.Tensor, scores: tf.Tensor, real: tf.Tensor, k: int) -> tf.Tensor:
@@ -263,11 +315,18 @@ class RankingAUC(keras.metrics.Mean):
     """
 
     def __init__(self, name: str = "ranking_auc", **kwargs: object) -> None:
+        text("name", name, optional=True, empty=False)
+        _check_dtype(kwargs.get("dtype"))
         super().__init__(name=name, **kwargs)
 
     def update_state(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
     ) -> tf.Operation | None:
+        y_true, y_pred = _same_shape(y_true, y_pred, "I")
+        if sample_weight is not None:
+            sample_weight = _tensor("sample_weight", sample_weight, "number or boolean", "I")
+            if sample_weight.shape.rank not in (None, y_pred.shape.rank or None):
+                _check_shape("sample_weight", sample_weight, y_pred.shape)
         scores = tf.cast(y_pred, tf.float32)
         mask = tf.ones_like(scores, tf.bool) if sample_weight is None else sample_weight
         pairs = pair_weights(y_true, mask)

@@ -6,20 +6,22 @@ A list is a row of item numbers 0 .. C - 1, best first; -1 is an empty place, af
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import positive_integer, tensors
 
 _BLOCK = 2**22  # Limit of the vector elements, or comparisons of items, held at a time.
 
 
-def _lists(lists: ArrayLike, k: int) -> NDArray[np.int64]:
+def _lists(lists: ArrayLike, k: int, num_items: int, of: str) -> NDArray[np.int64]:
+    """The first k places of lists of items 0 .. `num_items` - 1."""
     k = positive_integer("k", k)
-    lists = np.asarray(lists)
-    if lists.ndim != 2 or not np.issubdtype(lists.dtype, np.integer):
+    tensors(("lists", lists, "integer", "queries places"))
+    first = np.asarray(lists)[:, :k].astype(np.int64)
+    if first.max(initial=-1) >= num_items:
         raise ValueError(
-            "`lists` should be integers of shape [queries, places]. Received: "
-            f"`lists` of shape {lists.shape} and dtype {lists.dtype}"
+            f"`lists` should hold items below {num_items}, the number of items of `{of}`. "
+            f"Received: {first.max()}"
         )
-    return lists[:, :k].astype(np.int64)
+    return first
 
 
 def exposure(lists: ArrayLike, k: int, num_items: int) -> NDArray[np.int64]:
@@ -41,7 +43,7 @@ def exposure(lists: ArrayLike, k: int, num_items: int) -> NDArray[np.int64]:
     >>> exposure([[0, 2], [0, -1]], k=2, num_items=4)
     array([2, 0, 1, 0])
     """
-    shown = _lists(lists, k)
+    shown = _lists(lists, k, positive_integer("num_items", num_items), "num_items")
     return np.bincount(shown[shown >= 0], minlength=num_items)
 
 
@@ -58,6 +60,7 @@ def coverage(shown: ArrayLike) -> float:
     >>> coverage([2, 0, 1, 0])
     0.5
     """
+    tensors(("shown", shown, "number", "items"))
     return float((np.asarray(shown) > 0).mean())
 
 
@@ -80,6 +83,7 @@ def gini(shown: ArrayLike) -> float:
 
     References: Castells, Hurley and Vargas, Novelty and Diversity in Recommender Systems, 2022.
     """
+    tensors(("shown", shown, "number", "items"))
     ascending = np.sort(np.asarray(shown, np.float64))
     total = len(ascending) * ascending.sum()
     weights = 2 * np.arange(1, len(ascending) + 1) - len(ascending) - 1
@@ -105,7 +109,12 @@ def self_information(counts: ArrayLike) -> NDArray[np.float64]:
 
     References: Zhou et al., Solving the apparent diversity-accuracy dilemma, PNAS 2010.
     """
+    tensors(("counts", counts, "number", "items"))
     smoothed = np.asarray(counts, np.float64) + 1
+    if not (smoothed >= 1).all():
+        raise ValueError(
+            f"`counts` should be numbers of 0 or more. Received: {smoothed.min() - 1:g}"
+        )
     return np.log2(smoothed.sum()) - np.log2(smoothed)
 
 
@@ -131,9 +140,11 @@ def list_mean(lists: ArrayLike, k: int, values: ArrayLike) -> NDArray[np.float64
     >>> list_mean([[0, 2], [1, -1]], k=2, values=[4.0, 1.0, 8.0])
     array([6., 1.])
     """
-    shown = _lists(lists, k)
+    tensors(("values", values, "number", "items"))
+    numbers = np.asarray(values, np.float64)
+    shown = _lists(lists, k, len(numbers), "values")
     real = shown >= 0
-    sums = np.where(real, np.asarray(values, np.float64)[np.maximum(shown, 0)], 0.0).sum(axis=1)
+    sums = np.where(real, numbers[np.maximum(shown, 0)], 0.0).sum(axis=1)
     sizes = real.sum(axis=1)
     return sums / np.where(sizes == 0, np.nan, sizes)
 
@@ -166,13 +177,17 @@ def intra_list_diversity(lists: ArrayLike, k: int, features: ArrayLike) -> NDArr
 
     References: Ziegler et al., Improving recommendation lists through topic diversification, 2005.
     """
-    shown = _lists(lists, k)
-    features = np.asarray(features)
-    if features.ndim not in (1, 2):
+    try:
+        found = np.asarray(features)
+    except ValueError:  # lists of several lengths
+        found = np.asarray(None)
+    if found.ndim not in (1, 2) or (found.ndim == 2 and found.dtype.kind not in "iufb"):
         raise ValueError(
             "`features` should be vectors [items, D] or categories [items]. Received: "
-            f"`features` of shape {features.shape}"
+            f"`features`={features!r}"[:300]
         )
+    features = found
+    shown = _lists(lists, k, len(features), "features")
     alike = _same_category if features.ndim == 1 else _cosines
     if features.ndim == 1:
         features = np.unique(features, return_inverse=True)[1]

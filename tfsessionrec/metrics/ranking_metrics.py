@@ -12,7 +12,7 @@ shown to the user.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import positive_integer, tensors
 
 
 def _hits(
@@ -20,12 +20,8 @@ def _hits(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
     """The ranks, which of them are hits, and the number of targets per query (NaN for none)."""
     k = positive_integer("k", k)
+    tensors(("ranks", ranks, "integer", "queries targets"))
     ranks = np.asarray(ranks)
-    if ranks.ndim != 2 or not np.issubdtype(ranks.dtype, np.integer):
-        raise ValueError(
-            "`ranks` should be integers of shape [queries, targets]. Received: "
-            f"`ranks` of shape {ranks.shape} and dtype {ranks.dtype}"
-        )
     sizes = (ranks > 0).sum(axis=1)
     return ranks, (ranks > 0) & (ranks <= k), np.where(sizes == 0, np.nan, sizes)
 
@@ -188,6 +184,11 @@ def ndcg(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
 def _shown(
     scores: ArrayLike, labels: ArrayLike, mask: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    tensors(
+        ("scores", scores, "number", "queries shown"),
+        ("labels", labels, "number or boolean", "queries shown"),
+        ("mask", mask, "number or boolean", "queries shown"),
+    )
     mask = np.asarray(mask, bool)
     positive = (np.asarray(labels) > 0) & mask
     return np.asarray(scores, np.float64), positive, mask & ~positive

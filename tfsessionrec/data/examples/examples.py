@@ -2,12 +2,13 @@
 
 import dataclasses
 import warnings
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tfsessionrec import checks
 from tfsessionrec.data.sessions import Sessions, session_bounds, starting_rows, user_bounds
 
 Asked = Literal["next_start", "last_interaction"]
@@ -34,6 +35,10 @@ class Examples:
         asked: When the next session is asked for: `"next_start"`, when it starts (default), or
             `"last_interaction"`, at the last interaction before it.
 
+    Raises:
+        TypeError: If `log` is no Polars DataFrame.
+        ValueError: If another argument is of another kind or shape.
+
     Example:
 
     >>> import polars as pl
@@ -50,6 +55,17 @@ class Examples:
     is_target: NDArray[np.bool_] | None = None
     asked: Asked = "next_start"
 
+    def __post_init__(self) -> None:
+        checks.instance("log", self.log, pl.DataFrame)
+        rows = {name: getattr(self, name) for name in ("begin", "target", "end")}
+        checks.tensors(*((name, value, "integer", "E") for name, value in rows.items()))
+        for name, value in rows.items():
+            object.__setattr__(self, name, np.asarray(value))
+        if self.is_target is not None:
+            checks.tensors(("is_target", self.is_target, "boolean", "R"))
+            object.__setattr__(self, "is_target", np.asarray(self.is_target))
+        checks.choice("asked", self.asked, get_args(Asked))
+
     def __len__(self) -> int:
         return len(self.begin)
 
@@ -65,6 +81,7 @@ class Examples:
     @classmethod
     def sequences(cls, sessions: Sessions, asked: Asked = "next_start") -> "Examples":
         """One sequence a user: each session is the target of the sessions before it."""
+        checks.instance("sessions", sessions, Sessions)
         log = sessions.split_targets().events
         begin, end = user_bounds(log)
         return cls(log, begin, end, end, asked=asked)
@@ -75,6 +92,7 @@ class Examples:
 
         A last session that may not be predicted (`is_target`) is left out of the history too.
         """
+        checks.instance("sessions", sessions, Sessions)
         log = sessions.split_targets().events
         begin, end = user_bounds(log)
         starts = session_bounds(log)[0]
@@ -84,12 +102,19 @@ class Examples:
 
     def filter(self, kept: NDArray[np.bool_]) -> "Examples":
         """The examples where `kept` [E] is True."""
+        checks.tensors(("kept", kept, "boolean", "E"))
+        kept = np.asarray(kept)
+        if len(kept) != len(self):
+            raise ValueError(
+                f"`kept` should be {len(self)} truth values, one an example. Received: {len(kept)}"
+            )
         return dataclasses.replace(
             self, begin=self.begin[kept], target=self.target[kept], end=self.end[kept]
         )
 
     def newest(self, max_sessions: int) -> "Examples":
         """The same examples with the newest sessions of the log in each history."""
+        max_sessions = checks.positive_integer("max_sessions", max_sessions)
         starts = session_bounds(self.log)[0]
         first = np.searchsorted(starts, self.begin, side="right") - 1
         last = np.searchsorted(starts, self.target, side="left")

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import boolean, instance, positive_integer
 from tfsessionrec.data.examples.examples import Examples
 from tfsessionrec.data.sessions import Sessions, session_bounds, starts_session
 
@@ -45,6 +45,7 @@ def expand_prefixes(
     >>> expand_prefixes(sessionize(log, session="s"), target="rest").end.tolist()
     [3, 3]
     """
+    instance("sessions", sessions, Sessions)
     if target not in ("next", "rest"):
         raise ValueError(f"`target` should be 'next' or 'rest'. Received: `target`={target!r}")
     events = sessions.events
@@ -93,6 +94,8 @@ def expand_targets(
     >>> examples.begin.tolist(), examples.target.tolist(), examples.end.tolist()
     ([0, 1], [1, 2], [2, 3])
     """
+    instance("sessions", sessions, Sessions)
+    boolean("empty_history", empty_history)
     events = sessions.split_targets().events
     begins, ends = session_bounds(events)
     index = events["session_index"].to_numpy()[begins]

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import numpy as np
 import polars as pl
 
+from tfsessionrec.checks import boolean, instance
 from tfsessionrec.data.examples.examples import Examples
 from tfsessionrec.data.examples.expand import expand_prefixes, expand_targets
 from tfsessionrec.data.sessions import Sessions, starting_rows, user_bounds
@@ -31,6 +32,8 @@ def training_examples(sessions: Sessions, objective: Objective, spec: HistorySpe
         ValueError: If the objective is unknown, or there is no target.
     """
     _check("objective", objective, OBJECTIVES)
+    instance("sessions", sessions, Sessions)
+    instance("spec", spec, HistorySpec)
     if objective == "next_session":
         if spec.session == "real" and spec.max_sessions > 1:
             return Examples.sequences(sessions)
@@ -72,6 +75,10 @@ def protocol_examples(
         ValueError: If the protocol is unknown, or there is no target.
     """
     _check("protocol", protocol, PROTOCOLS)
+    instance("sessions", sessions, Sessions)
+    instance("spec", spec, HistorySpec)
+    boolean("empty_history", empty_history)
+    boolean("apart", apart)
     if protocol == "ranking" and spec.relation is not None:
         # Sessions that showed a list are asked for, not the interactions between them.
         sessions = sessions.split_targets()
