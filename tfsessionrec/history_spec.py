@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, SupportsIndex
 
+from tfsessionrec.checks import boolean, sequence
+
 Category = str | int
 SessionKind = Literal["real", "item", "whole"]
 SESSION_KINDS: tuple[SessionKind, ...] = ("real", "item", "whole")
@@ -85,8 +87,7 @@ class HistorySpec:
                 )
             object.__setattr__(self, name, operator.index(value))
         for name in ("labels", "session_times", "item_times", "request_times"):
-            if getattr(self, name) not in (True, False):
-                raise _wrong(name, "True or False", getattr(self, name))
+            object.__setattr__(self, name, boolean(name, getattr(self, name)))
         if not isinstance(self.padding_id, str | int):
             raise _wrong("padding_id", "text or an integer", self.padding_id)
         if not isinstance(self.session_context, Mapping):
@@ -96,9 +97,11 @@ class HistorySpec:
             for name, values in self.session_context.items()
         }
         object.__setattr__(self, "session_context", context)
+        sequence("interaction_types", self.interaction_types, "names or integers")
         types = distinct("interaction_types", self.interaction_types)
         object.__setattr__(self, "interaction_types", types)
         if self.relation is not None:
+            sequence("relation", self.relation, "names")
             object.__setattr__(self, "relation", distinct("relation", self.relation))
 
     @property

@@ -121,7 +121,7 @@ def test_many_pairs_fit():
         (lambda: SequentialRules(weighting="cubic"), "`weighting` should be one of same"),
         (lambda: ItemKNN(k=0), "`k` should be a positive integer"),
         (lambda: ItemKNN(shrinkage=-1), "`shrinkage` should be finite and not negative"),
-        (lambda: ItemKNN(alpha=2), r"`alpha` should be in \[0, 1\]"),
+        (lambda: ItemKNN(alpha=2), "`alpha` should be from 0 to 1"),
     ],
 )
 def test_wrong_arguments(make, message):

@@ -167,7 +167,7 @@ def test_names_stand_for_options(log: pathlib.Path, tmp_path: pathlib.Path) -> N
 @pytest.mark.parametrize(
     ("name", "more", "message"),
     [
-        ("vsknnn", [], "`--model` should be one of sessionrec-sasrec"),
+        ("vsknnn", [], "`name` (--model) should be one of sessionrec-sasrec"),
         ("vsknnn", [], "vsknn, stan"),
         ("vsknn", ["--set", "neighbours=3"], "should name an option of vsknn: k, sample_size"),
         ("vsknn", ["--set", "k=0"], "`k` should be a positive integer"),

@@ -6,6 +6,7 @@ import numpy as np
 import subjects_data
 import subjects_evaluation
 import subjects_metrics
+import subjects_models
 import tensorflow as tf
 from generator import Subject
 
@@ -440,9 +441,13 @@ def _layers() -> list[Subject]:
 ROOMS = {
     "rules": _rules,
     "losses": _losses,
-    "layers": _layers,
+    "layers": lambda: [*_layers(), *subjects_models.more_layers()],
     "client": _client,
     "data": subjects_data.subjects,
     "evaluation": subjects_evaluation.subjects,
     "metrics": subjects_metrics.subjects,
+    "models": subjects_models.model_parts,
+    "sampling": subjects_models.samplers,
+    "baselines": subjects_models.baseline_parts,
+    "systems": subjects_models.system_parts,
 }

@@ -21,10 +21,14 @@ LEAST = {
     "rules": 0.98,
     "losses": 0.98,
     "client": 0.98,
-    "layers": 0.6,
+    "layers": 0.98,
     "data": 0.98,
     "evaluation": 0.98,
     "metrics": 0.98,
+    "models": 0.98,
+    "sampling": 0.98,
+    "baselines": 0.98,
+    "systems": 0.98,
 }
 
 

@@ -244,7 +244,9 @@ def test_session_rec_of_parts_and_its_errors():
         backbone, tasks.NextSessionRetrieval(num_negatives=4), tasks.SessionRanking("bce"), 0.1
     )
     assert np.isfinite(float(model.compute_loss(BATCH)))
-    with pytest.raises(ValueError, match=r"`ranking_weight` should not be negative. .*=-1"):
+    with pytest.raises(
+        ValueError, match=r"`ranking_weight` should be a finite number of 0 or more. .*=-1"
+    ):
         models.SessionRec(backbone, ranking_weight=-1)
     with pytest.raises(ValueError, match="`sse` should be a session sequence encoder"):
         models.SessionRecBackbone(items)

@@ -122,7 +122,9 @@ def test_popularity_table():
 
 
 def test_bad_popularity_tables():
-    with pytest.raises(ValueError, match=r"`power` should not be negative. .*=-1.0"):
+    with pytest.raises(
+        ValueError, match=r"`power` should be a finite number of 0 or more. .*=-1.0"
+    ):
         popularity_table([0.0, 1.0], low=1, power=-1.0)
     with pytest.raises(ValueError, match="`shares` should have one above 0 from index 2 on"):
         popularity_table([0.5, 0.5, 0.0], low=2)

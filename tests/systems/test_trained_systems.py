@@ -174,9 +174,9 @@ def test_settings_survive_json(system: sr.systems.TrainedSystem) -> None:
 
 
 def test_unknown_names_and_options_raise(events: pl.DataFrame) -> None:
-    with pytest.raises(ValueError, match="`--model` should be one of sessionrec-sasrec"):
+    with pytest.raises(ValueError, match=r"`name` \(--model\) should be one of sessionrec-sasrec"):
         sr.systems.build("sessionrec")
-    with pytest.raises(ValueError, match=r"`--model` should be one of .*Received: \[\]"):
+    with pytest.raises(ValueError, match=r"`name` \(--model\) should be one of .*Received: \[\]"):
         sr.systems.build([])
     with pytest.raises(ValueError, match="Unknown options of 'sasrec': heads"):
         sr.systems.fit("sasrec", events, **COLUMNS, heads=3)

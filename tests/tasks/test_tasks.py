@@ -383,7 +383,10 @@ def test_is_a_tfrs_task_with_its_metrics(parts):
         ({"negatives": "popularity"}, "`candidate_sampling_probability` should be given where"),
         ({"calibration": 1.5}, "`calibration` should be from 0 to 1. .*=1.5"),
         ({"score_regularization": -1.0}, "`score_regularization` should not be negative. .*=-1.0"),
-        ({"popularity_power": -1.0}, "`popularity_power` should not be negative. .*=-1.0"),
+        (
+            {"popularity_power": -1.0},
+            "`popularity_power` should be a finite number of 0 or more. .*=-1.0",
+        ),
     ],
 )
 def test_bad_arguments(options, message):

@@ -1,15 +1,14 @@
 """Checks of constructor arguments."""
 
+import math
 from collections.abc import Iterable
 
-import numpy as np
-
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import is_number, positive_integer
 
 
 def choice(name: str, value: str, allowed: Iterable[str]) -> str:
     """Returns `value`, one of those allowed."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ValueError(
             f"`{name}` should be one of {', '.join(allowed)}. Received: `{name}`={value!r}"
         )
@@ -23,22 +22,26 @@ def integer_or_none(name: str, value: int | None) -> int | None:
 
 def positive(name: str, value: float, unit: str = "number") -> float:
     """Returns `value`, a positive number."""
-    if not (np.isfinite(value) and value > 0):
+    if not (_is_finite(value) and value > 0):
         raise ValueError(f"`{name}` should be a positive {unit}. Received: `{name}`={value!r}")
     return value
 
 
 def positive_or_none(name: str, value: float | None) -> float | None:
     """Returns `value`, a positive number or None."""
-    if value is not None and not (np.isfinite(value) and value > 0):
+    if value is not None and not (_is_finite(value) and value > 0):
         raise ValueError(f"`{name}` should be positive or None. Received: `{name}`={value!r}")
     return value
 
 
 def not_negative(name: str, value: float, suffix: str = "") -> float:
     """Returns `value`, a finite number of 0 or more."""
-    if not (np.isfinite(value) and value >= 0):
+    if not (_is_finite(value) and value >= 0):
         raise ValueError(
             f"`{name}` should be finite and not negative{suffix}. Received: `{name}`={value!r}"
         )
     return value
+
+
+def _is_finite(value: float) -> bool:
+    return is_number(value) and math.isfinite(value)

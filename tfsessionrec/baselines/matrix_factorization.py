@@ -11,7 +11,7 @@ from tfsessionrec.baselines.arguments import integer_or_none, positive
 from tfsessionrec.baselines.running_sessions import Features, RunningSessions, read_queries
 from tfsessionrec.baselines.session_baseline import History, SessionBaseline
 from tfsessionrec.baselines.session_log import Arrays, Id
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import integer, positive_integer
 from tfsessionrec.types import Config
 
 _TOGETHER = 2**22  # Scores in memory at a time.
@@ -59,7 +59,7 @@ class MatrixFactorization(SessionBaseline):
         self.factors = positive_integer("factors", factors)
         self.iterations = positive_integer("iterations", iterations)
         self.top = integer_or_none("top", top)
-        self.seed = int(seed)
+        self.seed = integer("seed", seed)
         self.regularization = positive("regularization", regularization)
         self.alpha = positive("alpha", alpha)
 

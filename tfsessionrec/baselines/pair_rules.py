@@ -12,7 +12,7 @@ from tfsessionrec.baselines.pair_counts import PairCounts
 from tfsessionrec.baselines.running_sessions import RunningSessions
 from tfsessionrec.baselines.session_baseline import SessionBaseline
 from tfsessionrec.baselines.session_log import Arrays, SessionLog
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import positive_integer, share
 from tfsessionrec.types import Config
 
 _WEIGHTS = {
@@ -216,9 +216,7 @@ class ItemKNN(PairRules):
 
     def __init__(self, k: int = 100, shrinkage: float = 20.0, alpha: float = 0.5) -> None:
         self.k = positive_integer("k", k)
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"`alpha` should be in [0, 1]. Received: `alpha`={alpha!r}")
-        self.shrinkage, self.alpha = not_negative("shrinkage", shrinkage), alpha
+        self.shrinkage, self.alpha = not_negative("shrinkage", shrinkage), share("alpha", alpha)
 
     def get_config(self) -> Config:
         return {

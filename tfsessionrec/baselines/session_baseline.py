@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tfsessionrec.baselines.running_sessions import Features, RunningSessions, read_queries
 from tfsessionrec.baselines.session_log import Arrays, Id, plain
-from tfsessionrec.checks import positive_integer, unix_seconds
+from tfsessionrec.checks import boolean, instance, positive_integer, sequence, unix_seconds
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.data.vocabulary import Vocabulary
 from tfsessionrec.types import Config
@@ -56,6 +56,8 @@ class SessionBaseline(abc.ABC):
         Returns:
             The baseline itself.
         """
+        instance("sessions", sessions, Sessions)
+        instance("vocabulary", vocabulary, Vocabulary)
         self.vocabulary = vocabulary
         self._learn_all(self.positives(sessions.events))
         return self
@@ -131,6 +133,8 @@ class SessionBaseline(abc.ABC):
         """
         vocabulary = self._fitted()
         k = positive_integer("k", k)
+        sequence("history", history, "raw ids, or of lists of them")
+        boolean("filter_seen", filter_seen)
         features = self._features(history, time)
         scores = self.sparse_scores(features)
         items, values = scores.indices, scores.data

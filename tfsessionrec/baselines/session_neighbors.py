@@ -23,7 +23,7 @@ from tfsessionrec.baselines.neighbor_search import (
 from tfsessionrec.baselines.running_sessions import RunningSessions
 from tfsessionrec.baselines.session_baseline import History, SessionBaseline
 from tfsessionrec.baselines.session_log import Arrays, Id, SessionLog
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import boolean, integer, positive_integer
 from tfsessionrec.types import Config
 
 _TOGETHER = 256  # Queries that one thread scores at a time.
@@ -102,8 +102,8 @@ class SessionNeighbors(SessionBaseline):
         self.sample_size = integer_or_none("sample_size", sample_size)
         self.sampling = choice("sampling", sampling, ("recent", "random"))
         self.similarity = choice("similarity", similarity, SIMILARITIES)
-        self.remind = bool(remind)
-        self.seed = int(seed)
+        self.remind = boolean("remind", remind)
+        self.seed = integer("seed", seed)
         self._spare: list[Workspace] = []
 
     def get_config(self) -> Config:

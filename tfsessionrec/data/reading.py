@@ -92,7 +92,23 @@ def scan_events(
     pandas = sys.modules.get("pandas")  # a pandas frame exists only where pandas was imported
     if pandas is not None and isinstance(source, pandas.DataFrame):
         return _from_pandas(source, argument).lazy()
-    raise ValueError(
+    raise _no_source(argument, source)
+
+
+def check_source(argument: str, source: object) -> None:
+    """Checks the kind of a source of events.
+
+    Raises:
+        ValueError: If it is none that `read_events` takes.
+    """
+    pandas = sys.modules.get("pandas")
+    frames = (pl.LazyFrame, pl.DataFrame, *([] if pandas is None else [pandas.DataFrame]))
+    if not isinstance(source, frames) and not _names_files(source):
+        raise _no_source(argument, source)
+
+
+def _no_source(argument: str, source: object) -> ValueError:
+    return ValueError(
         f"`{argument}` should be a path or a list of paths, a Polars DataFrame or LazyFrame, or a "
         f"pandas DataFrame. Received: {type(source)}"
     )

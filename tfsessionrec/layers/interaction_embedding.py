@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import non_negative_integer, rate
+from tfsessionrec.checks import boolean, non_negative_integer, rate
 from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.time_gap_embedding import TimeGapEmbedding
 from tfsessionrec.types import Config
@@ -72,14 +72,14 @@ class InteractionEmbedding(keras.layers.Layer):
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        self.interaction_embedding = interaction_embedding
+        self.interaction_embedding = boolean("interaction_embedding", interaction_embedding)
         self.num_interaction_types = non_negative_integer(
             "num_interaction_types", num_interaction_types
         )
         self.num_item_time_buckets = non_negative_integer(
             "num_item_time_buckets", num_item_time_buckets
         )
-        self.balance_interactions = balance_interactions
+        self.balance_interactions = boolean("balance_interactions", balance_interactions)
         self.history_dropout = rate("history_dropout", history_dropout)
         self.embeddings_initializer = keras.initializers.get(
             embeddings_initializer or keras.initializers.RandomNormal(stddev=0.02)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from tfsessionrec import draws
 from tfsessionrec.backend import IS_KERAS_3, build_sublayer, keras
-from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.checks import boolean, non_negative_integer, positive_integer, rate, sequence
 from tfsessionrec.layers.interaction_embedding import InteractionEmbedding
 from tfsessionrec.scoring import unit_length
 from tfsessionrec.types import Config
@@ -100,9 +100,7 @@ class ItemEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         self.vocabulary_size = positive_integer("vocabulary_size", vocabulary_size)
         self.embedding_dim = positive_integer("embedding_dim", embedding_dim)
-        if not (
-            isinstance(num_new_items, (int, np.integer)) and 0 <= num_new_items < vocabulary_size
-        ):
+        if not non_negative_integer("num_new_items", num_new_items) < vocabulary_size:
             raise ValueError(
                 "`num_new_items` should be an integer from 0 to below `vocabulary_size`. Received: "
                 f"`num_new_items`={num_new_items!r}"
@@ -113,7 +111,7 @@ class ItemEmbedding(keras.layers.Layer):
         )
         self.id_dropout = float(rate("id_dropout", id_dropout))
         self.num_new_items = int(num_new_items)
-        self.normalize = normalize
+        self.normalize = boolean("normalize", normalize)
         # A saved configuration holds the description of each feature. Its values are weights.
         self._feature_values: dict[str, np.ndarray] = {}
         if not isinstance(features, Mapping | None):
@@ -128,7 +126,9 @@ class ItemEmbedding(keras.layers.Layer):
                 feature = _describe(name, values, self.vocabulary_size)
                 self._feature_values[name] = values
             self.features[name] = dict(feature)
-        if mlp_dims is None and self.features:
+        if mlp_dims is not None:
+            sequence("mlp_dims", mlp_dims, "widths")
+        elif self.features:
             mlp_dims = (self.embedding_dim,)
         self.mlp_dims = None if mlp_dims is None else tuple(mlp_dims)
         self.interactions = self._moved_interactions(moved) if moved else None

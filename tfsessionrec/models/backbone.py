@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
+from tfsessionrec.checks import instance
 from tfsessionrec.layers import (
     InteractionEmbedding,
     ItemEmbedding,
@@ -85,6 +86,16 @@ class SessionRecBackbone(keras.Model):
         super().__init__(**kwargs)
         if sse is None:
             raise ValueError("`sse` should be a session sequence encoder. Received: `sse`=None")
+        for name, part, kind in (
+            ("items", items, ItemEmbedding),
+            ("ise", ise, ItemSessionEncoder),
+            ("sse", sse, SessionSequenceEncoder),
+            ("head", head, keras.layers.Layer),
+            ("session_context", session_context, SessionContext),
+            ("interactions", interactions, InteractionEmbedding),
+        ):
+            if part is not None or name == "items":
+                instance(name, part, kind)
         self.items = items
         # `items.interactions`: made from arguments that `ItemEmbedding` accepts for one release.
         self.interactions: InteractionEmbedding = (

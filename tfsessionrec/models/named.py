@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfsessionrec import layers
+from tfsessionrec.checks import choice, positive_integer
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.models.backbone import SessionRecBackbone
 from tfsessionrec.models.session_rec import SessionRec
 from tfsessionrec.recipe import Recipe, Training
 from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
+from tfsessionrec.tasks.session_ranking import LOSSES
 from tfsessionrec.types import Config
 
 ISES: dict[str, type[layers.ItemSessionEncoder]] = {
@@ -195,7 +197,7 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
         context = layers.SessionContext(
             own.session_context, given["embedding_dim"], name="session_context"
         )
-    if own.num_interests != 1:
+    if positive_integer("num_interests", own.num_interests) != 1:
         head = layers.MultiInterestHead(own.num_interests, name="head")
     backbone = SessionRecBackbone(
         layers.ItemEmbedding(vocabulary_size, **items, name="items"),
@@ -212,6 +214,7 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
             f"`first_item_index`={task.first_item_index}"
         )
     if own.ranking_loss is not None:
+        choice("ranking_loss", own.ranking_loss, LOSSES)
         ranking = SessionRanking(own.ranking_loss, name="ranking")
     if own.trend is not None:
         _check_option("trend", own.trend, layers.TrendFeatures)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
+from tfsessionrec.checks import instance
 from tfsessionrec.models.backbone import SessionRecBackbone, session_features
 from tfsessionrec.session_batch import item_mask, last_real, session_mask
 from tfsessionrec.types import Config, Features
@@ -39,6 +40,7 @@ class QueryTower(keras.Model):
 
     def __init__(self, backbone: SessionRecBackbone, **kwargs: object) -> None:
         super().__init__(**kwargs)
+        instance("backbone", backbone, SessionRecBackbone)
         if backbone.head is not None:
             raise ValueError(
                 "`backbone` should have no head for a query tower [B, D]: a head makes several "

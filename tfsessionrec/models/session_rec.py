@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import is_number
+from tfsessionrec.checks import instance, number
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.layers.terms.relation import RelationFeatures
 from tfsessionrec.layers.terms.trend import TrendFeatures
@@ -91,11 +91,17 @@ class SessionRec(FittedModel):
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        if not (is_number(ranking_weight) and ranking_weight >= 0):
-            raise ValueError(
-                "`ranking_weight` should not be negative. Received: "
-                f"`ranking_weight`={ranking_weight!r}"
-            )
+        for name, part, kind in (
+            ("backbone", backbone, SessionRecBackbone),
+            ("retrieval_task", retrieval_task, NextSessionRetrieval),
+            ("ranking_task", ranking_task, SessionRanking),
+            ("trend", trend, TrendFeatures),
+            ("relation", relation, RelationFeatures),
+            ("history", history, HistorySpec),
+        ):
+            if part is not None or name == "backbone":
+                instance(name, part, kind)
+        number("ranking_weight", ranking_weight, least=0)
         self.backbone = backbone
         self.retrieval_task = NextSessionRetrieval() if retrieval_task is None else retrieval_task
         if history is not None and history.first_item_index != self.retrieval_task.first_item_index:

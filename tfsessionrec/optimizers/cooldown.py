@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
-from tfsessionrec.checks import positive_integer
+from tfsessionrec.checks import is_number, number, positive_integer
 from tfsessionrec.types import Config
 
 
@@ -46,13 +46,9 @@ class Cooldown(keras.optimizers.schedules.LearningRateSchedule):
         self, learning_rate: float, total_steps: int, share: float = 0.3, first_step: int = 0
     ) -> None:
         super().__init__()
-        if not learning_rate > 0:
-            raise ValueError(
-                f"`learning_rate` should be positive. Received: `learning_rate`={learning_rate!r}"
-            )
-        if not 0 < share <= 1:
+        self.learning_rate = number("learning_rate", learning_rate, above=0)
+        if not (is_number(share) and 0 < share <= 1):
             raise ValueError(f"`share` should be in (0, 1]. Received: `share`={share!r}")
-        self.learning_rate = float(learning_rate)
         self.total_steps = positive_integer("total_steps", total_steps)
         self.share = float(share)
         if isinstance(first_step, bool) or not isinstance(first_step, int) or first_step < 0:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import keras
+from tfsessionrec.checks import number
 from tfsessionrec.types import Config
 
 
@@ -38,6 +39,10 @@ class LazyAdam(keras.optimizers.Adam):
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.001,
         **kwargs: object,
     ) -> None:
+        is_schedule = isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+        is_config = isinstance(learning_rate, dict) and "class_name" in learning_rate
+        if not is_schedule and not is_config:
+            number("learning_rate", learning_rate, above=0)
         if kwargs.get("amsgrad"):
             raise ValueError(
                 "`amsgrad` should be False: LazyAdam does not support it. Received: True"

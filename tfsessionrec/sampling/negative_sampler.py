@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from tfsessionrec.checks import is_number, positive_integer
+from tfsessionrec.checks import non_negative_integer, number, positive_integer
 from tfsessionrec.sampling.popularity import popularity_candidates, popularity_table
 from tfsessionrec.sampling.samplers import (
     SampledCandidates,
@@ -46,19 +46,15 @@ class NegativeSampler:
         first_item_index: int = 2,
         popularity_power: float = 1.0,
     ) -> None:
-        if negatives not in SAMPLERS:
+        if not isinstance(negatives, str) or negatives not in SAMPLERS:
             raise ValueError(
                 f"`negatives` should be one of {', '.join(SAMPLERS)}. Received: "
                 f"`negatives`={negatives!r}"
             )
         self.negatives = negatives
         self.num_negatives = positive_integer("num_negatives", num_negatives)
-        self.first_item_index = first_item_index
-        if not (is_number(popularity_power) and popularity_power >= 0):
-            raise ValueError(
-                "`popularity_power` should not be negative. Received: "
-                f"`popularity_power`={popularity_power!r}"
-            )
+        self.first_item_index = non_negative_integer("first_item_index", first_item_index)
+        number("popularity_power", popularity_power, least=0)
         self.probability = None
         if candidate_sampling_probability is not None:
             self.probability = _shares(candidate_sampling_probability)

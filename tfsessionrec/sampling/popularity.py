@@ -7,6 +7,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from tfsessionrec import draws
+from tfsessionrec.checks import non_negative_integer, number, tensors
 from tfsessionrec.sampling.samplers import SampledCandidates, collect, log_inclusion
 
 
@@ -41,8 +42,9 @@ def popularity_table(shares: ArrayLike, low: int, power: float = 1.0) -> Popular
     >>> popularity_table([0.0, 0.0, 9.0, 1.0], low=2, power=0.5).probability.tolist()
     [0.0, 0.0, 0.75, 0.25]
     """
-    if not power >= 0:
-        raise ValueError(f"`power` should not be negative. Received: `power`={power!r}")
+    number("power", power, least=0)
+    non_negative_integer("low", low)
+    tensors(("shares", shares, "number", "V"))
     mass = np.asarray(shares, np.float64) ** power
     mass[:low] = 0.0
     cumulative = np.cumsum(mass)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfsessionrec import draws
+from tfsessionrec.checks import non_negative_integer, positive_integer, tensors
 
 
 class SampledCandidates(NamedTuple):
@@ -43,6 +44,13 @@ def log_inclusion(probability: tf.Tensor, num_draws: int | tf.Tensor) -> tf.Tens
     return tf.math.log(-tf.math.expm1(tf.cast(num_draws, tf.float32) * tf.math.log1p(-p)))
 
 
+def _check_range(num_sampled: int, low: int, high: int) -> None:
+    positive_integer("num_sampled", num_sampled)
+    non_negative_integer("low", low)
+    if positive_integer("high", high) <= low:
+        raise ValueError(f"`high` should be above `low`, {low}. Received: `high`={high}")
+
+
 def uniform_candidates(num_sampled: int, low: int, high: int) -> SampledCandidates:
     """Draws items uniformly with replacement, and masks repetitions.
 
@@ -62,6 +70,7 @@ def uniform_candidates(num_sampled: int, low: int, high: int) -> SampledCandidat
     >>> sampled.ids.numpy(), sampled.mask.numpy()
     (array([2, 2, 2, 2], dtype=int32), array([ True, False, False, False]))
     """
+    _check_range(num_sampled, low, high)
     ids = draws.uniform([num_sampled], low, high, tf.int32)
     log_count = log_inclusion(1.0 / (high - low), num_sampled)
     return collect(ids, lambda ids: tf.fill(tf.shape(ids), log_count))
@@ -92,6 +101,7 @@ def log_uniform_candidates(num_sampled: int, low: int, high: int) -> SampledCand
     References:
         The distribution is that of `tf.random.log_uniform_candidate_sampler`.
     """
+    _check_range(num_sampled, low, high)
     log_range = math.log(high - low + 1)
     # Double precision: single precision cannot reach all of a million items.
     points = tf.exp(draws.uniform([num_sampled], dtype=tf.float64) * log_range)
@@ -129,6 +139,8 @@ def in_batch_candidates(
         Yi et al., "Sampling-bias-corrected neural modeling for large corpus item
         recommendations" (RecSys 2019).
     """
+    positive_integer("num_sampled", num_sampled)
+    tensors(("positive_ids", positive_ids, "integer", "P"), ("weights", weights, "number", "P"))
     ids, log_count_of = draw_in_batch(num_sampled, positive_ids, weights, probability)
     return collect(ids, log_count_of)
 

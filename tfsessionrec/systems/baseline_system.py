@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from tfsessionrec.baselines import SessionBaseline
+from tfsessionrec.checks import boolean, positive_integer
 from tfsessionrec.data import Sessions
 from tfsessionrec.systems.model_directory import BASELINE, ModelDirectory
 from tfsessionrec.systems.registry import baseline_class
@@ -56,6 +57,8 @@ class BaselineSystem(TrainedSystem):
         time: float | None = None,
     ) -> Ranked:
         sessions = self.sessions_of(history)
+        positive_integer("k", k)
+        boolean("filter_seen", filter_seen)
         seen = {item for session in sessions for item in session} if filter_seen else set()
         ranked = self.model.recommend(sessions or [[]], k + len(seen), time=time)
         return [(item, score) for item, score in ranked if item not in seen][:k]

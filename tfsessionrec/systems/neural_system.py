@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import tensorflow as tf
 
-from tfsessionrec.checks import unix_seconds
+from tfsessionrec.checks import boolean, positive_integer, unix_seconds
 from tfsessionrec.data import Sessions, Vocabulary
 from tfsessionrec.export import export_saved_model
 from tfsessionrec.export.live import LiveSignatures
@@ -69,6 +69,8 @@ class NeuralSystem(TrainedSystem):
         time: float | None = None,
     ) -> Ranked:
         sessions = self.sessions_of(history)
+        positive_integer("k", k)
+        boolean("filter_seen", filter_seen)
         if self._live is None:
             self._live = LiveSignatures(self.model, self.vocabulary, self.history)
         now = int(clock.time() if time is None else unix_seconds("time", time))

@@ -39,7 +39,9 @@ def check_name(name: str) -> None:
         ValueError: With the names that are known.
     """
     if not isinstance(name, str) or name not in names():
-        raise ValueError(f"`--model` should be one of {', '.join(names())}. Received: {name!r}")
+        raise ValueError(
+            f"`name` (--model) should be one of {', '.join(names())}. Received: {name!r}"
+        )
 
 
 def baseline_class(name: str) -> type["SessionBaseline"]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from tfsessionrec import models
+from tfsessionrec import checks, models
 from tfsessionrec.data import Sessions, Vocabulary
 from tfsessionrec.data.ids import clean_ids
 from tfsessionrec.data.log_format import LogColumns, LogFormat
-from tfsessionrec.data.reading import EventSource, check_column
+from tfsessionrec.data.reading import EventSource, check_column, check_source
 from tfsessionrec.data.target_weights import row_weights
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
@@ -66,6 +66,8 @@ def build(name: str, log: LogFormat | None = None, **options: object) -> "Untrai
     Raises:
         ValueError: If the name is unknown.
     """
+    if log is not None:
+        checks.instance("log", log, LogFormat)
     return Untrained(with_options(default_settings(name), log or LogFormat(), options))
 
 
@@ -91,6 +93,7 @@ class Untrained:
         if isinstance(log, Sessions):
             sessions = log
         else:
+            check_source("log", log)
             sessions = self.settings.log.read(log, self.settings.training.columns)
         return train(self.settings, sessions, item_table=item_table)
 
@@ -335,6 +338,7 @@ def load(path: str | pathlib.Path) -> TrainedSystem:
         FileNotFoundError: If a file is missing.
         ValueError: If a file cannot be read or does not fit the others.
     """
+    checks.path("path", path)
     directory = ModelDirectory(pathlib.Path(path))
     settings = directory.settings()
     kind = BaselineSystem if settings.model in BASELINES else NeuralSystem

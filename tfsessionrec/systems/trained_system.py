@@ -10,11 +10,12 @@ from typing import ClassVar
 import numpy as np
 
 from tfsessionrec import evaluation
+from tfsessionrec.checks import instance, sequence, text
 from tfsessionrec.data import Sessions, Vocabulary, protocol_batches, split_by_rule
 from tfsessionrec.data.examples import PROTOCOLS
 from tfsessionrec.data.examples.objectives import Protocol
 from tfsessionrec.data.ids import exact_ids
-from tfsessionrec.data.reading import EventSource
+from tfsessionrec.data.reading import EventSource, check_source
 from tfsessionrec.evaluation import Report
 from tfsessionrec.evaluation.report_data import TRAINED_ON
 from tfsessionrec.history_spec import HistorySpec
@@ -176,7 +177,10 @@ class TrainedSystem(abc.ABC):
 
     def read(self, log: EventSource | Sessions) -> Sessions:
         """The sessions of a log whose columns are those of training."""
-        return log if isinstance(log, Sessions) else self.settings.log.read(log)
+        if isinstance(log, Sessions):
+            return log
+        check_source("log", log)
+        return self.settings.log.read(log)
 
     def sessions_since(self, sessions: Sessions) -> Sessions:
         """The sessions that training does not leave out (`since`)."""
@@ -236,8 +240,11 @@ class TrainedSystem(abc.ABC):
         Returns:
             A `Report`. It begins with a warning if sessions that are asked for were trained on.
         """
-        protocol = protocol or self.settings.training.objective
-        if protocol not in PROTOCOLS:
+        protocol = self.settings.training.objective if protocol is None else protocol
+        text("targets", targets, optional=True, empty=False)
+        if streaming is not None:
+            instance("streaming", streaming, Streaming)
+        if not isinstance(protocol, str) or protocol not in PROTOCOLS:
             raise ValueError(
                 f"`protocol` should be one of {', '.join(PROTOCOLS)}. Received: {protocol!r}"
             )
@@ -320,6 +327,7 @@ class TrainedSystem(abc.ABC):
         self, history: Sequence[Sequence[RawId]] | Sequence[RawId]
     ) -> list[list[RawId]]:
         """A history as sessions of raw ids of the vocabulary's type."""
+        sequence("history", history, "raw ids, or of lists of them")
         if not len(history):
             return []
         if isinstance(history[0], str | bytes | int | np.integer):

@@ -1,5 +1,6 @@
 """Retrieval of the next session's items."""
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -123,7 +124,7 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
         # Without autocast: the gates of queries' terms stay float32 in mixed precision.
         super().__init__(name=name, autocast=False)
         _check_loss(loss, negatives)
-        if not (is_number(temperature) and temperature > 0):
+        if not (is_number(temperature) and 0 < temperature < math.inf):
             raise ValueError(
                 f"`temperature` should be positive. Received: `temperature`={temperature!r}"
             )
@@ -131,7 +132,7 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
             raise ValueError(
                 f"`calibration` should be from 0 to 1. Received: `calibration`={calibration!r}"
             )
-        if not (is_number(score_regularization) and score_regularization >= 0):
+        if not (is_number(score_regularization) and 0 <= score_regularization < math.inf):
             raise ValueError(
                 "`score_regularization` should not be negative. Received: "
                 f"`score_regularization`={score_regularization!r}"

@@ -212,7 +212,7 @@ def test_harness(check_layer, query_dim):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"numeric": "price"}, "`numeric` should be a sequence of names"),
+        ({"numeric": "price"}, "`numeric` should be a list of names"),
         ({"num_positions": 0}, "`num_positions` should be a positive integer"),
         ({"num_interaction_types": -1}, "`num_interaction_types` should be a non-negative integer"),
         ({"hidden_dims": (8,)}, "`hidden_dims` should be two widths"),

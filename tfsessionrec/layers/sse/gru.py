@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.checks import boolean, positive_integer, rate
 from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.sse.base import SessionSequenceEncoder
 from tfsessionrec.types import Config
@@ -57,7 +57,7 @@ class GRUSSE(SessionSequenceEncoder):
         super().__init__(**kwargs)
         self.num_layers = positive_integer("num_layers", num_layers)
         self.dropout = rate("dropout", dropout)
-        self.input_norm = input_norm
+        self.input_norm = boolean("input_norm", input_norm)
 
     def build(self, input_shape: tf.TensorShape) -> None:
         dim, policy = int(input_shape[-1]), self.dtype_policy

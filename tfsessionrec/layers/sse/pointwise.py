@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.checks import positive_integer, rate, sequence
 from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.sse.base import SessionSequenceEncoder
 from tfsessionrec.types import Config
@@ -85,6 +85,7 @@ class MLPSSE(SessionSequenceEncoder):
         super().__init__(**kwargs)
         self.hidden_dims = hidden_dims
         if hidden_dims is not None:
+            sequence("hidden_dims", hidden_dims, "widths")
             self.hidden_dims = tuple(positive_integer("hidden_dims", dim) for dim in hidden_dims)
         self.dropout = rate("dropout", dropout)
 

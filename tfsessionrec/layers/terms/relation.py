@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import positive_integer, rate
+from tfsessionrec.checks import boolean, non_negative_integer, positive_integer, rate, sequence
 from tfsessionrec.layers.dropout import Dropout
 from tfsessionrec.layers.terms.relation_features import (
     RelationInputs,
@@ -97,28 +97,20 @@ class RelationFeatures(keras.layers.Layer):
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(numeric, str):
-            raise ValueError(
-                f"`numeric` should be a sequence of names. Received: `numeric`={numeric!r}"
-            )
-        for name, value in (
-            ("num_interaction_types", num_interaction_types),
-            ("query_dim", query_dim),
-        ):
-            if not isinstance(value, int) or value < 0:
-                raise ValueError(
-                    f"`{name}` should be a non-negative integer. Received: `{name}`={value!r}"
-                )
+        sequence("numeric", numeric, "names")
+        sequence("hidden_dims", hidden_dims, "two widths")
         if len(hidden_dims) != 2:
             raise ValueError(
                 f"`hidden_dims` should be two widths. Received: `hidden_dims`={hidden_dims!r}"
             )
         self.numeric = tuple(numeric)
-        self.num_interaction_types = num_interaction_types
+        self.num_interaction_types = non_negative_integer(
+            "num_interaction_types", num_interaction_types
+        )
         self.num_positions = positive_integer("num_positions", num_positions)
         self.hidden_dims = tuple(positive_integer("hidden_dims", dim) for dim in hidden_dims)
-        self.query_dim = query_dim
-        self.with_product = with_product
+        self.query_dim = non_negative_integer("query_dim", query_dim)
+        self.with_product = boolean("with_product", with_product)
         self.dropout = rate("dropout", dropout)
         self.output_initializer = keras.initializers.get(output_initializer)
         self.first, self.second = (

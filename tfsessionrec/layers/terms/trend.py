@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from tfsessionrec.backend import build_sublayer, keras
-from tfsessionrec.checks import positive_integer, unix_seconds
+from tfsessionrec.checks import is_number, positive_integer, sequence, unix_seconds
 from tfsessionrec.layers.terms.trend_counts import FollowerCounts, InteractionCounts
 from tfsessionrec.types import Config
 
@@ -261,12 +261,12 @@ class TrendFeatures(keras.layers.Layer):
 
 
 def _seconds(name: str, values: Sequence[float]) -> tuple[float, ...]:
-    numbers = tuple(float(value) for value in values)
-    if not all(0 < number < math.inf for number in numbers):
+    sequence(name, values, "seconds")
+    if not all(is_number(value) and 0 < value < math.inf for value in values):
         raise ValueError(
             f"`{name}` should be positive numbers of seconds. Received: `{name}`={values!r}"
         )
-    return numbers
+    return tuple(float(value) for value in values)
 
 
 def _integers(
