@@ -7,6 +7,7 @@ import subjects_data
 import subjects_evaluation
 import subjects_metrics
 import subjects_models
+import subjects_serving
 import tensorflow as tf
 from generator import Subject
 
@@ -449,5 +450,6 @@ ROOMS = {
     "models": subjects_models.model_parts,
     "sampling": subjects_models.samplers,
     "baselines": subjects_models.baseline_parts,
+    "export": subjects_serving.subjects,
     "systems": subjects_models.system_parts,
 }

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
+from tfsessionrec import checks
 from tfsessionrec.export.answer_difference import answer_difference
 from tfsessionrec.export.check_report import CheckReport, CheckStep
 from tfsessionrec.export.checksum import damaged_files, misplaced_files, replaced_files
@@ -83,6 +84,8 @@ def check_saved_model(
     """
     if model is not None and vocabulary is None:
         raise ValueError("`vocabulary` should be given with a model. Received: None")
+    checks.path("path", path)
+    checks.number("tolerance", tolerance, least=0)
     directory = pathlib.Path(path)
     if not directory.is_dir():
         raise FileNotFoundError(

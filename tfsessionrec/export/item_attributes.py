@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfsessionrec import rules
-from tfsessionrec.checks import unix_seconds
+from tfsessionrec.checks import is_number, unix_seconds
 from tfsessionrec.export.candidate_table import untrained
 from tfsessionrec.rules import NO_TIME
 
@@ -40,7 +40,8 @@ class ItemAttributes:
     freshness_half_life: float = 7 * 86_400.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.freshness_half_life < float("inf"):
+        half_life = self.freshness_half_life
+        if not (is_number(half_life) and 0 < half_life < float("inf")):
             raise ValueError(
                 "`freshness_half_life` should be a positive number of seconds. Received: "
                 f"`freshness_half_life`={self.freshness_half_life!r}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfsessionrec import checks
 from tfsessionrec.export.contract import AVAILABILITY, TREND, VOCABULARY
 from tfsessionrec.files import write_file
 
@@ -57,7 +58,8 @@ def write_availability_file(path: Path, unavailable: Iterable[object]) -> int:
     write_availability_file("exported/shop/1/assets/availability.pb", ["shoes", "socks"])
     ```
     """
-    if isinstance(unavailable, str | bytes):
+    checks.path("path", path)
+    if isinstance(unavailable, str | bytes) or not isinstance(unavailable, Iterable):
         raise ValueError(
             f"`unavailable` should be several ids. Received: `unavailable`={unavailable!r}"
         )

@@ -9,7 +9,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tfsessionrec import rules
-from tfsessionrec.export.candidate_table import CandidateTable, rows_of, untrained
+from tfsessionrec.checks import choice, positive_integer
+from tfsessionrec.export.candidate_table import DTYPES, CandidateTable, rows_of, untrained
 from tfsessionrec.export.contract import NO_SCORE
 from tfsessionrec.export.item_attributes import ItemTables
 from tfsessionrec.export.live_files import AvailabilityFile
@@ -38,7 +39,7 @@ class CandidateOptions:
         similarity: How `similar_items` compares embeddings: `"cosine"` (default) or `"dot"`.
 
     Raises:
-        ValueError: If `similarity` is neither.
+        ValueError: If `dtype` or `similarity` is none of these, or `chunk_size` not positive.
     """
 
     dtype: str = "float32"
@@ -46,7 +47,10 @@ class CandidateOptions:
     similarity: str = "cosine"
 
     def __post_init__(self) -> None:
-        if self.similarity not in SIMILARITIES:
+        choice("dtype", self.dtype, DTYPES)
+        if self.chunk_size is not None:
+            positive_integer("chunk_size", self.chunk_size)
+        if not isinstance(self.similarity, str) or self.similarity not in SIMILARITIES:
             raise ValueError(
                 f"`similarity` should be one of {SIMILARITIES}. Received: "
                 f"`similarity`={self.similarity!r}"

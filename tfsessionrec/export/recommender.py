@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
-from tfsessionrec.checks import is_number, unix_seconds
+from tfsessionrec.checks import boolean, is_number, positive_integer, sequence, share, unix_seconds
 from tfsessionrec.data.ids import exact_ids
 from tfsessionrec.export.checksum import CHECKSUMS, damaged_files
 from tfsessionrec.export.contract import DESCRIPTION, NO_SCORE
@@ -50,6 +50,7 @@ class Recommender:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, verify: bool = False) -> None:
+        boolean("verify", verify)
         self.path = version_directory(path)
         try:
             # Exports of earlier versions of this package have no checksums.
@@ -127,8 +128,8 @@ class Recommender:
         rules: dict[str, object] = {
             "exclude_ids": self._ids(exclude_ids, "exclude_ids"),
             "allow_ids": self._ids(allow_ids, "allow_ids"),
-            "exclude_seen": bool(exclude_seen),
-            "diversity": diversity,
+            "exclude_seen": boolean("exclude_seen", exclude_seen),
+            "diversity": share("diversity", diversity),
             "tag_mask": tag_mask,
             "max_per_category": max_per_category,
             "freshness": freshness,
@@ -166,10 +167,7 @@ class Recommender:
         return self._pairs(answer)
 
     def _checked_k(self, k: int | None) -> int:
-        k = self.k if k is None else k
-        if not isinstance(k, int) or k <= 0:
-            raise ValueError(f"`k` should be a positive integer. Received: `k`={k!r}")
-        return min(k, tf.int32.max)
+        return min(positive_integer("k", self.k if k is None else k), tf.int32.max)
 
     def _history_inputs(
         self,
@@ -179,6 +177,7 @@ class Recommender:
         item_inputs: Mapping[str, Sequence[float | str]],
     ) -> dict[str, tf.Tensor]:
         """A batch of one history."""
+        sequence("item_ids", item_ids, "raw ids")
         if session_index is None:
             session_index = [0] * len(item_ids)
         if labels is not None and not self.include_labels:
@@ -255,6 +254,7 @@ class Recommender:
         return [(item, score) for item, score in pairs if score > NO_SCORE]
 
     def _ids(self, item_ids: Sequence[RawId], name: str = "item_ids") -> Sequence[RawId]:
+        sequence(name, item_ids, "raw ids")
         return exact_ids(item_ids, name, "string" if self.id_dtype == "string" else "int64")
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from tfsessionrec import checks
 from tfsessionrec.checks import positive_integer
+from tfsessionrec.export.candidate_table import DTYPES
 from tfsessionrec.export.checksum import CHECKSUMS, write_checksums
 from tfsessionrec.export.contract import (
     AVAILABILITY,
@@ -139,8 +141,7 @@ def export_saved_model(
     ```
     """
     k = positive_integer("k", k)
-    if "://" in os.fspath(path):
-        raise ValueError(f"`path` should be a local directory. Received: `path`={path!r}")
+    _check_arguments(path, vocabulary, spec, overwrite, candidate_dtype)
     as_query_model(model)
     limits = {"max_sessions": max_sessions, "max_items": max_items}
     spec = resolved_spec(spec, model, vocabulary, limits, deprecated)
@@ -176,6 +177,21 @@ def export_saved_model(
         (directory / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
         write_checksums(directory, (TREND, AVAILABILITY))
     return pathlib.Path(path)
+
+
+def _check_arguments(
+    path: object, vocabulary: object, spec: object, overwrite: object, candidate_dtype: object
+) -> None:
+    from tfsessionrec.data import Vocabulary
+
+    checks.path("path", path)
+    if "://" in os.fspath(path):  # type: ignore[call-overload]
+        raise ValueError(f"`path` should be a local directory. Received: `path`={path!r}")
+    checks.instance("vocabulary", vocabulary, Vocabulary)
+    if spec is not None:
+        checks.instance("spec", spec, HistorySpec)
+    checks.boolean("overwrite", overwrite)
+    checks.choice("candidate_dtype", candidate_dtype, DTYPES)
 
 
 def _save(signatures: ServingSignatures, directory: pathlib.Path) -> dict[str, ConcreteFunction]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfsessionrec.checks import sequence
 from tfsessionrec.export.contract import SIGNATURES, WARM_UP, ConcreteFunction, input_shape
 from tfsessionrec.export.prediction_log import PredictionLog
 from tfsessionrec.export.signatures import ServingSignatures
@@ -227,6 +228,7 @@ def checked_batch_sizes(batch_sizes: Sequence[int]) -> list[int]:
     Raises:
         ValueError: If one is not a positive integer.
     """
+    sequence("warm_up_batch_sizes", batch_sizes, "numbers of rows")
     try:
         sizes = sorted({operator.index(size) for size in batch_sizes})
     except TypeError:
