@@ -156,7 +156,7 @@ def test_bad_arguments(
         (["--protocol", "next_item", "--k", "0"], "`k` should be a positive integer"),
         (["--protocol", "next_item", "--targets", "some"], "should be none, last-session"),
         (["--protocol", "next_item", "--item", "article"], "article"),
-        (["--protocol", "next_item", "--bootstrap", "-1"], "`bootstrap` should be a positive"),
+        (["--protocol", "next_item", "--bootstrap", "-1"], "`bootstrap` should be a non-negative"),
         (["--protocol", "ranking", "--slices"], "are of lists from the whole catalogue"),
     ):
         assert main([*command, *more]) == 2
