@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, SupportsIndex
 
-from tfsessionrec.checks import boolean, sequence
+from tfsessionrec.checks import boolean
 
 Category = str | int
 SessionKind = Literal["real", "item", "whole"]
@@ -97,11 +97,9 @@ class HistorySpec:
             for name, values in self.session_context.items()
         }
         object.__setattr__(self, "session_context", context)
-        sequence("interaction_types", self.interaction_types, "names or integers")
         types = distinct("interaction_types", self.interaction_types)
         object.__setattr__(self, "interaction_types", types)
         if self.relation is not None:
-            sequence("relation", self.relation, "names")
             object.__setattr__(self, "relation", distinct("relation", self.relation))
 
     @property
@@ -159,8 +157,9 @@ def distinct(name: str, values: Iterable[Category]) -> tuple[Category, ...]:
         ValueError: If it is one text instead of several values, or holds a value twice.
     """
     try:
-        found = () if isinstance(values, str) else tuple(values)
-        wrong = isinstance(values, str) or len(set(found)) != len(found)
+        is_text = isinstance(values, str | bytes)
+        found = () if is_text else tuple(values)
+        wrong = is_text or len(set(found)) != len(found)
     except TypeError:  # not several, or no categories
         wrong = True
     if wrong:

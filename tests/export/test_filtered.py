@@ -587,7 +587,7 @@ def test_similar_items(
         ({"similarity": "euclid"}, r"`similarity` should be one of .*`similarity`='euclid'"),
         ({"freshness_half_life": 0}, "`freshness_half_life` should be a positive number"),
         ({"freshness_half_life": math.nan}, "`freshness_half_life` should be a positive number"),
-        ({"candidate_dtype": "int3"}, "`dtype` should be one of"),
+        ({"candidate_dtype": "int3"}, "`candidate_dtype` should be one of"),
         ({"unavailable": "tea"}, "`unavailable` should be several ids"),
     ],
 )

@@ -97,7 +97,7 @@ def test_rules(
     ):
         with pytest.raises(ValueError, match=f"should be 0: the export was made .*`{option}`"):
             left(**rule)
-    with pytest.raises(ValueError, match="`diversity` should be of type float32"):
+    with pytest.raises(ValueError, match="`diversity` should be from 0 to 1"):
         left(diversity="much")
     if vocabulary.dtype == "int64":
         with pytest.raises(ValueError, match="`exclude_ids` should be integers"):

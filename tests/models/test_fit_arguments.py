@@ -140,7 +140,7 @@ WRONG = [
     ({"name": []}, "name"),
     ({"name": None}, "name"),
     ({"ise": []}, "ise"),
-    ({"ranking_loss": []}, "loss"),
+    ({"ranking_loss": []}, "ranking_loss"),
     ({"ranking_weight": "x"}, "ranking_weight"),
     ({"ranking_weight": float("nan")}, "ranking_weight"),
     ({"session_context": ["a"]}, "features"),

@@ -45,7 +45,10 @@ def test_adam_follows_the_schedule(sparse):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0.0, 10), "`learning_rate` should be positive. Received: `learning_rate`=0.0"),
+        (
+            (0.0, 10),
+            "`learning_rate` should be a finite number above 0. Received: `learning_rate`=0.0",
+        ),
         ((0.1, 0), "`total_steps` should be a positive integer. Received: `total_steps`=0"),
         ((0.1, 10, 0.0), r"`share` should be in \(0, 1\]. Received: `share`=0.0"),
         ((0.1, 10, 1.5), r"`share` should be in \(0, 1\]. Received: `share`=1.5"),

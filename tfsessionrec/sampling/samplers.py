@@ -140,7 +140,10 @@ def in_batch_candidates(
         recommendations" (RecSys 2019).
     """
     positive_integer("num_sampled", num_sampled)
-    tensors(("positive_ids", positive_ids, "integer", "P"), ("weights", weights, "number", "P"))
+    tensors(
+        ("positive_ids", positive_ids, "integer", "P"),
+        ("weights", weights, "number or boolean", "P"),
+    )
     ids, log_count_of = draw_in_batch(num_sampled, positive_ids, weights, probability)
     return collect(ids, log_count_of)
 
