@@ -31,6 +31,7 @@ def test_demo(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert (tmp_path / "demo" / "export" / "1" / "assets").is_dir()
 
 
+@pytest.mark.slow
 def test_best_reachable_against_sorting() -> None:
     simulation = simulate(60, 50, seed=3)
     sessions = sessionize(simulation.events, user="user_id", session="session_id", label="label")

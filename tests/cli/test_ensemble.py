@@ -46,6 +46,7 @@ def test_a_model_in_an_ensemble_is_asked_as_alone(
     assert reports[0].metrics == pytest.approx(reports[1].metrics, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_evaluate(
     trained: pathlib.Path,
     neighbours: pathlib.Path,

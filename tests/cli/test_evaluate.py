@@ -72,6 +72,7 @@ def test_next_session_against_numpy(
     assert report["metrics"]["recall@5"] == pytest.approx(np.mean(recalls), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_other_protocols(
     trained: pathlib.Path, log: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_cut_histories_are_asked_too(
     assert cut["metrics"] != whole["metrics"]
 
 
+@pytest.mark.slow
 def test_slices_intervals_and_lists(
     trained: pathlib.Path, log: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -147,6 +149,7 @@ def test_slices_intervals_and_lists(
     assert "on log.csv: next item" in (folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_bad_arguments(
     trained: pathlib.Path, log: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,6 +117,7 @@ def test_in_the_order_of_time(folder: pathlib.Path) -> None:
     assert np.isclose(joint["short"]["mrr@5"], report["systems"][names[1]]["metrics"]["mrr@5"])
 
 
+@pytest.mark.slow
 def test_wrong_arguments(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["evaluate", "--events", str(folder / "log.csv"), "--models"]
     short = str(folder / "short")

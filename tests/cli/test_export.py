@@ -29,6 +29,7 @@ def session_export(
     return path
 
 
+@pytest.mark.slow
 def test_recommend_asks_the_trained_model(
     trained: pathlib.Path,
     exported: pathlib.Path,
@@ -56,6 +57,7 @@ def test_recommend_asks_the_trained_model(
     assert recommended[0]["item"] in out[1]
 
 
+@pytest.mark.slow
 def test_a_visitor_without_history(
     trained: pathlib.Path, exported: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -161,6 +163,7 @@ def test_check_against_another_model(
     assert "live model        FAILED" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_made_the_model_travels_along(
     session_model: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +198,7 @@ def test_what_made_the_model_travels_along(
     assert sorted(path.name for path in base.iterdir()) == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_bad_arguments(
     session_model: pathlib.Path,
     session_export: pathlib.Path,
@@ -220,6 +224,7 @@ def test_bad_arguments(
     assert main([*export, "--overwrite", "--warm-up-batch-sizes", ""]) == 0
 
 
+@pytest.mark.slow
 def test_times_of_items(
     session_model: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

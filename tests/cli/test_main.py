@@ -35,6 +35,7 @@ sys.exit("tensorflow" in sys.modules or "polars" in sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_tensorflow_is_imported_without_messages() -> None:
     code = """
 import sys

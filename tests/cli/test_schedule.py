@@ -20,6 +20,7 @@ def steps(directory: pathlib.Path) -> int:
     return int(checkpoint.get_tensor(name))
 
 
+@pytest.mark.slow
 def test_the_rate_falls_over_all_epochs_of_the_training(
     train: Callable[..., int], tmp_path: pathlib.Path
 ) -> None:

@@ -54,6 +54,7 @@ def test_equal_seeds_give_equal_models(train: Train, tmp_path: pathlib.Path) -> 
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 def test_a_directory_is_not_overwritten_unasked(
     train: Train, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +87,7 @@ def test_resume_takes_up_weights_and_optimizer(trained: pathlib.Path) -> None:
     assert all(np.any(slot.numpy()) for slot in state)
 
 
+@pytest.mark.slow
 def test_resume_remembers_the_settings(
     train: Train,
     log: pathlib.Path,
@@ -118,6 +120,7 @@ def press_ctrl_c(finished: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TrainingCallback, "on_train_batch_begin", with_signal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finished", [0, 2])
 def test_ctrl_c_leaves_a_usable_model(
     finished: int,
@@ -192,6 +195,7 @@ def test_next_item_models_see_one_item_a_session(log: pathlib.Path) -> None:
     assert max(shapes["sasrec"]) == max(shapes["sessionrec-sasrec"]) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_name", ["sessionrec-sasrec", "sasrec"])
 def test_interaction_types_reach_the_model(
     model_name: str, log: pathlib.Path, tmp_path: pathlib.Path

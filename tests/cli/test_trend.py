@@ -67,6 +67,7 @@ def test_what_happens_until_a_request_is_known(
     assert "trend" not in live["options"]  # which says how each system learned
 
 
+@pytest.mark.slow
 def test_a_trend_follows_the_log_in_an_ensemble_too(
     news: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_log_without_training_events_needs_a_choice(
     assert report(trained, new, "--trend-events", "all", asked="all")["metrics"]["hit_rate@2"] > 0.7
 
 
+@pytest.mark.slow
 def test_trend_alone_takes_its_defaults(
     news: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,6 +111,7 @@ def test_trend_alone_takes_its_defaults(
     )
 
 
+@pytest.mark.slow
 def test_an_export_reads_what_is_clicked_now(
     news: pathlib.Path,
     trained: pathlib.Path,
@@ -145,6 +148,7 @@ def test_a_model_without_a_trend_reads_no_counts(
     assert "trained without --trend" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_learning_starts_at_a_time(news: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """Earlier sessions are not read, but their items stay in the catalogue."""
     sizes = []

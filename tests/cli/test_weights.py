@@ -36,6 +36,7 @@ def train(log: pathlib.Path, directory: pathlib.Path, *more: str, model: str = "
     return main([*command, "--epochs", "1", "--embedding-dim", "8", *more])
 
 
+@pytest.mark.slow
 def test_weights_are_trained_on_kept_and_resumed(log: pathlib.Path, tmp_path: pathlib.Path) -> None:
     weighed = ("--weight", "price", "--weight-by", "buy=5,view=0.5")
     assert train(log, tmp_path / "plain") == 0
@@ -109,6 +110,7 @@ def test_wrong_weights_leave_no_directory(
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.slow
 def test_a_baseline_has_no_weights(log: pathlib.Path) -> None:
     with pytest.raises(ValueError, match="`weights` weigh the loss of a model"):
         systems.fit(

@@ -85,6 +85,7 @@ def test_some_rows_stand_for_all_and_stay_the_same() -> None:
     assert sum(len(batch["item_ids"]) for batch in whole._batches) == 200
 
 
+@pytest.mark.slow
 def test_no_epoch_traces_the_model_again() -> None:
     model, traces = make_model(), []
     call = model.backbone.call
@@ -116,6 +117,7 @@ def test_wrong_arguments_are_named(options, message) -> None:
         CatalogueMetrics(**{"dataset": batches(), **options})
 
 
+@pytest.mark.slow
 def test_an_unknown_metric_is_named() -> None:
     with pytest.raises(ValueError, match=r"`metrics` should be one of .*'ndcg'.*'ndgc'"):
         CatalogueMetrics(batches(), k=5, metrics="ndgc")

@@ -182,6 +182,7 @@ def test_blocks_stay_within_their_size():
     assert block_shape(16, 2**25, 2**30)[1] <= 2**24
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_queries_times_catalogue():
     """All scores together would be 800 MB."""
     resource = pytest.importorskip("resource")

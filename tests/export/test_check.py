@@ -98,6 +98,7 @@ def test_a_good_export_in_a_fresh_process(good: pathlib.Path, toy: Any, names: V
     assert "live model        ok  35 the same" in str(report)
 
 
+@pytest.mark.slow
 def test_a_graph_that_does_not_load_in_a_fresh_process(copy: pathlib.Path) -> None:
     for file in (copy / "variables").iterdir():
         file.write_bytes(b"")
@@ -243,6 +244,7 @@ def no_warm_up(path: pathlib.Path) -> None:
     shutil.rmtree(path / "assets.extra")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -294,6 +296,7 @@ def test_damage_that_checksums_do_not_see(
     assert "FAILED" in str(report)
 
 
+@pytest.mark.slow
 def test_another_vocabulary(
     good: pathlib.Path, copy: pathlib.Path, quick: Check, toy: Any, names: Vocabulary
 ) -> None:
@@ -325,6 +328,7 @@ def test_another_model(good: pathlib.Path, quick: Check, toy: Any, names: Vocabu
     assert "live model: the model does not take the requests: `model.candidate_emb" in problems[0]
 
 
+@pytest.mark.slow
 def test_a_replaced_file_is_no_damage(
     copy: pathlib.Path, quick: Check, toy: Any, names: Vocabulary
 ) -> None:

@@ -282,6 +282,7 @@ def test_no_rows_and_no_k(shop: Any, toy: Any) -> None:
     assert shop.ask("similar_items", item_ids=given["item_ids"][:0, 0], k=[])["known"].shape == (0,)
 
 
+@pytest.mark.slow
 def test_rules_over_candidates_of_int8_in_chunks(tmp_path: pathlib.Path, toy: Any) -> None:
     ids = [f"item {n}" for n in range(NUM_ITEMS)]
     vocabulary = Vocabulary(ids, range(NUM_ITEMS, 0, -1))
@@ -347,6 +348,7 @@ def test_rules_of_the_batch_fit_together(shop: Any, toy: Any) -> None:
             shop.ask("recommend_filtered", **{**given, name: given[name][:1]})
 
 
+@pytest.mark.slow
 def test_a_cap_looks_as_deep_as_it_must(tmp_path: pathlib.Path, toy: Any) -> None:
     """The hundred best are of one category; the other two come last."""
     ids = list(range(102))
@@ -485,6 +487,7 @@ def test_recommend_has_no_branch_for_rules_it_does_not_have(export: pathlib.Path
 # With a trend.
 
 
+@pytest.mark.slow
 def test_rules_and_a_trend(tmp_path: pathlib.Path) -> None:
     ids = [f"item {n}" for n in range(9)]
     vocabulary = Vocabulary(ids, range(9, 0, -1))

@@ -50,6 +50,7 @@ def test_arguments_of_unequal_length(recommender: Recommender, vocabulary: Vocab
         recommender.recommend(vocabulary.ids[:2].tolist(), [0])
 
 
+@pytest.mark.slow
 def test_labels(
     tmp_path: pathlib.Path, recommender: Recommender, toy: Any, model: Any, vocabulary: Vocabulary
 ) -> None:
@@ -141,6 +142,7 @@ def test_similar_items(
         recommender.similar_items(ids[0], k=0)
 
 
+@pytest.mark.slow
 def test_newest_version_of_a_model(
     tmp_path: pathlib.Path, toy: Any, model: Any, vocabulary: Vocabulary
 ) -> None:

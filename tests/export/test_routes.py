@@ -290,6 +290,7 @@ def test_c_api_with_rules(
     np.testing.assert_allclose(similar["scores"][0], cosines[order], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_c_api_reads_the_trend_again(tmp_path: pathlib.Path, capi_runner: pathlib.Path) -> None:
     vocabulary = Vocabulary([f"item {n}" for n in range(9)], range(9, 0, -1))
     trend = {"half_lives": [50], "follow_half_lives": [80], "refresh": 10}
@@ -420,6 +421,7 @@ def ask_compat_v1(export: pathlib.Path, signature: str, request: dict[str, Any])
     return json.loads(result.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_compat_v1_session(
     export: pathlib.Path, toy: Any, model: Any, vocabulary: Vocabulary, histories: Any
 ) -> None:

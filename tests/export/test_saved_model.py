@@ -27,6 +27,7 @@ def meta_graph(path: pathlib.Path) -> Any:
 # What goes in and out.
 
 
+@pytest.mark.slow
 def test_names_types_and_shapes_are_pinned(export: pathlib.Path, vocabulary: Vocabulary) -> None:
     def describe(tensors: Any) -> dict[str, tuple[str, list[int]]]:
         return {
@@ -121,6 +122,7 @@ def test_signature_json(export: pathlib.Path, toy: Any, vocabulary: Vocabulary) 
     }
 
 
+@pytest.mark.slow
 def test_interests(tmp_path: pathlib.Path, toy: Any, names: Vocabulary) -> None:
     model = toy.Model(names)
     one = model.encode
@@ -343,6 +345,7 @@ def test_ties_go_to_the_first_of_the_vocabulary(
     assert [item for item, _ in answer] == vocabulary.ids.tolist()
 
 
+@pytest.mark.slow
 def test_labels(tmp_path: pathlib.Path, toy: Any, vocabulary: Vocabulary, model: Any) -> None:
     path = export_saved_model(
         model, tmp_path / "1", vocabulary, spec=toy.spec(vocabulary, labels=True)
@@ -373,6 +376,7 @@ def test_labels(tmp_path: pathlib.Path, toy: Any, vocabulary: Vocabulary, model:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("session", ["item", "whole"])
 def test_items_that_were_not_clicked_are_no_history(
     tmp_path: pathlib.Path, toy: Any, vocabulary: Vocabulary, model: Any, session: Any
@@ -394,6 +398,7 @@ def test_items_that_were_not_clicked_are_no_history(
     assert [item for item, _ in left] == [item for item in ids if item not in items]
 
 
+@pytest.mark.slow
 def test_next_item_model_takes_each_item_as_a_session(
     tmp_path: pathlib.Path, toy: Any, vocabulary: Vocabulary, model: Any
 ) -> None:
@@ -491,6 +496,7 @@ def test_candidates_are_computed_once_and_stored_once(
     assert sorted(shape for shape in shapes if shape[1:] == [6]) == [[6, 6], [11, 6], [128, 6]]
 
 
+@pytest.mark.slow
 def test_model_with_compiled_functions_runs_without_xla(
     tmp_path: pathlib.Path, toy: Any, names: Vocabulary
 ) -> None:
@@ -506,6 +512,7 @@ def test_model_with_compiled_functions_runs_without_xla(
     assert [item for item, _ in load_saved_model(path).recommend(*history, k=5)] == ids
 
 
+@pytest.mark.slow
 def test_model_with_a_table_of_its_own(tmp_path: pathlib.Path, toy: Any, names: Vocabulary) -> None:
     class TableModel(toy.Model):
         def __init__(self) -> None:
@@ -534,6 +541,7 @@ def one_item() -> Vocabulary:
     return Vocabulary(["only"], [1])
 
 
+@pytest.mark.slow
 def test_catalogue_of_one_item(tmp_path: pathlib.Path, toy: Any, one_item: Vocabulary) -> None:
     model = toy.Model(one_item)
     recommender = load_saved_model(export_saved_model(model, tmp_path / "1", one_item))
@@ -655,6 +663,7 @@ def test_failed_export_leaves_nothing_behind(
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_existing_path(tmp_path: pathlib.Path, toy: Any, one_item: Vocabulary) -> None:
     path = export_saved_model(toy.Model(one_item), str(tmp_path / "1") + "/", one_item, k=7)
     assert path == tmp_path / "1"
@@ -678,6 +687,7 @@ def test_overwrite_replaces_nothing_but_an_export(
     assert contents(tmp_path) == {"diary.txt": b"dear diary"}
 
 
+@pytest.mark.slow
 def test_another_user_can_read_it(tmp_path: pathlib.Path, toy: Any, one_item: Vocabulary) -> None:
     """A server often runs as another user; the umask decides what it may read."""
     umask = os.umask(0o022)

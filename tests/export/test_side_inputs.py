@@ -136,6 +136,7 @@ def test_everything_equals_the_live_model(tmp_path: pathlib.Path) -> None:
         recommender.recommend(ids, index, **{**further, "device": [3]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "reads"),
     [
@@ -199,6 +200,7 @@ def test_without_a_spec_the_model_says_which_times_it_reads(
     assert load_saved_model(path).item_inputs == ({"timestamps": "int64"} if reads else {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sasrec", "stamp", "mf"])
 def test_without_a_spec_a_model_by_name_says_what_a_session_is(
     tmp_path: pathlib.Path, name: str

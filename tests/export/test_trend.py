@@ -137,6 +137,7 @@ def test_served_scores_are_the_live_ones_and_change_with_the_file(
     set_events(model, seed=1)
 
 
+@pytest.mark.slow
 def test_without_a_known_item_the_terms_decide(
     model: sr.models.SessionRec, vocabulary: Vocabulary, tmp_path: pathlib.Path
 ) -> None:
@@ -150,6 +151,7 @@ def test_without_a_known_item_the_terms_decide(
     assert served.recommend(["never seen"], 2)[0] == [IDS[0], IDS[1]]
 
 
+@pytest.mark.slow
 def test_an_export_without_a_time_begins_neutral(
     model: sr.models.SessionRec, vocabulary: Vocabulary, tmp_path: pathlib.Path
 ) -> None:

@@ -174,6 +174,7 @@ def test_two_exports_to_the_same_version(tmp_path: pathlib.Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["tensorflow", "python"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EACCES])
 def test_a_full_disk_is_one_line(

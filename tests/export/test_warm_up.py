@@ -189,6 +189,7 @@ def test_all_that_a_model_reads(tmp_path: pathlib.Path, names: Vocabulary) -> No
         assert (filtered[0].inputs["request_times"] > inputs["timestamps"].max()).all()
 
 
+@pytest.mark.slow
 def test_a_relation(tmp_path: pathlib.Path, names: Vocabulary) -> None:
     model = tfsessionrec.models.build(
         "sessionrec-gru",
@@ -238,6 +239,7 @@ def test_an_answer_that_is_not_finite(tmp_path: pathlib.Path, toy: Any, names: V
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["write_warm_up_file", "describe", "write_checksums"])
 def test_a_step_that_fails_leaves_nothing_behind(
     tmp_path: pathlib.Path,
@@ -257,6 +259,7 @@ def test_a_step_that_fails_leaves_nothing_behind(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_metadata(tmp_path: pathlib.Path, toy: Any, names: Vocabulary) -> None:
     facts = {"settings": {"model": "toy"}, "evaluation": {"recall@20": 0.25}, "name": "Käse"}
     path = export_saved_model(

@@ -115,6 +115,7 @@ def test_unknown_names_and_options_list_what_exists():
         make("sessionrec-sasrec", ise="median")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape", "expected"),
     [

@@ -43,6 +43,7 @@ def learn(model, features):
     return before, model.evaluate(batches, return_dict=True, verbose=0)[name]
 
 
+@pytest.mark.slow
 def test_the_backbone_is_the_query_tower_of_another_model(tmp_path):
     tf.keras.utils.set_random_seed(0)
     backbone = models.SessionRecBackbone(
@@ -69,6 +70,7 @@ def test_the_backbone_is_the_query_tower_of_another_model(tmp_path):
     np.testing.assert_allclose(backbone(sessions), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["gru", "hstu"])
 def test_hstu_alone_replaces_the_gru_of_a_sequential_model(encoder):
     tf.keras.utils.set_random_seed(0)

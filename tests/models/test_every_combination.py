@@ -106,6 +106,7 @@ def test_any_objective(objective, ise, sse, log, eagerly):
     fit_and_evaluate(build(log[2], ise, sse), log, objective)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ise", "sse"), DIAGONAL)
 def test_each_encoder_is_exported(ise, sse, log, tmp_path):
     vocabulary = log[2]

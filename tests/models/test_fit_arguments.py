@@ -57,6 +57,7 @@ def test_class_weights_and_y_are_refused():
         make().fit(tf.data.Dataset.from_tensors(BATCH), sample_weight=np.ones(6))
 
 
+@pytest.mark.slow
 def test_keras_3_is_named():
     model = make()
     with pytest.raises(ValueError, match=r"`optimizer` should be of Keras 2.*Received.*keras\.src"):
@@ -75,6 +76,7 @@ class Shifted(models.SessionRec):
         return super().compute_loss(inputs, training) + 100.0
 
 
+@pytest.mark.slow
 def test_the_loss_in_the_logs_is_what_was_minimized():
     plain, shifted = make(), make(Shifted)
     logs = [
@@ -87,6 +89,7 @@ def test_the_loss_in_the_logs_is_what_was_minimized():
     assert shifted.evaluate(BATCH, verbose=0, return_dict=True)["loss"] > 100
 
 
+@pytest.mark.slow
 def test_regularization_is_part_of_the_loss_in_the_logs():
     model = make()
     model.add_loss(lambda: tf.constant(7.0))
@@ -95,6 +98,7 @@ def test_regularization_is_part_of_the_loss_in_the_logs():
     assert logs["loss"][0] == pytest.approx(parts + 7, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_nothing_ranked_is_said_and_left_out():
     model = make()
     with pytest.warns(UserWarning, match="Nothing is ranked: no session has both"):
@@ -109,6 +113,7 @@ def test_nothing_ranked_is_said_and_left_out():
     assert not {"val_ranking_loss", "val_ranking_auc"} & set(logs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_batches_padded_at_the_left_are_refused(jit_compile):
     left = {name: np.ascontiguousarray(value[:, ::-1]) for name, value in BATCH.items()}
@@ -124,6 +129,7 @@ def test_batches_padded_at_the_left_are_refused(jit_compile):
     model.fit(BATCH, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_loaded_model_keeps_its_optimizer(tmp_path):
     model = models.SessionRec.from_config(make().get_config())
     model.compile("adam")

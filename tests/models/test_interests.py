@@ -41,6 +41,7 @@ MODES = [("eager", "uniform"), ("eager", "full"), ("graph", "uniform"), ("xla", 
 MODES = [*MODES, pytest.param("xla", "uniform", marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "negatives"), MODES)
 def test_modes_train_alike(mode, negatives, in_a_graph):
     losses = losses_of(negatives, run_eagerly=mode == "eager", jit_compile=mode == "xla")
@@ -136,6 +137,7 @@ def test_padding_changes_no_interest_and_an_empty_history_has_none():
     )
 
 
+@pytest.mark.slow
 def test_save_and_load(tmp_path):
     model = make()
     model.compile("adam")
@@ -150,6 +152,7 @@ def test_save_and_load(tmp_path):
     assert models.SessionRecBackbone.from_config(config).head is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(policy):
     tf.keras.mixed_precision.set_global_policy(policy)

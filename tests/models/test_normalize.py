@@ -60,6 +60,7 @@ def test_loss_is_the_softmax_of_cosines_over_the_temperature():
     np.testing.assert_allclose(model.compute_loss(batch), expected.mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_export_answers_with_the_same_cosines(tmp_path):
     model = normalized()
     vocabulary = sr.data.Vocabulary(np.array([10, 11, 12, 13]))

@@ -44,6 +44,7 @@ class TwoTowers(tfrs.Model):
         return self.items.candidate_table()
 
 
+@pytest.mark.slow
 def test_a_plain_tfrs_model_learns_with_it():
     tf.keras.utils.set_random_seed(0)
     model = TwoTowers(make_backbone())

@@ -90,6 +90,7 @@ def trained():
     return model, vocabulary
 
 
+@pytest.mark.slow
 def test_ranks_items_that_training_never_saw(trained):
     model, vocabulary = trained
     unseen = sessions_of(

@@ -179,6 +179,7 @@ def test_nothing_that_weighs_gives_a_loss_of_0():
         np.testing.assert_array_equal(value, np.zeros_like(value))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(policy):
     tf.keras.mixed_precision.set_global_policy(policy)

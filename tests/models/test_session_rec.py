@@ -52,6 +52,7 @@ MODES = [("eager", "uniform"), ("eager", "full"), ("graph", "uniform"), ("xla", 
 MODES = [*MODES, pytest.param("xla", "uniform", marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "negatives"), MODES)
 def test_modes_train_alike(mode, negatives, in_a_graph):
     history = losses_of(negatives, run_eagerly=mode == "eager", jit_compile=mode == "xla")
@@ -61,6 +62,7 @@ def test_modes_train_alike(mode, negatives, in_a_graph):
         np.testing.assert_allclose(history["loss"], in_a_graph, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(policy):
     tf.keras.mixed_precision.set_global_policy(policy)

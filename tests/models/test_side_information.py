@@ -78,6 +78,7 @@ def test_the_context_is_added_to_the_session():
     np.testing.assert_allclose(model(BATCH).numpy() - without, difference * real, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_trains_every_table_and_comes_back(tmp_path):
     model = make()
     model.compile(tf.keras.optimizers.SGD(1.0))

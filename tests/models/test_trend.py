@@ -218,6 +218,7 @@ def test_several_interests_and_a_trend():
     sr.evaluation.evaluate(model, [features], k=3)
 
 
+@pytest.mark.slow
 def test_it_learns_what_is_clicked_now():
     """Items have their hour: what was clicked last tells the next click, and nothing else does."""
     random = np.random.default_rng(0)

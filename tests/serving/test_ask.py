@@ -9,6 +9,7 @@ import pytest
 from tfsessionrec.cli.main import main
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_ask(
     server: Any,

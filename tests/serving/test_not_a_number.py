@@ -51,6 +51,7 @@ def ask(loaded: Any, signature: str, basket: float, label: float, **more: Any) -
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_popularity_answers_where_a_context_is_no_number(
     loaded: Any, serving: Any, vocabulary: Any, value: float

@@ -73,6 +73,7 @@ def answers(serving: Any, models: Any, vocabulary: Any) -> dict[int, list[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_out_and_back(
     rollout: Any, shop: Any, answers: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,6 +131,7 @@ def test_failures_are_undone(
         assert best(shop) == best(shop, "canary") == answers[1]
 
 
+@pytest.mark.slow
 def test_no_request_fails_while_versions_change(rollout: Any, shop: Any, answers: Any) -> None:
     done, failures, seen = threading.Event(), [], []
 

@@ -27,6 +27,7 @@ def metric(server: Any, *names: str) -> float:
     raise AssertionError(f"none of {names} in\n{text}")
 
 
+@pytest.mark.slow
 @KINDS
 def test_batching_and_monitoring(
     serving: Any,

@@ -48,6 +48,7 @@ def test_a_finite_training_ends_as_ever_and_weights_are_looked_at():
     assert "table" in caught.value.part
 
 
+@pytest.mark.slow
 def test_systems_fit_stops():
     events = sr.data.simulate(num_users=60, num_items=20).events
     columns = {"user": "user_id", "session": "session_id", "label": "label"}

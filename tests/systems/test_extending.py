@@ -159,6 +159,7 @@ def test_what_was_trained_stays_bit_by_bit(
     assert scores(sr.systems.load(tmp_path / "m"), history) == after
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("only_grown")
 def test_new_items_start_from_the_mean_of_their_neighbors(
     days: tuple[pl.DataFrame, pl.DataFrame], tmp_path: pathlib.Path
@@ -200,6 +201,7 @@ def catalog(items: list[str], shift: int) -> pl.DataFrame:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("only_grown")
 def test_features_of_items_grow(
     days: tuple[pl.DataFrame, pl.DataFrame], tmp_path: pathlib.Path
@@ -412,6 +414,7 @@ def test_logs_are_recognized() -> None:
     assert not part.is_log(first, after)  # which has nothing after 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
@@ -442,6 +445,7 @@ def test_wrong_arguments_are_named(
     assert content(tmp_path / "m") == before
 
 
+@pytest.mark.slow
 def test_what_cannot_be_extended(
     days: tuple[pl.DataFrame, pl.DataFrame],
     logs: tuple[pathlib.Path, pathlib.Path],

@@ -197,6 +197,7 @@ def test_a_resumed_training_equals_one_that_was_not_interrupted(
     assert_same_state(tmp_path / "m", model)
 
 
+@pytest.mark.slow
 def test_negatives_of_every_kind_resume(log: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """Dropout of ids, draws from the batch and a schedule continue as well."""
     catalog = pl.DataFrame({"item_id": [f"i{n:05d}" for n in range(30)], "size": list(range(30))})
@@ -222,6 +223,7 @@ def test_negatives_of_every_kind_resume(log: pathlib.Path, tmp_path: pathlib.Pat
     assert_same_state(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_epochs_differ_from_each_other(log: pathlib.Path) -> None:
     sessions = sr.data.sessionize(pl.read_csv(log), user="user_id", session="session_id")
     vocabulary = sr.data.Vocabulary.from_sessions(sessions)
@@ -276,6 +278,7 @@ def test_best_and_last_are_kept(tmp_path: pathlib.Path) -> None:
         assert float(small.weight) == losses[number - 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong", ["--learning-rate 1e30", "--set temperature=1e-30 --set normalize=true"]
 )
@@ -344,6 +347,7 @@ def holder(tmp_path: pathlib.Path) -> Iterator[subprocess.Popen]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_one_process_writes_at_a_time(
     holder: subprocess.Popen,
     train: Callable[..., int],
@@ -415,6 +419,7 @@ def test_an_edited_configuration_warns(model: pathlib.Path, tmp_path: pathlib.Pa
         sr.systems.load(tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line(
     train: Callable[..., int],
     model: pathlib.Path,
@@ -490,6 +495,7 @@ def test_the_lock_file_of_a_dead_process_is_taken(tmp_path: pathlib.Path) -> Non
             pass
 
 
+@pytest.mark.slow
 def test_a_training_without_holdout_says_so(
     train: Callable[..., int], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

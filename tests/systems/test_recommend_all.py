@@ -83,6 +83,7 @@ def test_every_system_gives_what_a_request_gives(
     assert len(found) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sessionrec-hstu", "sasrec"])
 def test_an_export_gives_the_same(name: str, clicks: pl.DataFrame, tmp_path: pathlib.Path) -> None:
     system = fit(name, clicks)
@@ -103,6 +104,7 @@ def test_an_export_gives_the_same(name: str, clicks: pl.DataFrame, tmp_path: pat
         assert_same(found[user], expected)
 
 
+@pytest.mark.slow
 def test_a_trend_counts_the_events_of_the_log(clicks: pl.DataFrame, tmp_path: pathlib.Path) -> None:
     trend = {"half_lives": [3600], "refresh": 60}
     system = fit("sasrec", clicks, trend=trend)

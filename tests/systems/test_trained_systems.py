@@ -50,6 +50,7 @@ def test_saved_and_loaded_it_answers_the_same(
         system.save(tmp_path / "model")
 
 
+@pytest.mark.slow
 def test_a_loaded_system_is_saved_with_its_optimizer(
     events: pl.DataFrame, tmp_path: pathlib.Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_exported_it_answers_the_same(
     np.testing.assert_allclose([s for _, s in got], [s for _, s in expected], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_command_trains_the_same_system(events: pl.DataFrame, tmp_path: pathlib.Path) -> None:
     events.write_csv(tmp_path / "log.csv")
     flags = ["--user", "user_id", "--session", "session_id", "--label", "label"]
@@ -150,6 +152,7 @@ def test_the_specification_says_what_the_model_reads(events: pl.DataFrame) -> No
     assert history("sessionrec-gru", num_item_time_buckets=4).item_times
 
 
+@pytest.mark.slow
 def test_two_systems_as_one(events: pl.DataFrame) -> None:
     members = [
         sr.systems.fit("sasrec", events, **COLUMNS, **SMALL, **NEURAL["sasrec"]),

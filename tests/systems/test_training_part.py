@@ -156,6 +156,7 @@ def test_a_trend_counts_training_events_alone(
     assert both.events_learned(system.read(log)).num_events == len(EVENTS)
 
 
+@pytest.mark.slow
 def test_in_the_order_of_time_a_trend_counts_what_happened_before_since(
     log: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:

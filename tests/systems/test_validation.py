@@ -86,6 +86,7 @@ def table(path: pathlib.Path, number: int) -> np.ndarray:
     return found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["next_session", "next_item"])
 def test_the_metric_is_that_of_evaluate(events: pl.DataFrame, objective: str) -> None:
     system = sr.systems.fit(
@@ -135,6 +136,7 @@ def test_the_last_day_is_of_what_the_holdout_leaves(events: pl.DataFrame) -> Non
     assert len(training.events) == len(rest) - len(asked)
 
 
+@pytest.mark.slow
 def test_another_log_validates(events: pl.DataFrame, tmp_path: pathlib.Path) -> None:
     """It is read as the log of training, and nothing of the latter is left out."""
     half = int(events["timestamp"].median())  # type: ignore[arg-type]
@@ -154,6 +156,7 @@ def test_another_log_validates(events: pl.DataFrame, tmp_path: pathlib.Path) -> 
     assert system.vocabulary.counts.sum() == (earlier["label"] == 1).sum()
 
 
+@pytest.mark.slow
 def test_a_trend_does_not_count_the_validation_part(events: pl.DataFrame) -> None:
     system = sr.systems.fit(
         "sasrec",
@@ -205,6 +208,7 @@ def test_the_best_epoch_is_read_and_training_ends(
     assert kept(tmp_path / "m") == [5, 6]
 
 
+@pytest.mark.slow
 def test_without_early_stopping_all_epochs_are_trained(
     train: Callable[..., int],
     figures: Callable[[Sequence[float]], None],
@@ -219,6 +223,7 @@ def test_without_early_stopping_all_epochs_are_trained(
     np.testing.assert_array_equal(system.model.backbone.items.item_table, table(tmp_path / "m", 1))
 
 
+@pytest.mark.slow
 def test_without_a_directory_the_system_is_the_best_epoch(
     events: pl.DataFrame, figures: Callable[[Sequence[float]], None], tmp_path: pathlib.Path
 ) -> None:
@@ -247,6 +252,7 @@ def test_without_a_directory_the_system_is_the_best_epoch(
 COOLED = ["--epochs", "10", "--cooldown", "0.3", "--early-stopping", "ndcg@20,patience=2"]
 
 
+@pytest.mark.slow
 def test_the_cooldown_begins_where_the_metric_does_not_rise(
     train: Callable[..., int],
     figures: Callable[[Sequence[float]], None],
@@ -309,6 +315,7 @@ def test_a_resumed_training_equals_one_that_was_not_interrupted(
             np.testing.assert_array_equal(whole[name], cut[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_validation_changes_no_step_of_training(
     train: Callable[..., int], log: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -365,6 +372,7 @@ def test_wrong_arguments_are_named(
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.slow
 def test_a_part_of_few_questions_is_said() -> None:
     log = sr.data.simulate(num_users=130, num_items=12, seed=1).events
     options = {"user": "user_id", "session": "session_id", "epochs": 1, **SMALL}
