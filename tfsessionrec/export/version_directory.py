@@ -11,12 +11,16 @@ import shutil
 import uuid
 from collections.abc import Iterator
 
-from tfsessionrec import checks
-
 MARKER = "saved_model.pb"
 _NO_REPLACE, _EXCHANGE = 1, 2  # flags of renameat2(2)
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 _LEFT = re.compile(r"\.(?P<name>.+)\.(?P<kind>reserved|(new|old)-[0-9a-f]{8})")
+
+
+def _check_path(name: str, value: object) -> None:
+    # As `checks.path`; this file needs the standard library alone.
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"`{name}` should be a path. Received: `{name}`={value!r}")
 
 
 def next_version(base: str | os.PathLike[str]) -> pathlib.Path:
@@ -39,7 +43,7 @@ def next_version(base: str | os.PathLike[str]) -> pathlib.Path:
     sr.export.export_saved_model(model, sr.export.next_version("exported/shop"), vocabulary)
     ```
     """
-    checks.path("base", base)
+    _check_path("base", base)
     base = pathlib.Path(base)
     if (base.exists() and not base.is_dir()) or (base / MARKER).exists():
         raise ValueError(
@@ -57,7 +61,7 @@ def version_directory(path: str | os.PathLike[str]) -> pathlib.Path:
     Raises:
         FileNotFoundError: If neither is an export.
     """
-    checks.path("path", path)
+    _check_path("path", path)
     path = pathlib.Path(path)
     if path.is_dir() and not (path / MARKER).exists():
         versions = [p for p in path.iterdir() if p.name.isdecimal() and (p / MARKER).exists()]
