@@ -6,7 +6,7 @@ A query is N vectors (N = 1 is a plain query) and terms: `score = max_n <q_n, c>
 import functools
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -46,6 +46,17 @@ class ScoreTerm(Protocol):
         """The same requests with terms divided by a temperature."""
 
 
+@runtime_checkable
+class StoredTerm(ScoreTerm, Protocol):
+    """A term that is 0 but for few candidates of each request, which it holds."""
+
+    def stored(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Candidates [R, U], distinct and ascending, and the term [R, U] of each."""
+
+    def added_to(self, scores: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tensor:
+        """Scores [R, C] with the term added, of candidates [C] or [R, C]."""
+
+
 class Queries(NamedTuple):
     """R queries: what scores a candidate.
 
@@ -77,7 +88,17 @@ class Queries(NamedTuple):
     @property
     def num_features(self) -> int:
         """Features of all terms together: each score holds so many numbers while it is made."""
-        return sum(int(term.gates.shape[1]) for term in self.terms)
+        return sum(int(term.gates.shape[1]) for term in self.dense_terms)
+
+    @property
+    def dense_terms(self) -> tuple[ScoreTerm, ...]:
+        """The terms with features of every candidate."""
+        return tuple(term for term in self.terms if not isinstance(term, StoredTerm))
+
+    @property
+    def stored_terms(self) -> tuple[StoredTerm, ...]:
+        """The terms of few candidates of each request."""
+        return tuple(term for term in self.terms if isinstance(term, StoredTerm))
 
     @property
     def mean(self) -> tf.Tensor:
@@ -217,7 +238,10 @@ class Queries(NamedTuple):
 
     def _with_terms(self, scores: tf.Tensor, candidate_ids: tf.Tensor) -> tf.Tensor:
         for term in self.terms:
-            scores += term(candidate_ids)
+            if isinstance(term, StoredTerm):
+                scores = term.added_to(scores, candidate_ids)
+            else:
+                scores += term(candidate_ids)
         return scores
 
 
@@ -234,6 +258,28 @@ def plain_queries(embeddings: tf.Tensor, terms: Iterable[ScoreTerm] = ()) -> Que
     TensorShape([6, 1, 4])
     """
     return Queries(tf.reshape(embeddings, [-1, 1, embeddings.shape[-1]]), tuple(terms))
+
+
+def places_among(item_ids: tf.Tensor, ascending: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The place of each item in a list, and whether it is there.
+
+    Args:
+        item_ids: int32 tensor.
+        ascending: int32 [C], C at least 1; of equal ones the first counts.
+
+    Returns:
+        int32 places, some place where an item is not in the list, and bool, of that shape.
+
+    Example:
+
+    >>> places, found = places_among(tf.constant([[7, 6]]), tf.constant([3, 7]))
+    >>> places.numpy(), found.numpy()
+    (array([[1, 1]], dtype=int32), array([[ True, False]]))
+    """
+    flat = tf.reshape(item_ids, [-1])
+    places = tf.minimum(tf.searchsorted(ascending, flat), tf.size(ascending) - 1)
+    places = tf.reshape(places, tf.shape(item_ids))
+    return places, tf.equal(tf.gather(ascending, places), item_ids)
 
 
 def popularity_scores(counts: ArrayLike) -> NDArray[np.float32]:

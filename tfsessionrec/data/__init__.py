@@ -20,6 +20,7 @@ from tfsessionrec.data.inspection import Inspection, inspect_log
 from tfsessionrec.data.log_format import LogColumns, LogFormat, split_by_rule
 from tfsessionrec.data.reading import read_events
 from tfsessionrec.data.regrouping import flatten_sessions, merge_sessions
+from tfsessionrec.data.repeats import repeat_rates
 from tfsessionrec.data.sessionizing import sessionize
 from tfsessionrec.data.sessions import Sessions
 from tfsessionrec.data.splits import (
@@ -56,6 +57,7 @@ __all__ = [
     "protocol_batches",
     "protocol_examples",
     "read_events",
+    "repeat_rates",
     "session_dataset",
     "sessionize",
     "sessions_from_tfds",

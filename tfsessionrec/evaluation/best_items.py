@@ -48,18 +48,49 @@ class BestItems:
         if isinstance(self._system, SparseSystem):
             return self._stored(self._system, batch, rows, k, removed)
         queries = self._system.queries(batch, rows, None)
-        if queries.terms:
+        if queries.dense_terms:
             return self._with_terms(queries, k, removed)
         found, values = self._of_popularity(queries, k, removed)
         assert queries.known is not None
         known = np.flatnonzero(queries.known.numpy())
-        if self._search is None:
-            self._search = ListSearch(self._table.numpy())
-        asked = queries.embeddings.numpy()[known]
         if removed is not None:
             removed = Slices(removed.items, removed.start[known], removed.stop[known])
-        found[known], values[known] = self._search(asked, k, removed)
+        found[known], values[known] = self._of_known(queries.gather(known), k, removed)
         return found, values
+
+    def _of_known(self, queries: Queries, k: int, removed: Slices | None) -> Lists:
+        """The lists of histories with a known item; terms hold few candidates of each."""
+        if self._search is None:
+            self._search = ListSearch(self._table.numpy())
+        embeddings = queries.embeddings.numpy()
+        if not queries.terms or not len(embeddings):
+            return self._search(embeddings, k, removed)
+        # Those that terms hold are scored by themselves, all others by the product alone.
+        stored = np.concatenate([term.stored()[0].numpy() for term in queries.terms], axis=1)
+        stored = np.sort(stored, axis=1)
+        place = np.minimum(np.searchsorted(self._items, stored), len(self._items) - 1)
+        held = self._items[place] == stored
+        held[:, 1:] &= stored[:, 1:] != stored[:, :-1]
+        row, column = held.nonzero()
+        places = place[row, column]
+        own = queries.score_own(tf.gather(self._table, place), tf.constant(stored)).numpy()
+        scores = np.where(held, own, -np.inf)
+        gone = Slices.of_pairs(row, places, len(stored))
+        if removed is not None:
+            rows, items = removed.pairs(0, len(stored))
+            size = len(self._items)
+            scores[row, column] = np.where(
+                np.isin(row * size + places, rows * size + items), -np.inf, scores[row, column]
+            )
+            gone = Slices.of_pairs(
+                np.concatenate([row, rows]), np.concatenate([places, items]), len(stored)
+            )
+        found, values = self._search(embeddings, k, gone)
+        found = np.concatenate([found, place], axis=1)
+        values = np.concatenate([values, scores], axis=1)
+        order = np.lexsort([found, -values])[:, : min(k, len(self._items))]
+        found, values = (np.take_along_axis(part, order, axis=1) for part in (found, values))
+        return np.where(np.isneginf(values), -1, found), values
 
     def _stored(
         self,

@@ -212,13 +212,13 @@ class Ranking:
         targets = _side_by_side([queries.targets for queries in self._waiting])
         misses = np.concatenate([queries.misses for queries in self._waiting])
         # Few targets first: a block of queries costs as much as its largest set. Then requests that
-        # share work, if one system has a term.
+        # share work.
         orders = [
             np.concatenate([queries.terms[number].order for queries in found.queries])
             for found in self._found.values()
             for number in range(len(found.queries[0].terms) if found.queries else 0)
         ]
-        order = np.lexsort([*(orders if len(orders) == 1 else []), (targets > 0).sum(axis=1)])
+        order = np.lexsort([*orders, (targets > 0).sum(axis=1)])
         removed = None
         if self.choices.filter_seen:
             seen = Slices.concatenate([queries.seen for queries in self._waiting])

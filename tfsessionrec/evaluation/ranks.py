@@ -79,6 +79,13 @@ class Slices:
         return rows[items >= 0], items[items >= 0]
 
     @classmethod
+    def of_pairs(cls, rows: NDArray[np.int64], items: NDArray[np.int64], count: int) -> "Slices":
+        """The items of `count` queries, given (query, item) pairs in any order."""
+        order = np.argsort(rows, kind="stable")
+        bounds = np.searchsorted(rows[order], np.arange(count + 1))
+        return cls(items[order], bounds[:-1], bounds[1:])
+
+    @classmethod
     def concatenate(cls, parts: Sequence["Slices"]) -> "Slices":
         """The lists of all parts, one after another."""
         checks.sequence("parts", parts, "Slices")

@@ -143,11 +143,15 @@ class EmbeddingSystem:
     def _has_terms(self, queries: Queries) -> NDArray[np.bool_]:
         """[Q], whether a term of a query knows anything of any candidate."""
         found = np.zeros(len(queries.embeddings), bool)
+        for term in queries.stored_terms:
+            found |= tf.reduce_any(term.stored()[1] != 0, axis=1).numpy()
+        if not queries.dense_terms:
+            return found
         step = max(1, BLOCK_SIZE // (len(found) * queries.num_features))
         for first in range(0, self.candidates.size, step):
             last = min(first + step, self.candidates.size)
             ids = tf.range(first, last) + self.candidates.first_id
-            for term in queries.terms:
+            for term in queries.dense_terms:
                 found |= tf.reduce_any(term.features(ids) != 0, axis=[1, 2]).numpy()
             if found.all():
                 break

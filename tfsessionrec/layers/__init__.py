@@ -18,6 +18,7 @@ from tfsessionrec.layers.sse.gru import GRUSSE
 from tfsessionrec.layers.sse.hstu import HSTUSSE
 from tfsessionrec.layers.sse.pointwise import MLPSSE, IdentitySSE
 from tfsessionrec.layers.sse.sasrec import SASRecSSE
+from tfsessionrec.layers.terms.habit import HabitFeatures
 from tfsessionrec.layers.terms.relation import RelationFeatures
 from tfsessionrec.layers.terms.trend import TrendFeatures
 from tfsessionrec.layers.time_gap_embedding import TimeGapEmbedding
@@ -33,6 +34,7 @@ __all__ = [
     "STAMPISE",
     "AttentionISE",
     "HSTUBlock",
+    "HabitFeatures",
     "IdentitySSE",
     "InteractionEmbedding",
     "ItemEmbedding",

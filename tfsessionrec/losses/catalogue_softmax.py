@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfsessionrec import checks
 from tfsessionrec.losses.retrieval import LossSum, hide_columns
-from tfsessionrec.scoring import Queries, as_queries, score_with_winner
+from tfsessionrec.scoring import Queries, as_queries, places_among, score_with_winner
 
 # Scores held at once: 8 MiB of float32, which stay in a CPU's cache; but enough queries that the
 # product of matrices amortizes its launch cost.
@@ -39,8 +39,8 @@ def catalogue_softmax_loss(
             once; negative numbers are padding.
         block_elements: Most scores held at once. Defaults to 2^21.
         least_queries: Fewest queries of a block, whatever the catalogue. Defaults to 64.
-        candidate_ids: [C] integer tensor, the candidates' vocabulary indices; only terms read it.
-            Defaults to 0 .. C - 1.
+        candidate_ids: [C] integer tensor, the candidates' vocabulary indices, each once; only terms
+            read it. Defaults to 0 .. C - 1.
         weights: [Q, H] float tensor, the weight of each positive. Default: all weigh 1.
 
     Returns:
@@ -79,7 +79,7 @@ def catalogue_softmax_loss(
 
     def features(block: tf.Tensor) -> tf.Tensor:
         numbers = tf.minimum(block * rows + tf.range(rows), count - 1)
-        parts = [term.gather(numbers).features(candidate_ids) for term in queries.terms]
+        parts = [term.gather(numbers).features(candidate_ids) for term in queries.dense_terms]
         return tf.concat(parts, axis=1)
 
     own = tf.pad(positives, padding, constant_values=-1)
@@ -89,15 +89,20 @@ def catalogue_softmax_loss(
         weights = tf.where(positives >= 0, tf.cast(weights, tf.float32), 0.0)
         own_weights = cut(weights, tf.shape(positives)[1])
     gates = tf.zeros([count, 0])
-    if queries.terms:
-        gates = tf.cast(tf.concat([term.gates for term in queries.terms], axis=1), tf.float32)
+    if queries.dense_terms:
+        gates = tf.concat([term.gates for term in queries.dense_terms], axis=1)
+        gates = tf.cast(gates, tf.float32)
+    places, stored = _stored(queries, count, candidate_ids)
+    width = tf.shape(stored)[1]
     total = _blocked_loss(
         cut(tf.reshape(embeddings, [count, interests * dim]), interests, dim),
         candidates,
         cut(gates, num_features),
+        cut(stored, width),
+        cut(places, width) if queries.stored_terms else None,
         own,
         own_weights,
-        features if queries.terms else None,
+        features if queries.dense_terms else None,
     )
     counts = tf.cast(positives >= 0, tf.float32) if weights is None else weights
     return LossSum(total, tf.reduce_sum(counts))
@@ -119,10 +124,28 @@ def _check(
         checks.tensors(("candidate_ids", candidate_ids, "integer", "C"))
 
 
+def _stored(
+    queries: Queries, count: tf.Tensor, candidate_ids: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The numbers [Q, U] of the candidates that terms hold, and the terms [Q, U]; 0 for others."""
+    if not queries.stored_terms:
+        return tf.zeros([count, 0], tf.int32), tf.zeros([count, 0])
+    item_ids, terms = (
+        tf.concat(parts, axis=1)
+        for parts in zip(*(term.stored() for term in queries.stored_terms), strict=True)
+    )
+    candidate_ids = tf.cast(candidate_ids, item_ids.dtype)
+    order = tf.argsort(candidate_ids)
+    places, found = places_among(item_ids, tf.gather(candidate_ids, order))
+    return tf.gather(order, places), tf.where(found, tf.cast(terms, tf.float32), 0.0)
+
+
 def _blocked_loss(
     queries: tf.Tensor,
     candidates: tf.Tensor,
     gates: tf.Tensor,
+    stored: tf.Tensor,
+    places: tf.Tensor | None,
     positives: tf.Tensor,
     weights: tf.Tensor | None,
     features: Callable[[tf.Tensor], tf.Tensor] | None,
@@ -133,25 +156,32 @@ def _blocked_loss(
         queries: [blocks, rows, N, D].
         candidates: [C, D].
         gates: [blocks, rows, F].
+        stored: [blocks, rows, U], terms of single candidates.
+        places: [blocks, rows, U], the numbers of these candidates; None for U = 0.
         positives: [blocks, rows, H].
         weights: [blocks, rows, H], or None: all weigh 1.
         features: Makes the features [rows, F, C] of a block of that number; None for F = 0.
     """
 
     @tf.custom_gradient
-    def loss(queries: tf.Tensor, candidates: tf.Tensor, gates: tf.Tensor) -> tuple:
+    def loss(
+        queries: tf.Tensor, candidates: tf.Tensor, gates: tf.Tensor, stored: tf.Tensor
+    ) -> tuple:
         def step(
             index: tf.Tensor,
             total: tf.Tensor,
             by_query: tf.TensorArray,
             by_candidate: tf.Tensor,
             by_gate: tf.TensorArray,
+            by_stored: tf.TensorArray,
         ) -> tuple:
             known = None if features is None else features(index)
-            block_loss, block_by_query, by_candidate, block_by_gate = _block(
+            block_loss, block_by_query, by_candidate, block_by_gate, block_by_stored = _block(
                 queries[index],
                 candidates,
                 gates[index],
+                stored[index],
+                None if places is None else places[index],
                 positives[index],
                 None if weights is None else weights[index],
                 known,
@@ -160,56 +190,67 @@ def _blocked_loss(
             by_query = by_query.write(index, block_by_query)
             if block_by_gate is not None:
                 by_gate = by_gate.write(index, block_by_gate)
-            return index + 1, total + block_loss, by_query, by_candidate, by_gate
+            if block_by_stored is not None:
+                by_stored = by_stored.write(index, block_by_stored)
+            return index + 1, total + block_loss, by_query, by_candidate, by_gate, by_stored
 
         blocks = tf.shape(queries)[0]
         by_query = tf.TensorArray(tf.float32, size=blocks, element_shape=queries.shape[1:])
         by_gate = tf.TensorArray(tf.float32, size=blocks, element_shape=gates.shape[1:])
-        _, total, by_query, by_candidate, by_gate = tf.while_loop(
+        by_stored = tf.TensorArray(tf.float32, size=blocks, element_shape=stored.shape[1:])
+        _, total, by_query, by_candidate, by_gate, by_stored = tf.while_loop(
             lambda index, *_: index < blocks,
             step,
-            (0, 0.0, by_query, tf.zeros_like(candidates), by_gate),
+            (0, 0.0, by_query, tf.zeros_like(candidates), by_gate, by_stored),
             parallel_iterations=1,
         )
         by_query = by_query.stack()
         by_gate = tf.zeros_like(gates) if features is None else by_gate.stack()
+        by_stored = tf.zeros_like(stored) if places is None else by_stored.stack()
         return total, lambda upstream: (
             upstream * by_query,
             upstream * by_candidate,
             upstream * by_gate,
+            upstream * by_stored,
         )
 
-    return loss(queries, candidates, gates)
+    return loss(queries, candidates, gates, stored)
 
 
 def _block(
     queries: tf.Tensor,
     candidates: tf.Tensor,
     gates: tf.Tensor,
+    stored: tf.Tensor,
+    places: tf.Tensor | None,
     positives: tf.Tensor,
     weights: tf.Tensor | None,
     features: tf.Tensor | None,
     by_candidate: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None, tf.Tensor | None]:
     """The loss of some queries and its gradients, that of the candidates added to `by_candidate`.
 
     Args:
         queries: [R, N, D].
         candidates: [C, D].
         gates: [R, F].
+        stored: [R, U], terms of single candidates.
+        places: [R, U], the numbers of these candidates, or None.
         positives: [R, H].
         weights: [R, H], or None.
         features: [R, F, C], or None.
         by_candidate: [C, D].
 
     Returns:
-        Loss [], and its gradients by queries [R, N, D], candidates [C, D] and gates [R, F] (None
-        without features).
+        Loss [], and its gradients by queries [R, N, D], candidates [C, D], gates [R, F] (None
+        without features) and stored terms [R, U] (None without places).
     """
     real, columns = positives >= 0, tf.maximum(positives, 0)
     logits, winners = score_with_winner(queries, candidates)
     if features is not None:
         logits += tf.squeeze(tf.matmul(gates[:, tf.newaxis], features), axis=1)
+    if places is not None:
+        logits = tf.tensor_scatter_nd_add(logits, _cells(places), stored)
     positive_logits = tf.gather(logits, columns, axis=1, batch_dims=1)
     logits = hide_columns(logits, columns, real)
     largest = tf.reduce_max(logits, axis=1, keepdims=True)
@@ -225,11 +266,8 @@ def _block(
     # dL/ds is -p_positive at the positives, and their sum times the share at the negatives. The
     # factors that a row shares are applied to the narrow side of the products.
     pull = tf.reduce_sum(pulls, axis=1, keepdims=True)
-    places = tf.range(tf.shape(columns)[0])[:, tf.newaxis] + tf.zeros_like(columns)
     shares = tf.tensor_scatter_nd_sub(
-        shares,
-        tf.stack([places, columns], axis=-1),
-        tf.math.divide_no_nan(pulls * sums, pull),
+        shares, _cells(columns), tf.math.divide_no_nan(pulls * sums, pull)
     )
     scale = pull / sums
     by_query = []
@@ -240,4 +278,13 @@ def _block(
     by_gate = None
     if features is not None:
         by_gate = tf.squeeze(tf.matmul(features, shares[..., tf.newaxis]), axis=-1) * scale
-    return total, tf.stack(by_query, axis=1), by_candidate, by_gate
+    by_stored = None
+    if places is not None:
+        by_stored = tf.gather(shares, places, axis=1, batch_dims=1) * scale
+    return total, tf.stack(by_query, axis=1), by_candidate, by_gate, by_stored
+
+
+def _cells(columns: tf.Tensor) -> tf.Tensor:
+    """The cells [R, U, 2] of a matrix, (row, column) each, of columns [R, U] of its rows."""
+    rows = tf.range(tf.shape(columns)[0])[:, tf.newaxis] + tf.zeros_like(columns)
+    return tf.stack([rows, columns], axis=-1)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfsessionrec import layers
-from tfsessionrec.checks import choice, positive_integer
+from tfsessionrec.checks import choice, is_number, positive_integer
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.models.backbone import SessionRecBackbone
 from tfsessionrec.models.session_rec import SessionRec
@@ -36,6 +36,7 @@ class Options:
         num_interests: Of `MultiInterestHead`; 1: no head.
         session_context: Features of a `SessionContext`; None: no context.
         trend: Arguments of `TrendFeatures`; None: no trend.
+        habit: Arguments of `HabitFeatures`; None: no habit.
         ise: Name of the item-based session encoder.
         ranking_loss: Of `SessionRanking`; None: no ranking task.
         ranking_weight: Of `SessionRec`.
@@ -45,13 +46,14 @@ class Options:
     num_interests: int = 1
     session_context: Config | None = None
     trend: Config | None = None
+    habit: Config | None = None
     ise: str = "mean"
     ranking_loss: str | None = None
     ranking_weight: float = 0.0
     relation: Config | None = None
 
 
-COMMON = ("num_interests", "session_context", "trend")
+COMMON = ("num_interests", "session_context", "trend", "habit")
 SESSION_REC = (*COMMON, "ise", "ranking_loss", "ranking_weight", "relation")
 
 
@@ -77,11 +79,21 @@ class System:
 # Cosines over a temperature learn in fewer epochs than dot products, and rank better.
 COSINE = {"normalize": True, "temperature": 0.07}
 NEXT_ITEM = {"interaction_embedding": False, "negatives": "full"}
+# A set of items is less certain than the next item: softer than the temperature above. Chosen on
+# the last training session of users of Ta-Feng, Amazon Beauty, Globo and the simulated log, with
+# epochs, batch and dropout, the test sessions removed first.
+NEXT_SESSION = {"negatives": "full", "dropout": 0.4, "normalize": True, "temperature": 0.15}
+# Above, a step of the full softmax takes longer than a step over drawn negatives by far.
+MAX_FULL_SOFTMAX = 50_000
+NUM_NEGATIVES = 2_048
 
 
 def _session_rec(sse: type[layers.SessionSequenceEncoder], **defaults: object) -> System:
-    options = Options(ranking_loss="pairwise", ranking_weight=0.05)
-    return System(Recipe(), sse, options, SESSION_REC, defaults)
+    recipe = Recipe(
+        training=Training(epochs=24, batch_positions=256, learning_rate=2e-3, cooldown=0.3)
+    )
+    options = Options(ranking_loss="pairwise", ranking_weight=0.05, habit={})
+    return System(recipe, sse, options, SESSION_REC, {**NEXT_SESSION, **defaults})
 
 
 def _next_item(sse: type[layers.SessionSequenceEncoder], **defaults: object) -> System:
@@ -137,6 +149,35 @@ def recipe(name: str) -> Recipe:
     return _system(name).recipe
 
 
+def defaults(name: str, vocabulary_size: int, options: Config | None = None) -> Config:
+    """Arguments of `build` that a system leaves to its defaults, and their values.
+
+    Args:
+        name: One of `names()`.
+        vocabulary_size: `len(vocabulary)`: above 50,000 items negatives are drawn.
+        options: The arguments that are given. Defaults to none.
+
+    Raises:
+        ValueError: If the name is not known.
+
+    Example:
+
+    >>> defaults("sessionrec-sasrec", 100)["negatives"]
+    'full'
+    >>> defaults("sessionrec-sasrec", 10**6)["negatives"]
+    'uniform'
+    """
+    system, given = _system(name), dict(options or {})
+    found = {key: getattr(system.options, key) for key in system.choices}
+    found |= {"embedding_dim": 64, **system.defaults}
+    large = is_number(vocabulary_size) and vocabulary_size > MAX_FULL_SOFTMAX
+    drawn = "num_negatives" in given or given.get("loss", "softmax") != "softmax"
+    full = "negatives" not in given and found.get("negatives") == "full"
+    if full and (large or drawn):
+        found |= {"negatives": "uniform", "num_negatives": NUM_NEGATIVES}
+    return {key: value for key, value in found.items() if key not in given}
+
+
 def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
     """Makes a system by name, not compiled.
 
@@ -161,8 +202,9 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
             `InteractionEmbedding`, of the sequence encoder, of `NextSessionRetrieval`;
             `num_interests` of `MultiInterestHead` (1, the default: no head); `session_context`,
             the features of a `SessionContext`;
-            `trend`, the arguments of `TrendFeatures` (None: candidates do not know the time); for
-            `sessionrec-*` also `ise`, `ranking_loss` (None: no ranking task), `ranking_weight` and
+            `trend`, the arguments of `TrendFeatures` (None: candidates do not know the time);
+            `habit`, the arguments of `HabitFeatures` ({}, its defaults, for `sessionrec-*`; None,
+            no such term, for the others); for `sessionrec-*` also `ise`, `ranking_loss` (None: no ranking task), `ranking_weight` and
             `relation`, the arguments of `RelationFeatures` (None: no such term).
 
     Returns:
@@ -184,15 +226,14 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
     if unknown:
         every = ", ".join([*(argument for part in known for argument in part), *system.choices])
         raise ValueError(f"Unknown options of {name!r}: {', '.join(unknown)}. It has: {every}")
-    given = {"embedding_dim": 64, **system.defaults, **options}
+    given = {**defaults(name, vocabulary_size, options), **options}
     items, interactions, sse, retrieval = (
         {key: given[key] for key in part if key in given} for part in known
     )
-    chosen = {key: options[key] for key in system.choices if key in options}
-    own = dataclasses.replace(system.options, **chosen)
+    own = Options(**{key: value for key, value in given.items() if key in system.choices})
     if not isinstance(own.ise, str) or own.ise not in ISES:
         raise ValueError(f"`ise` should be one of {', '.join(ISES)}. Received: `ise`={own.ise!r}")
-    context = head = ranking = trend = relation = None
+    context = head = ranking = trend = habit = relation = None
     if own.session_context:
         context = layers.SessionContext(
             own.session_context, given["embedding_dim"], name="session_context"
@@ -220,6 +261,10 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
         _check_option("trend", own.trend, layers.TrendFeatures)
         arguments = {"first_item_index": task.first_item_index, **own.trend}
         trend = layers.TrendFeatures(vocabulary_size, **arguments, name="trend")
+    if own.habit is not None:
+        _check_option("habit", own.habit, layers.HabitFeatures)
+        arguments = {"first_item_index": task.first_item_index, **own.habit}
+        habit = layers.HabitFeatures(vocabulary_size, **arguments, name="habit")
     if own.relation is not None:
         _check_option("relation", own.relation, layers.RelationFeatures)
         relation = layers.RelationFeatures(**own.relation, name="relation")
@@ -229,6 +274,7 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
         ranking,
         own.ranking_weight,
         trend=trend,
+        habit=habit,
         relation=relation,
         history=dataclasses.replace(system.recipe.history, first_item_index=task.first_item_index),
     )

@@ -5,6 +5,7 @@ import tensorflow as tf
 from tfsessionrec.backend import build_sublayer, keras
 from tfsessionrec.checks import instance, number
 from tfsessionrec.history_spec import HistorySpec
+from tfsessionrec.layers.terms.habit import HabitFeatures
 from tfsessionrec.layers.terms.relation import RelationFeatures
 from tfsessionrec.layers.terms.trend import TrendFeatures
 from tfsessionrec.layers.terms.trend_term import TrendTerm
@@ -12,12 +13,12 @@ from tfsessionrec.losses.next_session import next_session
 from tfsessionrec.models.backbone import SessionRecBackbone, session_features
 from tfsessionrec.models.fitting import FittedModel
 from tfsessionrec.scoring import Queries, ScoreTerm
-from tfsessionrec.session_batch import item_mask, item_weights, last_items, session_mask
+from tfsessionrec.session_batch import item_mask, item_weights, last_items, last_session
 from tfsessionrec.tasks import NextSessionRetrieval, SessionRanking
 from tfsessionrec.tasks.next_session_retrieval import Candidates
 from tfsessionrec.types import Config, Features
 
-PARTS = ("backbone", "retrieval_task", "ranking_task", "trend", "relation")
+PARTS = ("backbone", "retrieval_task", "ranking_task", "trend", "habit", "relation")
 
 
 @keras.utils.register_keras_serializable(package="tfsessionrec")
@@ -45,6 +46,9 @@ class SessionRec(FittedModel):
         trend: `TrendFeatures`, or None. It adds a term that depends on the time to the candidates'
             scores; `model.trend.set_events` sets its events, and batches need `request_times`.
             Defaults to None.
+        habit: `HabitFeatures`, or None. It adds a term to the scores of the items that are in the
+            user's history; `model.habit.set_repeat_rates` sets how often people take each item
+            again. Defaults to None.
         relation: `RelationFeatures`, or None. It scores the items that sessions showed, in the
             ranking loss and in `score_shown`, but not in retrieval from the whole catalogue.
             Training then also ranks unknown items and first sessions. Batches need `match_ids`.
@@ -88,6 +92,7 @@ class SessionRec(FittedModel):
         trend: TrendFeatures | None = None,
         relation: RelationFeatures | None = None,
         history: HistorySpec | None = None,
+        habit: HabitFeatures | None = None,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
@@ -97,6 +102,7 @@ class SessionRec(FittedModel):
             ("ranking_task", ranking_task, SessionRanking),
             ("trend", trend, TrendFeatures),
             ("relation", relation, RelationFeatures),
+            ("habit", habit, HabitFeatures),
             ("history", history, HistorySpec),
         ):
             if part is not None or name == "backbone":
@@ -113,6 +119,7 @@ class SessionRec(FittedModel):
         self.ranking_task = ranking_task
         self.ranking_weight = ranking_weight
         self.trend = trend
+        self.habit = habit
         self.relation = relation
         self.history_spec = history
         # Metrics are already summed over replicas: each replica has the result of all.
@@ -121,8 +128,9 @@ class SessionRec(FittedModel):
     def build(self, input_shape: tf.TensorShape | None = None) -> None:
         if not self.backbone.built:
             self.backbone.build()
-        if self.trend is not None and not self.trend.built:
-            build_sublayer(self.trend, (None, self.backbone.items.embedding_dim))
+        for term in (self.trend, self.habit):
+            if term is not None and not term.built:
+                build_sublayer(term, (None, self.backbone.items.embedding_dim))
         if self.relation is not None and not self.relation.built:
             build_sublayer(self.relation, None)
         self.built = True
@@ -133,6 +141,8 @@ class SessionRec(FittedModel):
         keys = set(self.backbone.reads)
         if self.trend is not None:
             keys.add("request_times")
+        if self.habit is not None:
+            keys |= {"labels", *(["session_times"] if self.habit.half_lives else [])}
         if self.relation is not None:
             keys |= {"labels", "match_ids", "position", "session_times", *self.relation.numeric}
         return frozenset(keys)
@@ -152,7 +162,7 @@ class SessionRec(FittedModel):
         return tf.cast(self.backbone.items.candidate_table(), tf.float32)
 
     def queries(self, batch: Features | tf.Tensor, every: bool = False) -> Queries:
-        """The queries of a batch, with the trend as a term.
+        """The queries of a batch, with the terms of trend and habit.
 
         Args:
             batch: A session batch; with a `trend` it needs `request_times`.
@@ -173,20 +183,20 @@ class SessionRec(FittedModel):
     ) -> ScoreTerm | None:
         """The trend's term of `queries`: of the whole history for the rank of `encode`."""
         every = query_embeddings.shape.rank > (2 if self.backbone.head is None else 3)
-        terms = self._terms(query_embeddings, session_features(features), every)
+        terms = self._trend_terms(query_embeddings, session_features(features), every)
         return terms[0] if terms else None
 
     @property
     def has_terms(self) -> bool:
         """A score is more than the product of two embeddings."""
-        return self.trend is not None or self.relation is not None
+        return any(part is not None for part in (self.trend, self.habit, self.relation))
 
     def score_shown(
         self, features: Features | tf.Tensor, terms: ScoreTerm | None = None
     ) -> tf.Tensor:
         """Scores the items that each session showed, given the sessions before it.
 
-        `score[t, c] = <O_{t-1}, E_c> + trend + relation`; the first session has the relation's term
+        `score[t, c] = <O_{t-1}, E_c> + trend + habit + relation`; the first session has the relation's term
         only, and so has every session if `with_product` of the relation is False.
 
         Args:
@@ -199,7 +209,8 @@ class SessionRec(FittedModel):
         """
         features = session_features(features)
         outputs = self(features, training=False)[:, :-1]
-        given = self._terms(outputs, features, every=True) if terms is None else (terms,)
+        trend = self._trend_terms(outputs, features, every=True) if terms is None else (terms,)
+        given = (*trend, *self._habit_terms(outputs, features, every=True))
         return self._score_shown(features, outputs, given, self.backbone.items, training=False)
 
     def compute_loss(self, inputs: Features | tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -251,10 +262,44 @@ class SessionRec(FittedModel):
         return tf.reshape(outputs, [-1, interests, outputs.shape[-1]])
 
     def _terms(self, outputs: tf.Tensor, features: Features, every: bool) -> tuple[ScoreTerm, ...]:
-        """The trend's term for outputs [B, ..] after the history, or [B, T, ..] of `every` session.
+        """The terms for outputs [B, ..] after the history, or [B, T, ..] of `every` session.
 
         T are the first sessions of the batch.
         """
+        return (
+            *self._trend_terms(outputs, features, every),
+            *self._habit_terms(outputs, features, every),
+        )
+
+    def _habit_terms(
+        self, outputs: tf.Tensor, features: Features, every: bool
+    ) -> tuple[ScoreTerm, ...]:
+        """The habit's term, as `_terms`."""
+        if self.habit is None:
+            return ()
+        item_ids = features["item_ids"]
+        ends = self._ends(item_ids, outputs, every)
+        term = self.habit.term(
+            self._vectors(outputs),
+            item_ids,
+            ends,
+            features.get("labels"),
+            features.get("session_times"),
+            bool(self.jit_compile),
+        )
+        return (term,)
+
+    def _ends(self, item_ids: tf.Tensor, outputs: tf.Tensor, every: bool) -> tf.Tensor:
+        """[B, T], the last session of each history; of an empty one 0, which is padding."""
+        if not every:
+            return tf.maximum(last_session(item_ids), 0)[:, tf.newaxis]
+        numbers = tf.range(tf.shape(outputs)[1])
+        return tf.tile(numbers[tf.newaxis], [tf.shape(item_ids)[0], 1])
+
+    def _trend_terms(
+        self, outputs: tf.Tensor, features: Features, every: bool
+    ) -> tuple[ScoreTerm, ...]:
+        """The trend's term, as `_terms`."""
         if self.trend is None:
             return ()
         if "request_times" not in features:
@@ -265,14 +310,9 @@ class SessionRec(FittedModel):
         item_ids, follow_items = features["item_ids"], self.trend.follow_items
         times = tf.cast(features["request_times"], tf.int64)
         items = last_items(item_ids, features.get("labels"), follow_items)
-        if every:
-            count = tf.shape(outputs)[1]
-            times = tf.reshape(times[:, :count], [-1])
-            items = tf.reshape(items[:, :count], [-1, follow_items])
-        else:
-            real = tf.cast(session_mask(item_mask(item_ids)), tf.int32)
-            last = tf.maximum(tf.reduce_sum(real, axis=1) - 1, 0)
-            times, items = (tf.gather(part, last, batch_dims=1) for part in (times, items))
+        ends = self._ends(item_ids, outputs, every)
+        times = tf.reshape(tf.gather(times, ends, batch_dims=1), [-1])
+        items = tf.reshape(tf.gather(items, ends, batch_dims=1), [-1, follow_items])
         gates = self.trend.gates(Queries(self._vectors(outputs)).mean)
         return (TrendTerm(self.trend, gates, times, items, bool(self.jit_compile)),)
 

@@ -36,7 +36,8 @@ class Growth:
         The rows of items and categories that were trained stay, bit by bit. The row of an item that
         is new in `sessions` is the mean of the rows of its neighbors: items trained before, that
         come directly before or after it among the positive interactions of a session. Where it has
-        none, and in rows of new categories, the initial value of the new model stays.
+        none, and in rows of new categories, the initial value of the new model stays. The repeat
+        rate of a new item is the mean of the others.
 
         Args:
             sessions: The sessions of the later log.
@@ -59,6 +60,10 @@ class Growth:
         added, means = neighbor_means(table, self.vocabulary, sessions, first, end)
         table[added] = means
         items.item_table.assign(table)
+        if self.new.habit is not None:
+            rates = self.new.habit.repeat_rates.numpy()
+            rates[self._end :] = rates[first : self._end].mean()
+            self.new.habit.set_repeat_rates(rates)
         return len(added)
 
     def copy_moments(self) -> None:
@@ -84,6 +89,8 @@ class Growth:
         old, new = self.old.backbone.items, self.new.backbone.items
         trained = np.arange(self._end)
         rows = {id(new.item_table): (trained, trained)}
+        if self.new.habit is not None:
+            rows[id(self.new.habit.repeat_rates)] = (trained, trained)
         first = self.old_vocabulary.first_item_index
         before = np.arange(len(self.old_vocabulary))
         after = np.append(before[:first], self.vocabulary.lookup(self.old_vocabulary.ids))

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfsessionrec import models
 from tfsessionrec.backend import keras
-from tfsessionrec.data import Sessions, Vocabulary, interaction_log, item_features
+from tfsessionrec.data import Sessions, Vocabulary, interaction_log, item_features, repeat_rates
 from tfsessionrec.history_spec import Category, HistorySpec
 from tfsessionrec.models import SessionRec
 from tfsessionrec.systems.settings import Settings
@@ -100,6 +100,12 @@ def set_trend(model: SessionRec, sessions: Sessions, vocabulary: Vocabulary) -> 
     """Gives the trend of a model, if it has one, the interactions of some sessions."""
     if model.trend is not None:
         model.trend.set_events(**interaction_log(sessions, vocabulary))
+
+
+def set_repeat_rates(model: SessionRec, sessions: Sessions, vocabulary: Vocabulary) -> None:
+    """Gives the habit of a model, if it has one, the repeat rates of the sessions of training."""
+    if model.habit is not None:
+        model.habit.set_repeat_rates(repeat_rates(sessions, vocabulary))
 
 
 def _arguments(value: object) -> dict[str, object]:

@@ -15,6 +15,17 @@ from tfsessionrec.systems.log_parts import LogParts
 from tfsessionrec.systems.validation import Validation
 
 
+# What `sessionrec-*` left to its defaults when directories did not hold them yet.
+_FORMER_DEFAULTS = {
+    "negatives": "uniform",
+    "num_negatives": 512,
+    "normalize": False,
+    "temperature": 1.0,
+    "dropout": 0.2,
+    "habit": None,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class ItemColumns:
     """The columns of an item table that are features.
@@ -143,6 +154,9 @@ class Settings:
             columns = fields.get("item_features")
             if columns is not None:
                 fields["item_features"] = ItemColumns(**_mapping(columns))  # type: ignore[arg-type]
+            options = _mapping(fields["options"])
+            if str(fields["model"]).startswith("sessionrec-") and "habit" not in options:
+                fields["options"] = {**_FORMER_DEFAULTS, **options}
             return cls(**fields)  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(

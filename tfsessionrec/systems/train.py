@@ -19,7 +19,13 @@ from tfsessionrec.systems import training
 from tfsessionrec.systems.baseline_system import BaselineSystem
 from tfsessionrec.systems.known_events import Known, KnownEvents
 from tfsessionrec.systems.model_directory import ModelDirectory
-from tfsessionrec.systems.neural_model import build_model, columns_read, history_read, set_trend
+from tfsessionrec.systems.neural_model import (
+    build_model,
+    columns_read,
+    history_read,
+    set_repeat_rates,
+    set_trend,
+)
 from tfsessionrec.systems.neural_system import NeuralSystem
 from tfsessionrec.systems.registry import BASELINES, build_baseline, check_name
 from tfsessionrec.systems.settings import Settings
@@ -249,9 +255,13 @@ def _train_neural(
         settings = dataclasses.replace(settings, options={"id_dropout": 0.2, **settings.options})
     row_weights(sessions.events, settings.training.weights)  # raises before anything is written
     settings = columns_read(settings, sessions, vocabulary)
+    # A later release may have other defaults: the directory holds those that were trained with.
+    defaults = models.defaults(settings.model, len(vocabulary), settings.options)
+    settings = dataclasses.replace(settings, options={**defaults, **settings.options})
     model = build_model(settings, vocabulary, item_table)
     history = history_read(model, settings.history)
     settings = dataclasses.replace(settings, history=history)
+    set_repeat_rates(model, sessions, vocabulary)
     if model.trend is not None:
         known = Known.of(events_before, log, settings.parts)
         set_trend(model, known.sessions, vocabulary)

@@ -150,15 +150,15 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
         self.calibration = calibration
         self.score_regularization = score_regularization
         self.popularity_power = popularity_power
-        self.sampler = None
-        if negatives != "full":
-            self.sampler = NegativeSampler(
-                negatives,
-                num_negatives,
-                self.candidate_sampling_probability,
-                first_item_index,
-                popularity_power,
-            )
+        # Made for `"full"`, too: it checks the arguments.
+        sampler = NegativeSampler(
+            "uniform" if negatives == "full" else negatives,
+            num_negatives,
+            self.candidate_sampling_probability,
+            first_item_index,
+            popularity_power,
+        )
+        self.sampler = None if negatives == "full" else sampler
         metrics = [] if metrics is None else metrics
         self.factorized_metrics = list(metrics) if isinstance(metrics, Sequence) else [metrics]
         self.loss_mean = keras.metrics.Mean(name="retrieval_loss")
