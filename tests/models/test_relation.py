@@ -66,6 +66,7 @@ def build(vocabulary, **relation):
         embedding_dim=4,
         num_layers=1,
         negatives="full",
+        habit=None,
         num_interaction_types=2,
         ranking_loss="listwise",
         ranking_weight=10.0,

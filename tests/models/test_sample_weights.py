@@ -30,9 +30,7 @@ def make(negatives="full", name="sessionrec-sasrec", **options):
         vocabulary_size=30,
         embedding_dim=8,
         num_layers=1,
-        dropout=0.0,
-        negatives=negatives,
-        **options,
+        **{"dropout": 0.0, "negatives": negatives, "temperature": 1.0, "habit": None} | options,
     )
 
 

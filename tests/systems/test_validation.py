@@ -186,7 +186,7 @@ def test_the_best_epoch_is_read_and_training_ends(
 ) -> None:
     """0.5 in epoch 2 is not reached in the two epochs after it."""
     figures([0.1, 0.5, 0.4, 0.5, 0.9, 0.9])
-    stop = ["--early-stopping", "ndcg@20,patience=2", "--epochs", "6"]
+    stop = ["--early-stopping", "ndcg@20,patience=2", "--epochs", "6", "--cooldown", "0"]
     assert train(tmp_path / "m", *stop) == 0
     out = capsys.readouterr()
     assert "4 of 6 epochs, the best is epoch 2: " in out.out
