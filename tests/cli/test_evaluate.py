@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfsessionrec import systems
 from tfsessionrec.cli.main import main
@@ -58,7 +59,14 @@ def test_next_session_against_numpy(
             "item_ids": vocabulary.lookup([padded]),
             "labels": np.array([labels], np.float32),
         }
-        scores = table @ model.encode(features).numpy()[0]
+        query = model.encode(features)
+        scores = table @ query.numpy()[0]
+        if model.habit is not None:
+            end = [[features["item_ids"].shape[1] - 1]]
+            every = tf.range(len(scores))
+            scores += model.habit(
+                query, features["item_ids"], end, every, labels=features["labels"]
+            ).numpy()[0]
         if not (features["item_ids"] >= 2).any():  # popularity answers
             scores = vocabulary.counts.astype(float)
             unknown += 1

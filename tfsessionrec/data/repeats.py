@@ -58,7 +58,9 @@ def repeat_rates(
         .filter(pl.col("item") >= vocabulary.first_item_index)
         .select("user_id", "session_index", "item")
         .unique()
-        .with_columns(again=pl.col("session_index") < pl.col("session_index").max().over("user_id", "item"))
+        .with_columns(
+            again=pl.col("session_index") < pl.col("session_index").max().over("user_id", "item")
+        )
         .join(last, on="user_id")
         .filter(pl.col("session_index") < pl.col("last"))
     )

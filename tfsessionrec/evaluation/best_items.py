@@ -59,38 +59,33 @@ class BestItems:
         return found, values
 
     def _of_known(self, queries: Queries, k: int, removed: Slices | None) -> Lists:
-        """The lists of histories with a known item; terms hold few candidates of each."""
+        """The lists of histories with a known item."""
         if self._search is None:
             self._search = ListSearch(self._table.numpy())
         embeddings = queries.embeddings.numpy()
         if not queries.terms or not len(embeddings):
             return self._search(embeddings, k, removed)
-        # Those that terms hold are scored by themselves, all others by the product alone.
-        stored = np.concatenate([term.stored()[0].numpy() for term in queries.terms], axis=1)
-        stored = np.sort(stored, axis=1)
-        place = np.minimum(np.searchsorted(self._items, stored), len(self._items) - 1)
-        held = self._items[place] == stored
+        # Items that terms hold are scored by themselves, all others by the product alone.
+        ids = [term.stored()[0].numpy() for term in queries.stored_terms]
+        stored = np.sort(np.concatenate(ids, axis=1), axis=1)
+        places = np.minimum(np.searchsorted(self._items, stored), len(self._items) - 1)
+        held = self._items[places] == stored
         held[:, 1:] &= stored[:, 1:] != stored[:, :-1]
-        row, column = held.nonzero()
-        places = place[row, column]
-        own = queries.score_own(tf.gather(self._table, place), tf.constant(stored)).numpy()
-        scores = np.where(held, own, -np.inf)
-        gone = Slices.of_pairs(row, places, len(stored))
+        own = queries.score_own(tf.gather(self._table, places), tf.constant(stored)).numpy()
+        rows, columns = held.nonzero()
+        gone = rows, places[held]
         if removed is not None:
-            rows, items = removed.pairs(0, len(stored))
+            others = removed.pairs(0, len(stored))
             size = len(self._items)
-            scores[row, column] = np.where(
-                np.isin(row * size + places, rows * size + items), -np.inf, scores[row, column]
-            )
-            gone = Slices.of_pairs(
-                np.concatenate([row, rows]), np.concatenate([places, items]), len(stored)
-            )
-        found, values = self._search(embeddings, k, gone)
-        found = np.concatenate([found, place], axis=1)
-        values = np.concatenate([values, scores], axis=1)
-        order = np.lexsort([found, -values])[:, : min(k, len(self._items))]
-        found, values = (np.take_along_axis(part, order, axis=1) for part in (found, values))
-        return np.where(np.isneginf(values), -1, found), values
+            out = np.isin(gone[0] * size + gone[1], others[0] * size + others[1])
+            held[rows[out], columns[out]] = False
+            gone = np.append(gone[0], others[0]), np.append(gone[1], others[1])
+        found, values = self._search(embeddings, k, Slices.of_pairs(*gone, len(stored)))
+        found = np.append(found, np.where(held, places, -1), axis=1)
+        values = np.append(values, np.where(held, own, -np.inf), axis=1)
+        order = np.lexsort((found, -values))[:, : min(k, len(self._items))]
+        found = np.take_along_axis(found, order, axis=1)
+        return found, np.take_along_axis(values, order, axis=1)
 
     def _stored(
         self,

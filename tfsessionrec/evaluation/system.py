@@ -143,8 +143,8 @@ class EmbeddingSystem:
     def _has_terms(self, queries: Queries) -> NDArray[np.bool_]:
         """[Q], whether a term of a query knows anything of any candidate."""
         found = np.zeros(len(queries.embeddings), bool)
-        for term in queries.stored_terms:
-            found |= tf.reduce_any(term.stored()[1] != 0, axis=1).numpy()
+        for stored in queries.stored_terms:
+            found |= tf.reduce_any(stored.stored()[1] != 0, axis=1).numpy()
         if not queries.dense_terms:
             return found
         step = max(1, BLOCK_SIZE // (len(found) * queries.num_features))

@@ -207,12 +207,8 @@ def _blocked_loss(
         by_query = by_query.stack()
         by_gate = tf.zeros_like(gates) if features is None else by_gate.stack()
         by_stored = tf.zeros_like(stored) if places is None else by_stored.stack()
-        return total, lambda upstream: (
-            upstream * by_query,
-            upstream * by_candidate,
-            upstream * by_gate,
-            upstream * by_stored,
-        )
+        gradients = by_query, by_candidate, by_gate, by_stored
+        return total, lambda upstream: tuple(upstream * one for one in gradients)
 
     return loss(queries, candidates, gates, stored)
 

@@ -149,7 +149,9 @@ def recipe(name: str) -> Recipe:
     return _system(name).recipe
 
 
-def defaults(name: str, vocabulary_size: int, options: Config | None = None) -> Config:
+def defaults(
+    name: str, vocabulary_size: int, options: Mapping[str, object] | None = None
+) -> Config:
     """Arguments of `build` that a system leaves to its defaults, and their values.
 
     Args:
@@ -204,8 +206,9 @@ def build(name: str, *, vocabulary_size: int, **options: Any) -> SessionRec:
             the features of a `SessionContext`;
             `trend`, the arguments of `TrendFeatures` (None: candidates do not know the time);
             `habit`, the arguments of `HabitFeatures` ({}, its defaults, for `sessionrec-*`; None,
-            no such term, for the others); for `sessionrec-*` also `ise`, `ranking_loss` (None: no ranking task), `ranking_weight` and
-            `relation`, the arguments of `RelationFeatures` (None: no such term).
+            no such term, for the others); for `sessionrec-*` also `ise`, `ranking_loss` (None: no
+            ranking task), `ranking_weight` and `relation`, the arguments of `RelationFeatures`
+            (None: no such term).
 
     Returns:
         `SessionRec` with the `history` of `recipe(name)`: batches of another layout give a warning.

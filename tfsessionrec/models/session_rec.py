@@ -196,8 +196,8 @@ class SessionRec(FittedModel):
     ) -> tf.Tensor:
         """Scores the items that each session showed, given the sessions before it.
 
-        `score[t, c] = <O_{t-1}, E_c> + trend + habit + relation`; the first session has the relation's term
-        only, and so has every session if `with_product` of the relation is False.
+        `score[t, c] = <O_{t-1}, E_c> + trend + habit + relation`; the first session has the
+        relation's term only, and so has every session if `with_product` of the relation is False.
 
         Args:
             features: The batch, with the keys that `trend` and `relation` read.

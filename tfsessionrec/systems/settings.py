@@ -14,7 +14,6 @@ from tfsessionrec.systems.learned_log import LearnedLog
 from tfsessionrec.systems.log_parts import LogParts
 from tfsessionrec.systems.validation import Validation
 
-
 # What `sessionrec-*` left to its defaults when directories did not hold them yet.
 _FORMER_DEFAULTS = {
     "negatives": "uniform",

@@ -76,9 +76,9 @@ class HabitFeatures(keras.layers.Layer):
 
     References:
         Personal frequency and recency: Hu et al., "Modeling Personalized Item Frequency
-        Information for Next-basket Recommendation" (SIGIR 2020, TIFU-KNN). Beside a neural model:
-        Lashinin et al., "SAFERec" (arXiv 2412.14302, 2024). Their form as a gated term of the score
-        is this package's choice.
+        Information for Next-basket Recommendation" (SIGIR 2020, TIFU-KNN); within a neural model:
+        SAFERec (arXiv 2412.14302, 2024). Their form as a gated term of the score is this package's
+        choice.
     """
 
     def __init__(
