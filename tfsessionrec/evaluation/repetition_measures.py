@@ -112,8 +112,8 @@ class RepetitionMeasures:
             f"{found['queries_with_repeated']:,} queries, which the means are over",
             "exploration (_expl)": f"{found['new']:,} targets that are new to the history, in "
             f"{found['queries_with_new']:,} queries, which the means are over",
-            "repetition_ratio": "share of the list that the history holds; "
-            f"{found['repetition_ratio']:.4f} of the targets",
+            "repetition_ratio": "share of the listed items that the history holds; among the "
+            f"targets it is {found['repetition_ratio']:.4f}",
             "lists": LISTS,
         }
 
