@@ -165,7 +165,6 @@ def _target_sets(
     if not asked.repeats:
         num_repeated = int(again.sum())
         items = np.where(again, 0, items)
-        again[:] = False
     known = np.where(items >= first, items, 0)
     order = np.argsort(-known, axis=1, kind="stable")
     known = np.take_along_axis(known, order, axis=1)
