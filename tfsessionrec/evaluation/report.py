@@ -164,7 +164,7 @@ class Report(ReportData):
 
     def _size(self) -> str:
         return (
-            f"{self.num_queries:,} queries, {self.num_candidates:,.4g} candidates, "
+            f"{self.num_queries:,} queries, {self.candidates} candidates, "
             f"{self.num_skipped:,} skipped, {self.seconds:.1f} s"
         )
 

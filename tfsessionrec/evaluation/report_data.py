@@ -99,6 +99,12 @@ class ReportData:
         return {"model": self.metrics, **self.baselines}
 
     @property
+    def candidates(self) -> str:
+        """The number of items ranked for each query, in digits; means of small numbers as such."""
+        whole = self.num_candidates >= 1000
+        return f"{self.num_candidates:,.0f}" if whole else f"{self.num_candidates:.4g}"
+
+    @property
     def main_metric(self) -> str:
         """The metric that slices show: NDCG at the shortest list, or else the first metric."""
         return next((name for name in self.metrics if name.startswith("ndcg@")), "") or next(
