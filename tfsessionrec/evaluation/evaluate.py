@@ -200,7 +200,7 @@ def evaluate(
     (0.5, 0.5)
 
     References: Li, Jullien, Ariannezhad, de Rijke, "A Next Basket Recommendation Reality Check",
-    ACM Transactions on Information Systems 2023, section 5 (repetition and exploration).
+    ACM Transactions on Information Systems 2023, arXiv:2109.14233 (repetition and exploration).
     """
     begin = time.perf_counter()
     check_shared(

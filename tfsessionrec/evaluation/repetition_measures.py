@@ -29,9 +29,20 @@ class RepetitionMeasures:
         systems: Their names.
         cutoffs: Lengths of the list.
 
+    Example: the first of two targets is in the history, and so is one item of a list of two.
+
+    >>> measures = RepetitionMeasures(["model"], cutoffs=[2])
+    >>> repeated = np.array([[True, False]])
+    >>> measures.add_targets(repeated, ~repeated)
+    >>> _ = measures.add("model", np.array([[1, 7]]), repeated, listed=np.array([[True, True]]),
+    ...                  listed_again=np.array([[True, False]]))
+    >>> found = measures.metrics("model")
+    >>> found["recall_rep@2"], found["recall_expl@2"], found["repetition_ratio@2"]
+    (1.0, 0.0, 0.5)
+
     References:
         Li, Jullien, Ariannezhad, de Rijke, "A Next Basket Recommendation Reality Check", ACM
-        Transactions on Information Systems 2023, section 5 (arXiv:2109.14233).
+        Transactions on Information Systems 2023 (arXiv:2109.14233).
     """
 
     def __init__(self, systems: Iterable[str], cutoffs: Sequence[int]) -> None:
