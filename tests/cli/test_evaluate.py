@@ -169,6 +169,7 @@ def test_bad_arguments(
         (["--protocol", "next_item", "--item", "article"], "article"),
         (["--protocol", "next_item", "--bootstrap", "-1"], "`bootstrap` should be a non-negative"),
         (["--protocol", "ranking", "--slices"], "are of lists from the whole catalogue"),
+        (["--protocol", "ranking", "--repetition"], "are of lists from the whole catalogue"),
     ):
         assert main([*command, *more]) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]

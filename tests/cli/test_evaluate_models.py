@@ -86,6 +86,48 @@ def test_the_questions_are_those_of_the_log(
         assert alone["metrics"] == pytest.approx(report["systems"][name]["metrics"], abs=1e-6)
 
 
+def test_repetition_is_that_of_the_log(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What users took before is counted from the log alone, however little of it a model reads."""
+    names = [str(folder / name) for name in MODELS]
+    report = run(
+        folder, "--models", *names, "popularity", "--protocol", "next_session", "--repetition"
+    )
+    rows = pl.read_csv(folder / "log.csv").sort("user_id", "session_id", maintain_order=True)
+    repeated, new = [], []
+    for _, own in rows.group_by("user_id", maintain_order=True):
+        last = own["session_id"] == own["session_id"][-1]
+        before, targets = set(own.filter(~last)["item_id"]), set(own.filter(last)["item_id"])
+        if before:
+            repeated.append(len(targets & before))
+            new.append(len(targets - before))
+    expected = {
+        "repeated": sum(repeated),
+        "new": sum(new),
+        "queries_with_repeated": sum(number > 0 for number in repeated),
+        "queries_with_new": sum(number > 0 for number in new),
+        "repetition_ratio": np.mean([a / (a + b) for a, b in zip(repeated, new)]),
+    }
+    assert 0 < expected["queries_with_repeated"] < len(repeated)
+    for name in (*names, "popularity"):
+        found = report["systems"][name]
+        assert found["targets"]["repetition"] == pytest.approx(expected)
+        means = found["metrics"]
+        assert 0 < means["recall_rep@10"] < 1
+        assert 0 <= means["repetition_ratio@10"] < 1
+    out = capsys.readouterr().out
+    assert f"{sum(repeated)} targets that the history holds" in out
+    pair = report["comparisons"][names[3]]["metrics"]["recall_rep@5"]
+    assert pair["a"] == pytest.approx(report["systems"][names[0]]["metrics"]["recall_rep@5"])
+    assert pair["b"] == pytest.approx(report["systems"][names[3]]["metrics"]["recall_rep@5"])
+    alone = run(
+        folder, "--model", names[1], "--unknown-targets", "miss", "--protocol", "next_session",
+        "--repetition",
+    )  # fmt: skip
+    assert alone["metrics"] == pytest.approx(report["systems"][names[1]]["metrics"], abs=1e-6)
+
+
 def test_a_paired_test_against_the_first(folder: pathlib.Path) -> None:
     names = [str(folder / name) for name in ("short", "again", "knn")]
     report = run(folder, "--models", *names, "--protocol", "next_item", "--filter-seen")

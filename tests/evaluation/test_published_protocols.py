@@ -6,6 +6,7 @@ import pytest
 from tfsessionrec import data
 from tfsessionrec.baselines import Popularity
 from tfsessionrec.evaluation import evaluate, evaluate_ranking
+from tfsessionrec.history_spec import HistorySpec
 
 COLUMNS = {"session": "SessionId", "item_id": "ItemId", "timestamp": "Time"}
 
@@ -86,3 +87,43 @@ def test_next_click_popularity_on_globo(globo_next_click):
     assert report.num_queries == 36_573
     assert report["hit_rate@20"] == pytest.approx(0.038, abs=6e-4)
     assert report["mrr@20"] == pytest.approx(0.006, abs=5e-4)
+
+
+def test_repetition_on_ta_feng(shared_data):
+    """The last basket of each user, counted from the rows alone: 18.8 % of it are repeat items."""
+    rows = pl.read_parquet(shared_data / "tafeng_baskets.parquet")
+    log = rows.with_columns(timestamp=pl.col("basket"), session=pl.col("basket"))
+    sessions = data.sessionize(log, user="user_id", session="session")
+    train, held_out = data.split_by_rule(sessions, "last-session")
+    vocabulary = data.Vocabulary.from_sessions(train)
+    spec = HistorySpec(max_sessions=2)  # of at least 3 baskets each
+    batches = data.protocol_batches("next_session", held_out, vocabulary, spec)
+    model = Popularity(vocabulary.counts)
+    report = evaluate(model, batches, k=10, repetition=True, unknown_targets="miss")
+
+    last = pl.col("basket") == pl.col("basket").max().over("user_id")
+    before, targets = rows.filter(~last), rows.filter(last)
+    counts = before["item_id"].value_counts(name="clicks")
+    # The 10th and the 11th item have different counts: no tie decides about the list.
+    order = counts.sort("clicks", descending=True)
+    assert order["clicks"][9] > order["clicks"][10]
+    best = order["item_id"][:10].implode()
+    owned = before.select("user_id", "item_id").unique().with_columns(again=True)
+    targets = targets.select("user_id", "item_id").unique()
+    targets = targets.join(owned, on=["user_id", "item_id"], how="left").with_columns(
+        pl.col("again").fill_null(value=False), hit=pl.col("item_id").is_in(best)
+    )
+    listed = owned.with_columns(hit=pl.col("item_id").is_in(best)).group_by("user_id")
+    assert report["repetition_ratio@10"] == pytest.approx(
+        listed.agg(pl.col("hit").sum() / 10)["hit"].mean()
+    )
+    for part, again in (("rep", True), ("expl", False)):
+        users = targets.filter(pl.col("again") == again).group_by("user_id")
+        users = users.agg(recall=pl.col("hit").mean(), hit=pl.col("hit").any())
+        assert report[f"recall_{part}@10"] == pytest.approx(users["recall"].mean())
+        assert report[f"hit_rate_{part}@10"] == pytest.approx(users["hit"].mean())
+    found = report.targets["repetition"]
+    assert (report.num_queries, found["queries_with_new"]) == (13_858, len(users))
+    share = targets.group_by("user_id").agg(pl.col("again").mean())["again"].mean()
+    assert found["repetition_ratio"] == pytest.approx(share)
+    assert share == pytest.approx(0.188, abs=5e-4)

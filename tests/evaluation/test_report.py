@@ -109,6 +109,24 @@ def test_plot_of_nothing_found(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "nothing.png").exists()
 
 
+def test_plot_of_repetition(tmp_path: pathlib.Path) -> None:
+    """Recall of repeated and of new targets, where there are any."""
+    batch = {"item_ids": [[[3], [4], [3]]]}
+    for repeats in (True, False):
+        report = evaluate(
+            Popularity([0, 0, 5, 1, 9]), [batch], k=1, repetition=True, repeats=repeats
+        )
+        report.plot(tmp_path / "repetition.svg")
+        text = (tmp_path / "repetition.svg").read_text()
+        assert "Recall expl@1" in text
+        assert ("Recall rep@1" in text) == repeats
+
+
+@pytest.mark.parametrize(("number", "shown"), [(3, "3"), (23.456, "23.46"), (11997, "11,997")])
+def test_number_of_candidates(number: float, shown: str) -> None:
+    assert f" {shown} candidates" in str(Report({"recall@5": 0.5}, num_candidates=number))
+
+
 def test_without_matplotlib(
     full: Report, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

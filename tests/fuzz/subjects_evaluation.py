@@ -129,6 +129,7 @@ def _evaluating() -> list[Subject]:
                 "k": 1,
                 "popularity": COUNTS,
                 "beyond_accuracy": True,
+                "repetition": True,
             },
             {
                 **common,
@@ -140,6 +141,7 @@ def _evaluating() -> list[Subject]:
                 "first_item_index": "size?",
                 "slices": "choice",
                 "bootstrap": "count",
+                "repetition": "boolean",
                 "beyond_accuracy": "boolean",
                 "item_features": "object?",
                 "keep_queries": "boolean",

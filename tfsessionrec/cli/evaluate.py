@@ -2,6 +2,7 @@
 
     tfsessionrec evaluate --model model --events log.csv --protocol next_session --k 20,100
     tfsessionrec evaluate --models model other vsknn --events log.csv --no-repeats
+    tfsessionrec evaluate --models model popularity --events baskets.csv --repetition
 
 next_item        each positive item of a session after its first, given everything before it
 rest_of_session  at the same positions, the set of positive items up to the session's end
@@ -97,6 +98,12 @@ def _add_report_arguments(parser: argparse.ArgumentParser) -> None:
         help="95 %% intervals from N resamples of the users (default: none)",
     )
     asked.add_argument(
+        "--repetition",
+        action="store_true",
+        help="metrics of the targets that the history holds (recall_rep, ...) and of new ones "
+        "(recall_expl, ...), and the share of the lists that the history holds",
+    )
+    asked.add_argument(
         "--beyond-accuracy",
         action="store_true",
         help="coverage, novelty, popularity, diversity and serendipity of the lists",
@@ -190,6 +197,7 @@ def _evaluate_one(arguments: argparse.Namespace, k: list[int]) -> None:
         unknown_targets=arguments.unknown_targets or "leave_out",
         slices=arguments.slices,
         bootstrap=arguments.bootstrap,
+        repetition=arguments.repetition,
         beyond_accuracy=arguments.beyond_accuracy,
         keep_queries=arguments.report is not None,
     )
@@ -226,10 +234,11 @@ def _check(arguments: argparse.Namespace) -> list[int]:
     if arguments.models is not None:
         check_models(arguments)
     ranking = arguments.protocol == "ranking"
-    if ranking and (arguments.slices or arguments.bootstrap or arguments.beyond_accuracy):
+    of_lists = ("slices", "bootstrap", "repetition", "beyond_accuracy")
+    if ranking and any(getattr(arguments, name) for name in of_lists):
         raise ValueError(
-            "`--slices`, `--bootstrap` and `--beyond-accuracy` are of lists from the whole "
-            "catalogue. Received: --protocol ranking"
+            "`--slices`, `--bootstrap`, `--repetition` and `--beyond-accuracy` are of lists from "
+            "the whole catalogue. Received: --protocol ranking"
         )
     if not arguments.streaming and (arguments.stream_events, arguments.tick) != (None, None):
         raise ValueError("`--stream-events` and `--tick` need `--streaming`. Received: none")

@@ -78,6 +78,7 @@ def evaluate_models(arguments: argparse.Namespace, k: list[int]) -> None:
         filter_seen=arguments.filter_seen,
         repeats=not arguments.no_repeats,
         bootstrap=arguments.bootstrap,
+        repetition=arguments.repetition,
     )
     asked = sessions_asked(targets)
     print(report)

@@ -38,6 +38,7 @@ class Choices:
         unknown_targets: Whether unknown targets are left out or count as misses.
         first_item_index: First vocabulary index that is an item.
         block_size: Scores held at a time.
+        repetition: Whether repeated and new targets have metrics of their own.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -50,11 +51,13 @@ class Choices:
     unknown_targets: UnknownTargets
     first_item_index: int
     block_size: int
+    repetition: bool = False
 
     def __post_init__(self) -> None:
         positive_integer("block_size", self.block_size)
         boolean("filter_seen", self.filter_seen)
         boolean("repeats", self.repeats)
+        boolean("repetition", self.repetition)
         for name, value, allowed in (
             ("positions", self.positions, ("auto", *TARGETS)),
             ("unknown_targets", self.unknown_targets, tuple(UNKNOWN)),
@@ -76,7 +79,8 @@ class Choices:
         """The queries of a batch."""
         sets = next_session_sets if kind == "every" else target_id_sets
         misses = self.unknown_targets == "miss"
-        return sets(batch, vocabulary_size, Asked(self.first_item_index, misses, self.repeats))
+        asked = Asked(self.first_item_index, misses, self.repeats, self.repetition)
+        return sets(batch, vocabulary_size, asked)
 
 
 def list_lengths(k: int | Iterable[int]) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ from tfsessionrec.evaluation.choices import (
     list_lengths,
 )
 from tfsessionrec.evaluation.compare import PERCENT, intervals
-from tfsessionrec.evaluation.list_measures import ListMeasures
+from tfsessionrec.evaluation.list_measures import list_measures, list_rules
 from tfsessionrec.evaluation.query_results import QueryResults
 from tfsessionrec.evaluation.query_slices import RULES, slice_kinds, slice_metrics
 from tfsessionrec.evaluation.ranking import Ranking
@@ -59,6 +59,7 @@ def evaluate(
     first_item_index: int | None = None,
     slices: bool | str | Iterable[str] = False,
     bootstrap: int = 0,
+    repetition: bool = False,
     beyond_accuracy: bool = False,
     item_features: ArrayLike | None = None,
     keep_queries: bool = False,
@@ -82,6 +83,20 @@ def evaluate(
     Padding and out-of-vocabulary entries are neither candidates nor targets. A set keeps its known
     items; a set without any gives no query. The report counts the unknown targets, and in
     `num_skipped` the sessions that gave no query.
+
+    The metrics are those of the literature on baskets too: recall divides by the size of the set,
+    the best possible DCG is that of min(k, size) hits, and `hit_rate` is the personalized hit ratio
+    (PHR).
+
+    With `repetition` the targets that the query's history holds (clicked or only shown, however far
+    back: what `filter_seen` and `repeats` go by) and the new ones have metrics of their own. With T
+    the targets and H the history, each k gets
+
+    - `recall_rep@k = |{t in T and H : rank(t) <= k}| / |T and H|`, `hit_rate_rep` and `ndcg_rep`:
+      the metrics of the targets in H alone, each at its rank among all items. The means are over
+      the queries with such a target, whose number the report has;
+    - `recall_expl`, `hit_rate_expl` and `ndcg_expl`: those of the targets outside H;
+    - `repetition_ratio`: mean over the lists, see below, of the share of their items that H holds.
 
     With `beyond_accuracy` the best k items of each query are listed (equal scores by lower index; a
     system that scores few items lists only these), and each k gets
@@ -130,6 +145,8 @@ def evaluate(
         bootstrap: Number of resamples for 95 % intervals of every mean (percentiles of the
             resamples' means); 0, by default, for none. Rows of the dataset are drawn, each with all
             its queries, or groups of the batches' key `origin` [B, S, I].
+        repetition: Whether repeated and new targets have metrics of their own, see above. False by
+            default.
         beyond_accuracy: Whether the lists are measured, see above. Needs counts. False by default.
         item_features: Attributes for diversity: [vocabulary_size] categories or
             [vocabulary_size, D] vectors. By default the model's item embeddings; a model without
@@ -170,6 +187,20 @@ def evaluate(
     ties: against the targets
     unknown targets left out: 0
     skipped: sessions without a known positive
+
+    Example: the third basket repeats 3 and takes 2 for the first time. Of the list (4, 2) of the
+    two most popular items the history holds 4.
+
+    >>> items = [[[3, 0], [4, 0], [2, 3]]]
+    >>> batch = {"item_ids": items, "is_target": [[False, False, True]]}
+    >>> report = sr.evaluation.evaluate(model, [batch], k=2, repetition=True)
+    >>> report["recall@2"], report["recall_rep@2"], report["recall_expl@2"]
+    (0.5, 0.0, 1.0)
+    >>> report["repetition_ratio@2"], report.targets["repetition"]["repetition_ratio"]
+    (0.5, 0.5)
+
+    References: Li, Jullien, Ariannezhad, de Rijke, "A Next Basket Recommendation Reality Check",
+    ACM Transactions on Information Systems 2023, arXiv:2109.14233 (repetition and exploration).
     """
     begin = time.perf_counter()
     check_shared(
@@ -179,21 +210,21 @@ def evaluate(
     bootstrap = _resamples(bootstrap, seed)
     first = first_item(first_item_index, vocabulary, model)
     choices = Choices(
-        list_lengths(k), positions, filter_seen, repeats, unknown_targets, first, block_size
+        list_lengths(k), positions, filter_seen, repeats, unknown_targets, first, block_size,
+        repetition,
     )  # fmt: skip
     systems, counts = _systems(model, baselines, popularity, vocabulary, first)
     kinds = slice_kinds(slices, counts is not None)
-    measures = _list_measures(systems, choices, counts, item_features) if beyond_accuracy else None
-    keep = bool(kinds or bootstrap or keep_queries)
-    ranking = Ranking(systems, choices, measures, keep)
+    measures = None
+    if beyond_accuracy:
+        measures = list_measures(systems, choices.cutoffs, first, counts, item_features)
+    ranking = Ranking(systems, choices, measures, bool(kinds or bootstrap or keep_queries))
     asked = _ask_all(ranking, tqdm(dataset, "evaluate", unit=" batches", disable=not progress))
-    results = ranking.results() if keep else None
+    results = ranking.results() if ranking.keep else None
     means = {name: ranking.metrics(name) for name in systems}
     options = _options(choices, asked) | _unknown_histories(ranking)
     ends = _ends(results, list(systems), bootstrap, seed, options)
-    if measures is not None:
-        options |= _list_rules(measures, item_features)
-    options |= {f"slices by {kind}": RULES[kind] for kind in kinds}
+    options |= _further_rules(ranking, item_features, kinds)
     return Report(
         metrics=means.pop("model"),
         baselines=means,
@@ -258,6 +289,8 @@ def _targets(ranking: Ranking, asked: _Asked) -> Targets:
         targets["unknown_as_misses"] = {
             name: ranking.metrics_missed(name, asked.missed) for name in ranking.systems
         }
+    if ranking.repetition is not None:
+        targets["repetition"] = ranking.repetition.targets()
     return targets
 
 
@@ -272,6 +305,16 @@ def _options(choices: Choices, asked: _Asked) -> dict[str, object]:
         f"unknown targets {UNKNOWN[choices.unknown_targets]}": asked.unknown,
         "skipped": skipped + ("" if choices.repeats else " new to the history"),
     }
+
+
+def _further_rules(
+    ranking: Ranking, item_features: ArrayLike | None, slices: Sequence[str]
+) -> dict[str, str]:
+    """The rules of the further results that were asked for."""
+    rules = {} if ranking.repetition is None else ranking.repetition.rules()
+    if ranking.measures is not None:
+        rules |= list_rules(ranking.measures, item_features)
+    return rules | {f"slices by {kind}": RULES[kind] for kind in slices}
 
 
 def _unknown_histories(ranking: Ranking) -> dict[str, object]:
@@ -333,45 +376,3 @@ def _systems(
     if counts is not None:
         systems["popularity"] = EmbeddingSystem(Popularity(counts), first)
     return systems, counts
-
-
-def _list_measures(
-    systems: Mapping[str, System],
-    choices: Choices,
-    counts: NDArray[np.number] | None,
-    item_features: ArrayLike | None,
-) -> ListMeasures:
-    """Measures of the lists, diversity by the given features or the model's embeddings."""
-    if counts is None:
-        raise ValueError(
-            "`beyond_accuracy` needs the items' counts: give `popularity` or a `vocabulary` that "
-            "has any. Received: neither"
-        )
-    model, first = systems["model"], choices.first_item_index
-    features = None
-    if item_features is not None:
-        features = np.asarray(item_features)
-        if features.ndim not in (1, 2) or len(features) != model.vocabulary_size:
-            raise ValueError(
-                f"`item_features` should be categories of shape {(model.vocabulary_size,)} or "
-                f"vectors of shape ({model.vocabulary_size}, D). "
-                f"Received: `item_features` of shape {features.shape}"
-            )
-        features = features[first:]
-    elif isinstance(model, EmbeddingSystem):
-        features = model.candidates.embeddings.numpy()
-    return ListMeasures(systems, choices.cutoffs, counts[first:], features)
-
-
-def _list_rules(measures: ListMeasures, item_features: ArrayLike | None) -> dict[str, str]:
-    """How the lists are made, and what diversity goes by."""
-    diversity = "not measured: the model has no item embeddings"
-    if measures.features is not None:
-        diversity = "1 - cosine of the model's item embeddings"
-        if item_features is not None:
-            vectors = measures.features.ndim == 2
-            diversity = "1 - cosine of the given vectors" if vectors else "by categories"
-    return {
-        "lists": "equal scores by lower index; of sparse systems the items that they score",
-        "diversity": diversity,
-    }

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tfsessionrec.evaluation.report_data import Exposure
+from tfsessionrec.evaluation.system import EmbeddingSystem, System
 from tfsessionrec.metrics import (
     coverage,
     exposure,
@@ -14,6 +15,9 @@ from tfsessionrec.metrics import (
     list_mean,
     self_information,
 )
+
+LISTS = "equal scores by lower index; of sparse systems the items that they score"
+"""How the lists are made, in words."""
 
 _POINTS = 40  # Of the curve of exposure over popularity.
 
@@ -114,3 +118,54 @@ class ListMeasures:
             "most popular items": items.tolist(),
             "shares": {name: shares(amounts) for name, amounts in curves.items()},
         }
+
+
+def list_measures(
+    systems: Mapping[str, System],
+    cutoffs: Sequence[int],
+    first: int,
+    counts: NDArray[np.number] | None,
+    item_features: ArrayLike | None,
+) -> ListMeasures:
+    """Measures of the lists, diversity by the given features or the model's embeddings.
+
+    Args:
+        systems: The systems by name.
+        cutoffs: Lengths of the list.
+        first: First vocabulary index that is an item.
+        counts: [vocabulary_size], the clicks of the items in training.
+        item_features: [vocabulary_size] categories or [vocabulary_size, D] vectors, or None.
+
+    Raises:
+        ValueError: If there are no counts, or the features are of another shape.
+    """
+    if counts is None:
+        raise ValueError(
+            "`beyond_accuracy` needs the items' counts: give `popularity` or a `vocabulary` that "
+            "has any. Received: neither"
+        )
+    model = systems["model"]
+    features = None
+    if item_features is not None:
+        features = np.asarray(item_features)
+        if features.ndim not in (1, 2) or len(features) != model.vocabulary_size:
+            raise ValueError(
+                f"`item_features` should be categories of shape {(model.vocabulary_size,)} or "
+                f"vectors of shape ({model.vocabulary_size}, D). "
+                f"Received: `item_features` of shape {features.shape}"
+            )
+        features = features[first:]
+    elif isinstance(model, EmbeddingSystem):
+        features = model.candidates.embeddings.numpy()
+    return ListMeasures(systems, cutoffs, counts[first:], features)
+
+
+def list_rules(measures: ListMeasures, item_features: ArrayLike | None) -> dict[str, str]:
+    """How the lists are made, and what diversity goes by."""
+    diversity = "not measured: the model has no item embeddings"
+    if measures.features is not None:
+        diversity = "1 - cosine of the model's item embeddings"
+        if item_features is not None:
+            vectors = measures.features.ndim == 2
+            diversity = "1 - cosine of the given vectors" if vectors else "by categories"
+    return {"lists": LISTS, "diversity": diversity}

@@ -21,6 +21,7 @@ _COLORS = ("#1f6feb", "#e8590c", "#2b8a3e", "#9c36b5", "#0c8599", "#c2255c", "#8
 _POPULARITY = "#868e96"
 _INK, _SOFT, _GRID = "#212529", "#6b7280", "#e9ecef"
 _NAMES = {"ndcg": "NDCG", "mrr": "MRR", "map": "MAP", "hit_rate": "Hit rate"}
+_SHOWN = (*METRICS, "recall_rep", "recall_expl")
 _SLICES = {
     "session_length": "items in the running session",
     "earlier_sessions": "earlier sessions",
@@ -109,7 +110,7 @@ def _frame(report: ReportData, figure: "Figure", title: str) -> None:
 
     width, height = figure.get_size_inches()
     figure.text(0.02, 1 - 0.28 / height, title, size=17, weight="bold", va="center")
-    size = f"{report.num_queries:,} queries  ·  {report.num_candidates:,.4g} candidates each"
+    size = f"{report.num_queries:,} queries  ·  {report.candidates} candidates each"
     figure.text(0.02, 1 - 0.58 / height, size, size=10.5, color=_SOFT, va="center")
     handles = [
         Line2D([], [], color=color, marker="o", markersize=6, linewidth=2, label=name)
@@ -174,7 +175,13 @@ def _metric_rows(report: ReportData) -> dict[str, list[str]]:
     cutoffs = _cutoffs(report)
     names = list(report.metrics)
     if cutoffs:
-        names = [f"{name}@{cutoffs[0]}" for name in METRICS if f"{name}@{cutoffs[0]}" in names]
+        wanted = [f"{name}@{cutoffs[0]}" for name in _SHOWN]
+        systems = report.systems.values()
+        names = [
+            name
+            for name in wanted
+            if name in names and not any(np.isnan(row[name]) for row in systems)
+        ]
     rows: dict[str, list[str]] = {}
     for name in names:
         for first, same in rows.items():

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfsessionrec.evaluation.ranks import Slices
+from tfsessionrec.evaluation.seen_items import are_seen
 from tfsessionrec.session_batch import check_padding
 from tfsessionrec.types import Features
 
@@ -24,8 +25,11 @@ class TargetSets:
         num_skipped: Sessions with positives that give no query.
         num_unknown: Positives that are unknown items, in all sessions that may be predicted.
         unknown: [Q], number of unknown targets that are left out.
-        num_repeated: Targets that are left out because the history holds them.
         num_missed: Sets that give no query and hold an unknown target.
+        num_repeated: Targets that are left out because the history holds them.
+        repeated: [Q, T], which targets the history holds; all False unless asked for.
+        repeated_misses: [Q], number of further targets that are unknown, count as misses and are in
+            the history; 0 unless asked for.
     """
 
     rows: NDArray[np.int64]
@@ -37,7 +41,9 @@ class TargetSets:
     num_unknown: int
     unknown: NDArray[np.int64]
     num_missed: int
-    num_repeated: int = 0
+    num_repeated: int
+    repeated: NDArray[np.bool_]
+    repeated_misses: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -89,11 +95,13 @@ class Asked:
             bucket; negative ones unknown items that have a number each.
         unknown_as_misses: Whether unknown targets are asked for, and are misses.
         repeats: Whether targets that the history holds are asked for.
+        repetition: Whether the targets that the history holds are marked.
     """
 
     first_item_index: int
     unknown_as_misses: bool = False
     repeats: bool = True
+    repetition: bool = False
 
 
 def next_session_sets(batch: Features, vocabulary_size: int, asked: Asked) -> TargetSets:
@@ -149,12 +157,18 @@ def _target_sets(
     """
     first = asked.first_item_index
     items = _distinct(positives, first)
+    again = np.zeros(items.shape, bool)
+    if asked.repetition or not asked.repeats:
+        # Unknown items of a bucket have no number of their own: they are never in a history.
+        again = ((items < 0) | (items >= first)) & are_seen(items, seen)
     num_repeated = 0
     if not asked.repeats:
-        again = _are_seen(items, seen, first)
         num_repeated = int(again.sum())
         items = np.where(again, 0, items)
-    known = -np.sort(-np.where(items >= first, items, 0), axis=1)
+    known = np.where(items >= first, items, 0)
+    order = np.argsort(-known, axis=1, kind="stable")
+    known = np.take_along_axis(known, order, axis=1)
+    repeated = np.take_along_axis(again, order, axis=1) & (known > 0)
     unknown = ((items != 0) & (items < first)).sum(axis=1)
     misses = unknown if asked.unknown_as_misses else np.zeros_like(unknown)
     left_out = unknown - misses
@@ -171,6 +185,8 @@ def _target_sets(
         unknown=left_out[kept],
         num_missed=int((left_out[~kept] > 0).sum()),
         num_repeated=num_repeated,
+        repeated=repeated[kept, :width],
+        repeated_misses=np.minimum((again & (items < 0)).sum(axis=1), misses)[kept],
     )
 
 
@@ -180,16 +196,6 @@ def _distinct(positives: NDArray[np.int64], first: int) -> NDArray[np.int64]:
     again = np.zeros(items.shape, bool)
     again[:, 1:] = items[:, 1:] == items[:, :-1]
     return np.where(again & ((items < 0) | (items >= first)), 0, items)
-
-
-def _are_seen(items: NDArray[np.int64], seen: Slices, first: int) -> NDArray[np.bool_]:
-    """Which items [sets, I] the history of their set holds; never one of a bucket."""
-    lowest = min(int(items.min(initial=0)), int(seen.items.min(initial=0)))
-    shifted = Slices(seen.items - lowest, seen.start, seen.stop)
-    row, item = shifted.pairs(0, len(items))
-    size = 1 + max(int(item.max(initial=0)), int(items.max(initial=0)) - lowest)
-    own = items - lowest + np.arange(len(items))[:, None] * size
-    return ((items < 0) | (items >= first)) & np.isin(own, row * size + item)
 
 
 @dataclass(frozen=True)

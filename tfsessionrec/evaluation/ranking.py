@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +13,8 @@ from tfsessionrec.evaluation.list_measures import ListMeasures
 from tfsessionrec.evaluation.queries import TargetSets
 from tfsessionrec.evaluation.query_results import METRICS, QueryDetails, QueryResults
 from tfsessionrec.evaluation.ranks import MISS, Slices, rank_queries
+from tfsessionrec.evaluation.repetition_measures import RepetitionMeasures
+from tfsessionrec.evaluation.seen_items import are_seen
 from tfsessionrec.evaluation.sparse_ranks import rank_targets_sparse
 from tfsessionrec.evaluation.system import EmbeddingSystem, SparseSystem, System
 from tfsessionrec.evaluation.top_lists import top_lists, top_lists_sparse
@@ -19,6 +22,7 @@ from tfsessionrec.scoring import Queries
 from tfsessionrec.types import Features
 
 _RANKED_AT_ONCE = 2**14  # Queries.
+_Number = TypeVar("_Number", np.int64, np.bool_)
 
 
 @dataclass
@@ -28,7 +32,7 @@ class _Ranks:
     Args:
         queries: Waiting queries of a model with embeddings, by batch.
         ranks: Ranks of waiting queries of a sparse system, by batch.
-        lists: Lists of waiting queries of a sparse system, by batch, if they are measured.
+        lists: Lists of waiting queries of a sparse system, by batch, if they are made.
         sums: Sum of each metric over all ranked queries.
         sums_missed: The same, with the unknown targets that are left out as misses.
         kept_ranks: Ranks of all targets, by round of ranking.
@@ -85,6 +89,8 @@ class _Sets:
         targets: [Q, T] candidate numbers, negative for padding.
         missed: [Q, M] True for each unknown target that counts as a miss.
         left_out: [Q, U] True for each unknown target that is left out.
+        repeated: [Q, T + M], which targets and misses the history holds, if repetition is measured.
+        seen: The items of the histories, candidate numbers, if they are needed.
         removed: The items that are not ranked, if any.
     """
 
@@ -92,7 +98,14 @@ class _Sets:
     targets: NDArray[np.int64]
     missed: NDArray[np.bool_]
     left_out: NDArray[np.bool_]
+    repeated: NDArray[np.bool_]
+    seen: Slices | None
     removed: Slices | None
+
+    @property
+    def is_target(self) -> NDArray[np.bool_]:
+        """[Q, T + M], which are targets that are asked for and not padding."""
+        return np.concatenate([self.targets >= 0, self.missed], axis=1)
 
 
 class Ranking:
@@ -101,7 +114,7 @@ class Ranking:
     Args:
         systems: The systems by name.
         choices: Choices of the evaluation.
-        measures: Measures the lists of each system; None for no lists.
+        measures: Measures the lists of each system beyond accuracy; None for no such measures.
         keep: Whether to keep the ranks of every query, see `results`.
     """
 
@@ -116,6 +129,9 @@ class Ranking:
         self.choices = choices
         self.measures = measures
         self.keep = keep
+        self.repetition: RepetitionMeasures | None = None
+        if choices.repetition:
+            self.repetition = RepetitionMeasures(systems, choices.cutoffs)
         self.num_queries = 0
         self._num_rows = 0
         self._found = {name: _Ranks() for name in systems}
@@ -150,6 +166,8 @@ class Ranking:
         wide = np.pad(sets.targets, [(0, 0), (0, sets.missed.shape[1])], constant_values=-1)
         if self.measures is not None:
             self.measures.add_targets(sets.targets)
+        if self.repetition is not None:
+            self.repetition.add_targets(sets.repeated, sets.is_target & ~sets.repeated)
         if self.keep:
             first = self.choices.first_item_index
             self._keep_targets(np.where(wide >= 0, wide + first, 0)[back], sets.missed[back])
@@ -163,9 +181,7 @@ class Ranking:
             if sets.missed.shape[1]:
                 ranks = np.concatenate([ranks, np.where(sets.missed, MISS, 0)], axis=1)
             found.add(ranks, sets.left_out, self.choices.cutoffs)
-            values: Mapping[str, NDArray[np.float32]] = {}
-            if self.measures is not None and lists is not None:
-                values = self.measures.add(name, lists, ranks, wide)
+            values = self._measure(name, lists, ranks, wide, sets)
             if self.keep:
                 found.keep(ranks[back], {key: value[back] for key, value in values.items()})
         self.num_queries += len(sets.order)
@@ -176,7 +192,9 @@ class Ranking:
         """Means over all queries."""
         sums = self._found[system].sums
         means = {name: total / self.num_queries for name, total in sums.items()}
-        return means | (self.measures.metrics(system) if self.measures is not None else {})
+        for measures in (self.repetition, self.measures):
+            means |= measures.metrics(system) if measures is not None else {}
+        return means
 
     def metrics_missed(self, system: str, num_missed: int) -> dict[str, float]:
         """Means with unknown targets as misses, over all queries and `num_missed` without a hit."""
@@ -219,26 +237,59 @@ class Ranking:
             for number in range(len(found.queries[0].terms) if found.queries else 0)
         ]
         order = np.lexsort([*orders, (targets > 0).sum(axis=1)])
-        removed = None
-        if self.choices.filter_seen:
+        seen = None
+        if self.choices.filter_seen or self.repetition is not None:
             seen = Slices.concatenate([queries.seen for queries in self._waiting])
-            removed = Slices(seen.items - first, seen.start[order], seen.stop[order])
+            seen = Slices(seen.items - first, seen.start[order], seen.stop[order])
         missed = np.arange(misses.max(initial=0)) < misses[order, None]
         unknown = np.concatenate([queries.unknown for queries in self._waiting])
         left_out = np.arange(unknown.max(initial=0)) < unknown[order, None]
-        return _Sets(order, targets[order] - first, missed, left_out, removed)
+        again = np.concatenate([queries.repeated_misses for queries in self._waiting])
+        repeated = np.concatenate(
+            [
+                _side_by_side([queries.repeated for queries in self._waiting])[order],
+                np.arange(missed.shape[1]) < again[order, None],
+            ],
+            axis=1,
+        )
+        removed = seen if self.choices.filter_seen else None
+        return _Sets(order, targets[order] - first, missed, left_out, repeated, seen, removed)
+
+    @property
+    def _makes_lists(self) -> bool:
+        return self.measures is not None or self.repetition is not None
+
+    def _measure(
+        self,
+        system: str,
+        lists: NDArray[np.int64] | None,
+        ranks: NDArray[np.int64],
+        targets: NDArray[np.int64],
+        sets: _Sets,
+    ) -> dict[str, NDArray[np.float32]]:
+        """Further metrics [Q] of a system's lists [Q, k] and of the ranks [Q, T] of the targets."""
+        found: dict[str, NDArray[np.float32]] = {}
+        if lists is None:
+            return found
+        if self.repetition is not None and sets.seen is not None:
+            listed = lists >= 0
+            again = listed & are_seen(lists, sets.seen)
+            found |= self.repetition.add(system, ranks, sets.repeated, listed, again)
+        if self.measures is not None:
+            found |= self.measures.add(system, lists, ranks, targets)
+        return found
 
     def _rank(
         self, found: _Ranks, system: EmbeddingSystem, sets: _Sets
     ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-        """Ranks of the targets, and the lists if they are measured."""
+        """Ranks of the targets, and the lists if they are made."""
         first, *others = found.queries
         queries = first.join(others).gather(sets.order)
         if queries.known is not None:
             found.num_by_popularity += int(tf.math.count_nonzero(~queries.known))
         removed, block_size = sets.removed, self.choices.block_size
         ranks = rank_queries(queries, system.candidates, sets.targets, removed, block_size)
-        if self.measures is None:
+        if not self._makes_lists:
             return ranks, None
         k = max(self.choices.cutoffs)
         lists, _ = top_lists(queries, system.candidates, k, removed=removed, block_size=block_size)
@@ -255,7 +306,7 @@ class Ranking:
             seen = queries.seen
             removed = Slices(seen.items - first, seen.start, seen.stop)
         found.ranks.append(rank_targets_sparse(scores, queries.targets - first, removed))
-        if self.measures is not None:
+        if self._makes_lists:
             found.lists.append(top_lists_sparse(scores, max(self.choices.cutoffs), removed))
 
     def _keep_targets(self, targets: NDArray[np.int64], missed: NDArray[np.bool_]) -> None:
@@ -264,7 +315,7 @@ class Ranking:
         self._kept_targets.append((real.sum(axis=1), targets[real].astype(np.int32)))
 
 
-def _side_by_side(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _side_by_side(parts: Sequence[NDArray[_Number]]) -> NDArray[_Number]:
     """The rows of all parts, as wide as the widest (at least one column), 0 for padding."""
     width = max(1, max(part.shape[1] for part in parts))
     return np.concatenate([np.pad(part, [(0, 0), (0, width - part.shape[1])]) for part in parts])

@@ -33,6 +33,9 @@ class Report(ReportData):
         queries: The ranks of every query, from `evaluate(keep_queries=True)`. Not written to files.
         targets: The numbers of `known` and `unknown` targets of the vocabulary; where unknown ones
             are left out, `unknown_as_misses` has by system the metrics with them as misses.
+            `repetition`, if it was asked for, has the numbers of targets `repeated` and `new` to
+            their histories, of `queries_with_repeated` and `queries_with_new` ones, and the mean
+            share of repeated targets, `repetition_ratio`.
 
     Example:
 
@@ -161,7 +164,7 @@ class Report(ReportData):
 
     def _size(self) -> str:
         return (
-            f"{self.num_queries:,} queries, {self.num_candidates:,.4g} candidates, "
+            f"{self.num_queries:,} queries, {self.candidates} candidates, "
             f"{self.num_skipped:,} skipped, {self.seconds:.1f} s"
         )
 

@@ -31,15 +31,30 @@ TRAINED_ON = "trained on"
 """Option that says how many of the sessions asked for were trained on; it heads the table."""
 
 
+class Repetition(TypedDict):
+    """Targets that their histories hold, and targets that are new.
+
+    The repetition ratio is the mean over the queries of the share of targets that are repeated.
+    """
+
+    repeated: int
+    new: int
+    queries_with_repeated: int
+    queries_with_new: int
+    repetition_ratio: float
+
+
 class Targets(TypedDict, total=False):
     """The numbers of known and unknown targets; or nothing.
 
-    Where unknown ones are left out, by system the metrics with them as misses, too.
+    Where unknown ones are left out, by system the metrics with them as misses, too. If repetition
+    is measured, the numbers of repeated and new targets.
     """
 
     known: int
     unknown: int
     unknown_as_misses: Mapping[str, Metrics]
+    repetition: Repetition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +97,12 @@ class ReportData:
     def systems(self) -> dict[str, Metrics]:
         """The metrics of the model, as `"model"`, and of the baselines."""
         return {"model": self.metrics, **self.baselines}
+
+    @property
+    def candidates(self) -> str:
+        """The number of items ranked for each query, in digits; means of small numbers as such."""
+        whole = self.num_candidates >= 1000
+        return f"{self.num_candidates:,.0f}" if whole else f"{self.num_candidates:.4g}"
 
     @property
     def main_metric(self) -> str:

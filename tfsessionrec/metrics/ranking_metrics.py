@@ -53,7 +53,8 @@ def recall(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
 def hit_rate(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
     """Whether a target is among the first k.
 
-    `hit_rate@k = 1 if min_i rank_i <= k else 0`
+    `hit_rate@k = 1 if min_i rank_i <= k else 0`; its mean over users is the personalized hit ratio
+    (PHR) of the literature on baskets.
 
     Args:
         ranks: [queries, targets] integers, 1-based, 0 for padding.
@@ -158,7 +159,9 @@ def ndcg(ranks: ArrayLike, k: int) -> NDArray[np.float64]:
     """Normalized discounted cumulative gain; the gain of each target is 1.
 
     `DCG@k = sum over rank_i <= k of 1 / log2(1 + rank_i)`, divided by the best possible value,
-    `IDCG@k = sum for r = 1 .. min(|T|, k) of 1 / log2(1 + r)`.
+    `IDCG@k = sum for r = 1 .. min(|T|, k) of 1 / log2(1 + r)`: 1 for the best possible list,
+    whatever k. Some code for baskets sums up to `|T|` instead, which gives less if there are more
+    than k targets.
 
     Args:
         ranks: [queries, targets] integers, 1-based, 0 for padding.
