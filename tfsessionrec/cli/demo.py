@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--items", metavar="N", type=int, default=800, help="number of items (default %(default)s)"
     )
     parser.add_argument(
-        "--epochs", metavar="N", type=int, default=20, help="training epochs (default %(default)s)"
+        "--epochs", metavar="N", type=int, help="training epochs (default: those of the model)"
     )
     parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="random seed (default %(default)s)"
@@ -64,11 +64,9 @@ def run(arguments: argparse.Namespace) -> None:
     simulation.events.write_csv(folder / "log.csv")
 
     log = LogFormat(LogColumns(user="user_id", session="session_id", label="label"))
-    options = {
-        "holdout": "last-session",
-        "epochs": arguments.epochs,
-        "seed": arguments.seed,
-    }
+    options = {"holdout": "last-session", "seed": arguments.seed}
+    if arguments.epochs is not None:
+        options["epochs"] = arguments.epochs
     settings = train.with_options(train.default_settings(MODEL), log, options)
     sessions = log_arguments.read(log, folder / "log.csv")
     directory = ModelDirectory(folder / "model")
