@@ -114,7 +114,9 @@ def test_learns():
     }
     assert {name for name, how in learns.items() if how == "nothing"} == {
         "MatrixFactorization",
+        "PersonalPopularity",
         "SessionBaseline",
+        "TIFUKNN",
     }
     assert baselines.RecentPopularity.causal
 

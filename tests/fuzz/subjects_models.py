@@ -308,6 +308,20 @@ def baseline_parts() -> list[Subject]:
             {},
             {"order": "choice", "half_life": "positive?", "anchor": "choice", "top": "size?"},
         ),
+        Subject("PersonalPopularity", baselines.PersonalPopularity, {}, {"top": "size?"}),
+        Subject(
+            "TIFUKNN",
+            baselines.TIFUKNN,
+            {},
+            {
+                "k": "size",
+                "groups": "size",
+                "within_decay": "share",
+                "group_decay": "share",
+                "alpha": "share",
+                "top": "size?",
+            },
+        ),
         Subject(
             "MatrixFactorization",
             baselines.MatrixFactorization,

@@ -45,3 +45,10 @@ def not_negative(name: str, value: float, suffix: str = "") -> float:
 
 def _is_finite(value: float) -> bool:
     return is_number(value) and math.isfinite(value)
+
+
+def share(name: str, value: float) -> float:
+    """The value, if it is a number from 0 to 1."""
+    if not (is_number(value) and 0 <= value <= 1):
+        raise ValueError(f"`{name}` should be from 0 to 1. Received: `{name}`={value!r}")
+    return float(value)

@@ -5,19 +5,19 @@ import types
 import numpy as np
 import polars as pl
 import scipy.sparse
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from tfsessionrec.baselines.arguments import integer_or_none, positive
-from tfsessionrec.baselines.running_sessions import Features, RunningSessions, read_queries
-from tfsessionrec.baselines.session_baseline import History, SessionBaseline
-from tfsessionrec.baselines.session_log import Arrays, Id
+from tfsessionrec.baselines.running_sessions import RunningSessions
+from tfsessionrec.baselines.session_log import Arrays
+from tfsessionrec.baselines.whole_history import WholeHistoryBaseline
 from tfsessionrec.checks import integer, positive_integer
 from tfsessionrec.types import Config
 
 _TOGETHER = 2**22  # Scores in memory at a time.
 
 
-class MatrixFactorization(SessionBaseline):
+class MatrixFactorization(WholeHistoryBaseline):
     """Matrix factorization of users and items, by the alternating least squares of `implicit`.
 
     With r_ui the number of positive interactions of user u with item i, and c_ui = alpha r_ui (1
@@ -74,24 +74,6 @@ class MatrixFactorization(SessionBaseline):
             "seed": self.seed,
         }
 
-    def running_sessions(
-        self,
-        features: Features,
-        rows: ArrayLike | None = None,
-        positions: ArrayLike | None = None,
-    ) -> RunningSessions:
-        """The positive items of whole histories, as if each were one session."""
-        vocabulary = self._fitted()
-        first, size = vocabulary.first_item_index, len(vocabulary)
-        return read_queries(features, first, size, rows, positions, whole_history=True)
-
-    def _features(self, history: History, time: float | None) -> dict[str, NDArray]:
-        items: list[Id] = []
-        for one in history:
-            many = isinstance(one, list | tuple | np.ndarray)
-            items.extend(one if many else [one])  # type: ignore[arg-type, list-item]
-        return super()._features(items, time)
-
     def _learn_all(self, events: pl.DataFrame) -> None:
         first, size = self._fitted().first_item_index, len(self._fitted())
         user = events["user_id"].rank("dense").to_numpy().astype(np.int64) - 1
@@ -117,7 +99,7 @@ class MatrixFactorization(SessionBaseline):
     def _score(self, queries: RunningSessions) -> scipy.sparse.csr_array:
         first, size = self._fitted().first_item_index, len(self._fitted())
         vectors = self._vectors[first:]
-        row = np.repeat(np.arange(len(queries.times)), np.diff(queries.offsets))
+        row = queries.queries
         clicked = scipy.sparse.csr_array(
             (np.ones(len(row)), (row, queries.items - first)),
             (len(queries.times), size - first),

@@ -19,11 +19,18 @@ class RunningSessions:
             oldest first.
         offsets: [Q + 1] int64, where each query's items start, and the end of the last one's.
         times: [Q] float64, unix seconds of the requests; NaN where unknown.
+        sessions: [N] int64, the session of each item, from 0 on, where a query has several.
     """
 
     items: NDArray[np.int32]
     offsets: NDArray[np.int64]
     times: NDArray[np.float64]
+    sessions: NDArray[np.int64] | None = None
+
+    @property
+    def queries(self) -> NDArray[np.int64]:
+        """[N] int64, the query of each item."""
+        return np.repeat(np.arange(len(self.times)), np.diff(self.offsets))
 
 
 def last_sessions(item_ids: NDArray) -> NDArray[np.int64]:
@@ -124,4 +131,5 @@ def read_queries(
         held[kept].astype(np.int32),
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         request_times(features, row, last, every_row=positions is None),
+        kept.nonzero()[1] if whole_history else None,
     )

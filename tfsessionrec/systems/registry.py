@@ -14,6 +14,8 @@ BASELINES: Mapping[str, tuple[str, Options]] = {
     "popularity": ("RecentPopularity", {}),
     "recent-popularity": ("RecentPopularity", {"half_life": 86_400.0}),
     "session-popularity": ("SessionPopularity", {"window": 86_400.0}),
+    "top-personal": ("PersonalPopularity", {}),
+    "tifu-knn": ("TIFUKNN", {}),
     "ar": ("AssociationRules", {}),
     "sr": ("SequentialRules", {}),
     "item-knn": ("ItemKNN", {}),
