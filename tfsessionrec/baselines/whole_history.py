@@ -27,7 +27,7 @@ class WholeHistoryBaseline(SessionBaseline):
         """A batch of one row of several sessions; raw ids that are not in lists are one session."""
         nested = any(isinstance(one, list | tuple | np.ndarray) for one in history)
         sessions: list[list[Id]] = (
-            [np.atleast_1d(one).tolist() for one in history] if nested else [list(history)]  # type: ignore[arg-type, list-item]
+            [np.atleast_1d(one).tolist() for one in history] if nested else [list(history)]  # type: ignore[arg-type]
         )
         features = super()._features(sessions[-1], time)
         width = max(map(len, sessions), default=0)
