@@ -97,6 +97,10 @@ def train(log: Log, point: Point) -> Point:
             ranking_loss=None,
             interaction_embedding=False,
             negatives=negatives,
+            dropout=0.2,
+            normalize=False,
+            temperature=1.0,
+            habit=None,
         )
 
     model, judge = build("uniform"), build("full")
@@ -168,6 +172,7 @@ def epoch_seconds(length: int, epochs: int = 6) -> Point:
             interaction_embedding=False,
             normalize=False,
             temperature=1.0,
+            habit=None,
             max_length=max_sessions,
         )
         model.compile(optimizer=sr.optimizers.LazyAdam(1e-3, beta_2=0.98))

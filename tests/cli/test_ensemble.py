@@ -65,7 +65,7 @@ def test_evaluate(
     # A weight that leaves nothing to the first gives the other's order.
     heavy = report(trained, *other, "score", "--weight", "1e6")
     assert heavy["num_queries"] == alone["num_queries"]
-    assert heavy["metrics"]["mrr@5"] == pytest.approx(alone["metrics"]["mrr@5"], abs=0.03)
+    assert heavy["metrics"]["mrr@5"] == pytest.approx(alone["metrics"]["mrr@5"], abs=0.05)
     even = report(trained, *other, "rrf")
     assert even["ensemble"] == str(neighbours)
     assert even["metrics"] != heavy["metrics"]

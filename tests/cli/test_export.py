@@ -46,8 +46,8 @@ def test_recommend_asks_the_trained_model(
 
     a, b, c = vocabulary.lookup(history)
     items = [[[a], [b], [c]]] if system.history.session == "item" else [[[a, b], [c, 0]]]
-    query = model.encode({"item_ids": np.array(items)}).numpy()[0]
-    scores = model.candidate_embeddings().numpy() @ query
+    queries = model.queries({"item_ids": np.array(items)})
+    scores = queries.score(model.candidate_embeddings(), np.arange(len(vocabulary))).numpy()[0]
     best = 2 + np.argsort(-scores[2:])[:5]
     recommended = json.loads(path.read_text())["recommended"]
     assert [row["item"] for row in recommended] == vocabulary.raw(best).tolist()

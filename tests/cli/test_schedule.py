@@ -25,7 +25,7 @@ def test_the_rate_falls_over_all_epochs_of_the_training(
     train: Callable[..., int], tmp_path: pathlib.Path
 ) -> None:
     options = ["--learning-rate", "0.01", "--batch-positions", "64"]
-    assert train(tmp_path / "plain", *options, "--epochs", "2") == 0
+    assert train(tmp_path / "plain", *options, "--epochs", "2", "--cooldown", "0") == 0
     assert learning_rate(tmp_path / "plain") == pytest.approx(0.01)
     options += ["--cooldown", "0.5", "--epochs", "2"]
     assert train(tmp_path / "falling", *options) == 0

@@ -88,7 +88,7 @@ def test_the_whole_path(
         row["item"]: row["score"] for row in json.loads(result.read_text())["recommended"]
     }
     model_now = systems.load(directory.path).model
-    query = model_now.encode(
+    queries = model_now.queries(
         {
             "item_ids": vocabulary.lookup([[["i3", "i8"]]]),
             "session_times": np.array([[1_700_000_000]]),
@@ -98,7 +98,8 @@ def test_the_whole_path(
             "country": np.array([[3]]),
         }
     )
-    scores = model_now.candidate_embeddings().numpy()[2:] @ query.numpy()[0]
+    scores = queries.score(model_now.candidate_embeddings(), np.arange(len(vocabulary)))
+    scores = scores.numpy()[0, 2:]
     got = [recommended[item] for item in vocabulary.ids]
     np.testing.assert_allclose(got, scores, rtol=1e-3, atol=1e-4)
 

@@ -61,11 +61,17 @@ def sessions_of(ids: Sequence[Any], session_index: Sequence[int]) -> list[list[A
     return [session[-MAX_ITEMS:] for session in sessions[-MAX_SESSIONS:]]
 
 
-def query(model: Any, vocabulary: Vocabulary, history: History) -> np.ndarray:
-    """The query of the live model for one history, padded to the full size."""
+def laid_out(vocabulary: Vocabulary, history: History) -> np.ndarray:
+    """One history as a batch [1, S, I], padded to the full size."""
     item_ids = np.zeros((1, MAX_SESSIONS, MAX_ITEMS), np.int32)
     for s, session in enumerate(sessions_of(*history)):
         item_ids[0, s, : len(session)] = vocabulary.lookup(session)
+    return item_ids
+
+
+def query(model: Any, vocabulary: Vocabulary, history: History) -> np.ndarray:
+    """The query of the live model for one history."""
+    item_ids = laid_out(vocabulary, history)
     known = (item_ids >= vocabulary.first_item_index).any()
     return np.asarray(model.encode({"item_ids": tf.constant(item_ids)}))[0] * known
 
@@ -77,7 +83,13 @@ def scores(model: Any, vocabulary: Vocabulary, history: History) -> np.ndarray:
         counts = vocabulary.counts[vocabulary.first_item_index :] + 1.0
         return np.log(counts / counts.sum())
     candidates = np.asarray(model.candidate_embeddings())[vocabulary.first_item_index :]
-    return (candidates @ np.atleast_2d(embedding).T).max(axis=1)  # of its interests, if several
+    found = (candidates @ np.atleast_2d(embedding).T).max(axis=1)  # of its interests, if several
+    if getattr(model, "habit", None) is not None:
+        item_ids = laid_out(vocabulary, history)
+        last = [[max(len(sessions_of(*history)) - 1, 0)]]
+        items = np.arange(vocabulary.first_item_index, len(vocabulary))
+        found += model.habit(embedding[np.newaxis], item_ids, last, items).numpy()[0]
+    return found
 
 
 def recommendations(

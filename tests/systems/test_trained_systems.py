@@ -143,7 +143,8 @@ def test_the_specification_says_what_the_model_reads(events: pl.DataFrame) -> No
         return sr.systems.fit(name, events, **COLUMNS, **SMALL, **options).history
 
     assert history("sessionrec-sasrec").labels
-    assert not history("sessionrec-sasrec", interaction_embedding=False).labels
+    assert history("sessionrec-sasrec", interaction_embedding=False).labels  # habit reads them
+    assert not history("sessionrec-sasrec", interaction_embedding=False, habit=None).labels
     assert history("sessionrec-hstu").session_times
     assert not history("sessionrec-sasrec").session_times
     assert history("sasrec").session == "item"

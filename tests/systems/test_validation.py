@@ -231,7 +231,13 @@ def test_without_a_directory_the_system_is_the_best_epoch(
     figures([0.1, 0.5, 0.4])
 
     def fitted(epochs: int) -> sr.systems.NeuralSystem:
-        options = {**COLUMNS, **SMALL, "epochs": epochs, "validation": "last-session"}
+        options = {
+            **COLUMNS,
+            **SMALL,
+            "epochs": epochs,
+            "validation": "last-session",
+            "cooldown": 0,
+        }
         system = sr.systems.fit("sessionrec-sasrec", events, **options)
         assert isinstance(system, sr.systems.NeuralSystem)
         return system
