@@ -264,8 +264,8 @@ def places_among(item_ids: tf.Tensor, ascending: tf.Tensor) -> tuple[tf.Tensor, 
     """The place of each item in a list, and whether it is there.
 
     Args:
-        item_ids: int32 tensor.
-        ascending: int32 [C], C at least 1; of equal ones the first counts.
+        item_ids: Integer tensor.
+        ascending: [C] of that type, C at least 1; of equal ones the first counts.
 
     Returns:
         int32 places, some place where an item is not in the list, and bool, of that shape.
@@ -276,8 +276,15 @@ def places_among(item_ids: tf.Tensor, ascending: tf.Tensor) -> tuple[tf.Tensor, 
     >>> places.numpy(), found.numpy()
     (array([[1, 1]], dtype=int32), array([[ True, False]]))
     """
+    last = tf.size(ascending) - 1
     flat = tf.reshape(item_ids, [-1])
-    places = tf.minimum(tf.searchsorted(ascending, flat), tf.size(ascending) - 1)
+    # Consecutive ids, as those of a whole catalogue, need no search.
+    span = ascending[-1] - ascending[0]
+    places = tf.cond(
+        tf.equal(span, tf.cast(last, span.dtype)) & tf.reduce_all(ascending[1:] > ascending[:-1]),
+        lambda: tf.cast(tf.clip_by_value(flat - ascending[0], 0, span), tf.int32),
+        lambda: tf.minimum(tf.searchsorted(ascending, flat), last),
+    )
     places = tf.reshape(places, tf.shape(item_ids))
     return places, tf.equal(tf.gather(ascending, places), item_ids)
 

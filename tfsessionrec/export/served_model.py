@@ -12,7 +12,7 @@ from tfsessionrec.export.ranking import Asked
 from tfsessionrec.export.request import ShownBatch
 from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.query_model import as_query_model
-from tfsessionrec.scoring import Queries
+from tfsessionrec.scoring import Queries, StoredTerm
 from tfsessionrec.session_batch import has_known_item
 from tfsessionrec.types import Features
 
@@ -134,10 +134,23 @@ class ServedModel:
             if isinstance(term, TrendTerm):
                 added, any_known = self._trend_terms(term, queries)
                 known |= any_known
+            elif isinstance(term, StoredTerm):
+                added = self._stored_terms(term)
             else:
                 added = term(tf.range(self._first, self._vocabulary_size))
             terms = added if terms is None else terms + added
         return Asked(queries.embeddings, known, terms)
+
+    def _stored_terms(self, term: StoredTerm) -> tf.Tensor:
+        """The terms [B, C] of all items, without a search for the few that are not 0."""
+        item_ids, terms = term.stored()
+        size = self._vocabulary_size - self._first
+        columns = item_ids - self._first
+        item = (columns >= 0) & (columns < size)
+        columns = tf.clip_by_value(columns, 0, size - 1)
+        rows = tf.zeros_like(columns) + tf.range(tf.shape(columns)[0])[:, tf.newaxis]
+        where = tf.stack([rows, columns], axis=-1)
+        return tf.scatter_nd(where, tf.where(item, terms, 0.0), [tf.shape(columns)[0], size])
 
     def score_shown(self, history: Features, shown: ShownBatch) -> tf.Tensor:
         """Scores [B, C] of candidates that are the session after a history."""

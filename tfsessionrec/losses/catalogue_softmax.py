@@ -135,7 +135,11 @@ def _stored(
         for parts in zip(*(term.stored() for term in queries.stored_terms), strict=True)
     )
     candidate_ids = tf.cast(candidate_ids, item_ids.dtype)
-    order = tf.argsort(candidate_ids)
+    order = tf.cond(
+        tf.reduce_all(candidate_ids[1:] > candidate_ids[:-1]),
+        lambda: tf.range(tf.size(candidate_ids)),
+        lambda: tf.argsort(candidate_ids),
+    )
     places, found = places_among(item_ids, tf.gather(candidate_ids, order))
     return tf.gather(order, places), tf.where(found, tf.cast(terms, tf.float32), 0.0)
 

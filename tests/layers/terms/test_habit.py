@@ -1,5 +1,7 @@
 """Habit against counts made one by one, and its term on every way that a score is made."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -78,7 +80,7 @@ def test_features(batch: dict[str, np.ndarray], static_shapes: bool) -> None:
     if static_shapes:
         assert found.shape[1] == 21
     for query, (row, end) in enumerate(np.ndindex(ends.shape)):
-        by_item = dict(zip(found[query].numpy().tolist(), features[query].numpy(), strict=True))
+        by_item = dict(zip(found[row].numpy().tolist(), features[query].numpy().T, strict=True))
         for candidate in range(VOCABULARY):
             right = expected(batch, row, end, candidate)
             np.testing.assert_allclose(by_item.get(candidate, np.zeros(9)), right, atol=1e-5)
@@ -89,7 +91,7 @@ def test_due_by_hand() -> None:
     layer = HabitFeatures(9, session_half_lives=())
     ids = tf.constant([[[5], [6], [5], [7], [6]]])
     _, features = layer.features(ids, tf.constant([[4]]))
-    assert features[0, 0, 3].numpy() == pytest.approx(2 / 3)
+    assert features[0, 3, 0].numpy() == pytest.approx(2 / 3)
 
 
 def term_of(batch: dict[str, np.ndarray], **options: object) -> HabitTerm:
@@ -100,9 +102,9 @@ def term_of(batch: dict[str, np.ndarray], **options: object) -> HabitTerm:
 
 def dense(term: HabitTerm) -> np.ndarray:
     """[R, VOCABULARY] terms, from what the term holds."""
-    found = np.zeros((len(term.item_ids), VOCABULARY + 1))
-    columns = np.minimum(term.item_ids.numpy(), VOCABULARY)
-    np.put_along_axis(found, columns, term.terms.numpy(), axis=1)
+    item_ids, terms = (part.numpy() for part in term.stored())
+    found = np.zeros((len(item_ids), VOCABULARY + 1))
+    np.put_along_axis(found, np.minimum(item_ids, VOCABULARY), terms, axis=1)
     return found[:, :VOCABULARY]
 
 
@@ -153,7 +155,7 @@ def test_full_softmax(batch: dict[str, np.ndarray], first: int, block_elements: 
     """Loss and gradients with the term held are those with the term of every candidate."""
     random = np.random.default_rng(2)
     term = term_of(batch)
-    count, size = len(term.item_ids), VOCABULARY - first
+    count, size = len(term.rows), VOCABULARY - first
     embeddings = tf.constant(random.normal(size=(count, 1, 4)), tf.float32)
     table = tf.constant(random.normal(size=(size, 4)), tf.float32)
     positives = np.array([random.choice(size, 2, replace=False) for _ in range(count)])
@@ -162,7 +164,7 @@ def test_full_softmax(batch: dict[str, np.ndarray], first: int, block_elements: 
     with tf.GradientTape() as tape:
         tape.watch([stored, table, embeddings])
         loss = catalogue_softmax_loss(
-            Queries(embeddings, (HabitTerm(term.item_ids, stored),)),
+            Queries(embeddings, (dataclasses.replace(term, terms=stored),)),
             table,
             tf.constant(positives, tf.int32),
             block_elements=block_elements,
@@ -173,7 +175,7 @@ def test_full_softmax(batch: dict[str, np.ndarray], first: int, block_elements: 
     with tf.GradientTape() as tape:
         tape.watch([stored, table, embeddings])
         scores = tf.matmul(embeddings[:, 0], table, transpose_b=True)
-        scores += HabitTerm(term.item_ids, stored)(ids)
+        scores += dataclasses.replace(term, terms=stored)(ids)
         right = tf.constant(0.0)
         for row in range(count):
             others = tf.constant([c for c in range(size) if c not in positives[row]])
@@ -181,8 +183,9 @@ def test_full_softmax(batch: dict[str, np.ndarray], first: int, block_elements: 
                 every = tf.concat([scores[row, one][None], tf.gather(scores[row], others)], 0)
                 right += tf.reduce_logsumexp(every) - scores[row, one]
     np.testing.assert_allclose(loss, right, rtol=1e-4)
-    for mine, others in zip(found, tape.gradient(right, [stored, table, embeddings]), strict=True):
-        np.testing.assert_allclose(mine, others, atol=1e-4)
+    for mine, other in zip(found, tape.gradient(right, [stored, table, embeddings]), strict=True):
+        mine, other = tf.convert_to_tensor(mine), tf.convert_to_tensor(other)
+        np.testing.assert_allclose(mine, other, atol=1e-4)
 
 
 def test_future_padding_and_other_rows(batch: dict[str, np.ndarray]) -> None:

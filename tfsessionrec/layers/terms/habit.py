@@ -67,12 +67,14 @@ class HabitFeatures(keras.layers.Layer):
 
     >>> layer = HabitFeatures(vocabulary_size=5, session_half_lives=[1])
     >>> ids = tf.constant([[[2, 3], [2, 0]]])
-    >>> ids_of_history, features = layer.features(ids, tf.constant([[1]]))
-    >>> ids_of_history.numpy()
+    >>> ids_of_row, features = layer.features(ids, tf.constant([[1]]))
+    >>> ids_of_row.numpy()
     array([[2, 3]], dtype=int32)
-    >>> features.numpy().round(3)  # 3: in one of two, the older one: (1/2) / (1/2 + 1)
-    array([[[1.   , 1.099, 1.   , 1.   , 1.   , 0.   , 0.   ],
-            [1.   , 0.693, 0.5  , 0.333, 0.   , 0.   , 0.   ]]], dtype=float32)
+    >>> features.numpy()[0, :4].round(3)  # 3: in one of two, the older one: (1/2) / (1/2 + 1)
+    array([[1.   , 1.   ],
+           [1.099, 0.693],
+           [1.   , 0.5  ],
+           [1.   , 0.333]], dtype=float32)
 
     References:
         Personal frequency and recency: Hu et al., "Modeling Personalized Item Frequency
@@ -139,7 +141,10 @@ class HabitFeatures(keras.layers.Layer):
         session_times: tf.Tensor | None = None,
         static_shapes: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The distinct items of each history [R, U], ascending, and their features [R, U, F]."""
+        """The distinct items of each row [B, U], ascending, and their features [B T, F, U].
+
+        Features are 0 where the item is not in the history.
+        """
         if self.half_lives and session_times is None:
             raise ValueError("`session_times` should be given with `half_lives`. Received: None")
         item_ids = tf.convert_to_tensor(item_ids)
@@ -156,21 +161,16 @@ class HabitFeatures(keras.layers.Layer):
             session_times,
             static_shapes,
         )
-        known = tf.minimum(counts.item_ids, self.vocabulary_size - 1)
-        rates = tf.zeros_like(counts.taken)
+        held = tf.cast(counts.taken > 0, tf.float32)
+        rates = tf.zeros_like(held)
         if self.built:
+            known = tf.minimum(counts.item_ids, self.vocabulary_size - 1)
             rates = tf.gather(tf.convert_to_tensor(self.repeat_rates), known)
-        share = counts.shares[..., 0]
-        columns = [
-            tf.ones_like(share),
-            tf.math.log1p(counts.taken),
-            *tf.unstack(counts.shares, axis=-1),
-            counts.due,
-            rates,
-            rates * share,
-        ]
-        found = tf.where(counts.taken[..., tf.newaxis] > 0, tf.stack(columns, axis=-1), 0.0)
-        return counts.item_ids, tf.stop_gradient(found)
+            rates = held * tf.repeat(rates, tf.shape(ends)[1], axis=0)
+        parts = [held, tf.math.log1p(counts.taken), counts.shares, counts.due, rates]
+        parts.append(rates * counts.shares[:, 0])
+        parts = [part if len(part.shape) == 3 else part[:, tf.newaxis] for part in parts]
+        return counts.item_ids, tf.stop_gradient(tf.concat(parts, axis=1))
 
     def term(
         self,
@@ -188,8 +188,10 @@ class HabitFeatures(keras.layers.Layer):
         if not self.built:
             build_sublayer(self, queries.shape)
         ids, features = self.features(item_ids, ends, labels, session_times, static_shapes)
-        gates = self.gate(queries)[..., tf.newaxis]
-        return HabitTerm(ids, tf.squeeze(tf.matmul(features, gates), axis=-1))
+        gates = self.gate(queries)[:, tf.newaxis]
+        terms = tf.squeeze(tf.matmul(gates, features), axis=1)
+        numbers = tf.range(tf.size(ends))
+        return HabitTerm(ids, numbers // tf.shape(ends)[1], terms, numbers, static_shapes)
 
     def call(
         self,

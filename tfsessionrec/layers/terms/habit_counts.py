@@ -9,13 +9,13 @@ NO_ITEM = 2**31 - 1  # padding of ascending ids
 
 
 class HabitCounts(NamedTuple):
-    """The distinct items of R histories, and numbers of each.
+    """The distinct items of B rows, and numbers of each in R = B T histories, row by row.
 
     Attributes:
-        item_ids: int32 [R, U], ascending; `NO_ITEM` at the end where a history has fewer.
+        item_ids: int32 [B, U], ascending; `NO_ITEM` at the end where a row has fewer.
         taken: float32 [R, U], sessions of the history with the item; 0 for items that come later in
             the row than the history ends.
-        shares: float32 [R, U, H], the share of sessions with the item, for each weighing of
+        shares: float32 [R, H, U], the share of sessions with the item, for each weighing of
             sessions: all alike first.
         due: float32 [R, U], how near the time since the item was taken last is to its mean gap.
     """
@@ -56,15 +56,14 @@ def habit_counts(
         static_shapes: Makes U = S I, as XLA needs, not the most distinct items of a row.
 
     Returns:
-        `HabitCounts` of R = B T histories, row by row.
+        `HabitCounts`.
 
     Example:
 
     >>> ids = tf.constant([[[5, 6], [5, 0], [7, 0]]])
     >>> counts = habit_counts(ids, ids > 0, tf.constant([[1, 2]]), 2)
     >>> counts.item_ids.numpy()
-    array([[5, 6, 7],
-           [5, 6, 7]], dtype=int32)
+    array([[5, 6, 7]], dtype=int32)
     >>> counts.taken.numpy()
     array([[2., 1., 0.],
            [2., 1., 1.]], dtype=float32)
@@ -81,27 +80,22 @@ def habit_counts(
         seconds = tf.cast(tf.maximum(newest - times[:, tf.newaxis], 0), tf.float32)
         ages += [seconds / half_life for half_life in half_lives]
     weights = [tf.ones_like(before, tf.float32), *(2.0**-age for age in ages)]
-    weights = tf.stack([tf.where(counted, one, 0.0) for one in weights], axis=1)  # [B, H, T, S]
-    sums = tf.matmul(weights, holds[:, tf.newaxis])  # [B, H, T, U]
-    shares = tf.math.divide_no_nan(sums, tf.reduce_sum(weights, axis=-1, keepdims=True))
+    weights = tf.stack([tf.where(counted, one, 0.0) for one in weights], axis=2)  # [B, T, H, S]
+    batch, ended, size = tf.shape(ends)[0], tf.shape(ends)[1], tf.shape(distinct)[1]
+    kinds = len(ages) + 1
+    sums = tf.matmul(tf.reshape(weights, [batch, ended * kinds, sessions]), holds)
+    sums = tf.reshape(sums, [batch * ended, kinds, size])
+    whole = tf.reshape(tf.reduce_sum(weights, axis=-1), [batch * ended, kinds, 1])
     count = sums[:, 0]
     from_first = tf.cast(tf.range(1, sessions + 1), tf.float32)[:, tf.newaxis]
     last = _at(_running_max(from_first * holds), ends)  # from 1 on
     first = tf.cast(sessions + 1, tf.float32)
     first -= _at(_running_max((first - from_first) * holds), ends)
-    since = tf.cast(ends, tf.float32)[..., tf.newaxis] + 2.0 - last
+    since = tf.cast(tf.reshape(ends, [-1, 1]), tf.float32) + 2.0 - last
     gap = tf.math.divide_no_nan(last - first, count - 1.0)
     due = tf.minimum(tf.math.divide_no_nan(since, gap), gap / since)
     due = tf.where(count >= 2, due, 0.0)
-    rows = tf.size(ends)
-    ids = tf.repeat(distinct, tf.shape(ends)[1], axis=0)
-    shares = tf.transpose(shares, [0, 2, 3, 1])
-    return HabitCounts(
-        ids,
-        tf.reshape(count, tf.shape(ids)),
-        tf.reshape(shares, [rows, tf.shape(ids)[1], len(ages) + 1]),
-        tf.reshape(due, tf.shape(ids)),
-    )
+    return HabitCounts(distinct, count, tf.math.divide_no_nan(sums, whole), due)
 
 
 def _distinct(item_ids: tf.Tensor, static_shapes: bool) -> tuple[tf.Tensor, tf.Tensor]:
@@ -141,5 +135,5 @@ def _running_max(values: tf.Tensor) -> tf.Tensor:
 
 
 def _at(values: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
-    """[B, S, U] at the places [B, T]: [B, T, U]."""
-    return tf.gather(values, ends, batch_dims=1)
+    """[B, S, U] at the places [B, T]: [B T, U]."""
+    return tf.reshape(tf.gather(values, ends, batch_dims=1), [-1, tf.shape(values)[2]])
