@@ -263,12 +263,7 @@ def plain_queries(embeddings: tf.Tensor, terms: Iterable[ScoreTerm] = ()) -> Que
 def places_among(item_ids: tf.Tensor, ascending: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The place of each item in a list, and whether it is there.
 
-    Args:
-        item_ids: Integer tensor.
-        ascending: [C] of that type, C at least 1; of equal ones the first counts.
-
-    Returns:
-        int32 places, some place where an item is not in the list, and bool, of that shape.
+    `ascending` [C] is not empty; of equal ones the first counts. Others have some place.
 
     Example:
 
@@ -276,8 +271,7 @@ def places_among(item_ids: tf.Tensor, ascending: tf.Tensor) -> tuple[tf.Tensor, 
     >>> places.numpy(), found.numpy()
     (array([[1, 1]], dtype=int32), array([[ True, False]]))
     """
-    last = tf.size(ascending) - 1
-    flat = tf.reshape(item_ids, [-1])
+    last, flat = tf.size(ascending) - 1, tf.reshape(item_ids, [-1])
     # Consecutive ids, as those of a whole catalogue, need no search.
     span = ascending[-1] - ascending[0]
     places = tf.cond(
