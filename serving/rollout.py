@@ -29,6 +29,7 @@ from models_config import ModelsConfig, RolloutError
 from tfsessionrec.client import Client, ServingError
 
 LOG = logging.getLogger("rollout")
+UNLOADING_SECONDS = 5.0  # in which a version that is being unloaded may read AVAILABLE
 
 
 class Rollout:
@@ -54,30 +55,29 @@ class Rollout:
         stable = labels.get(STABLE)
         if stable == version:
             # After an interrupted run, the server may not have read the file yet.
-            self._wait_until_labeled(STABLE, version)
+            if not self._wait_until_labeled(STABLE, version):
+                raise RolloutError(f"version {version} is labeled {STABLE} but is not loaded")
             LOG.info("version %d is stable already: nothing to do", version)
             return
         kept = [version] if stable is None else [stable, version]
         promoted = {**labels, STABLE: version, CANARY: version}
         try:
             failed_before = self._load_error(version)
+            if before.versions and version not in before.versions:
+                self._let_unload(version)
             # The server refuses to move a label to a version that is not loaded: load first.
             self._change(before.with_([*kept, *labels.values()], labels), f"load version {version}")
             self._wait_until_loaded(version, failed_before)
-            self._change(
-                before.with_(kept, {**labels, CANARY: version}), f"label version {version} {CANARY}"
-            )
-            self._wait_until_labeled(CANARY, version)
+            self._label(before.with_(kept, {**labels, CANARY: version}), CANARY, version)
             self._check(compare=stable is not None)
-            self._change(before.with_(kept, promoted), f"label version {version} {STABLE}")
-            self._wait_until_labeled(STABLE, version)
+            self._label(before.with_(kept, promoted), STABLE, version)
         except (RolloutError, OSError, ValueError, KeyboardInterrupt) as error:
             LOG.error("version %d is not rolled out: %s", version, error or "interrupted")
             self._restore(before)
             raise
         if stable is not None:
             LOG.info("version %d stays loaded, for --roll-back", stable)
-        LOG.info("version %d is stable", version)
+        self._say_stable(version)
 
     def roll_back(self) -> None:
         """Labels the version before the stable one stable, if it is still loaded."""
@@ -92,11 +92,8 @@ class Rollout:
         LOG.info("back from version %d to %d", labels[STABLE], version)
         self._wait_until_loaded(version)
         labels = {**labels, STABLE: version, CANARY: version}
-        self._change(
-            self.config.with_(self.config.versions, labels), f"label version {version} {STABLE}"
-        )
-        self._wait_until_labeled(STABLE, version)
-        LOG.info("version %d is stable", version)
+        self._label(self.config.with_(self.config.versions, labels), STABLE, version)
+        self._say_stable(version)
 
     def retire(self) -> None:
         """Unloads every version without a label."""
@@ -108,6 +105,39 @@ class Rollout:
             LOG.info("only versions with a label are loaded: nothing to do")
             return
         self._change(self.config.with_(wanted, labels), f"keep the versions {wanted} only")
+
+    def _say_stable(self, version: int) -> None:
+        would = "would be" if self.arguments.dry_run else "is"
+        LOG.info("version %d %s stable", version, would)
+
+    def _label(self, changed: ModelsConfig, label: str, version: int) -> None:
+        """Moves a label to a version that is loaded.
+
+        The server refuses a file that labels a version which is not loaded (any more), whole, so
+        that nothing would load that version: it is loaded again first.
+        """
+        loads = self.config
+        while True:
+            try:
+                self._change(changed, f"label version {version} {label}")
+            except RolloutError:
+                if self._is_loaded(version):
+                    raise
+            if self._wait_until_labeled(label, version):
+                return
+            self._change(loads, f"version {version} has been unloaded: load it again")
+            self._wait_until_loaded(version)
+
+    def _let_unload(self, version: int) -> None:
+        """Waits for the end of a version that is being unloaded, after --retire."""
+        end = time.monotonic() + UNLOADING_SECONDS
+        while not self.arguments.dry_run and self._is_loaded(version) and time.monotonic() < end:
+            self.sleep(self.arguments.poll)
+
+    def _is_loaded(self, version: int) -> bool:
+        return any(
+            one.version == version and one.state == "AVAILABLE" for one in self.client.versions()
+        )
 
     def _check_export(self, version: int) -> None:
         """Raises an error if this machine sees the exports but not this version."""
@@ -172,18 +202,25 @@ class Rollout:
 
         self._wait(loaded, f"version {version} is loaded")
 
-    def _wait_until_labeled(self, label: str, version: int) -> None:
+    def _wait_until_labeled(self, label: str, version: int) -> bool:
+        """Waits until a label is a version's; False if that version is not loaded any more."""
         client = client_of(self.arguments, label)
+        unloaded = False
 
         def labeled() -> bool:
+            nonlocal unloaded
             try:
-                return client.resolved_version() == version
+                if client.resolved_version() == version:
+                    return True
             except ServingError as error:
-                if error.status in ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"):
-                    return False  # The server has not read the file yet.
-                raise
+                # The server has not read the file yet.
+                if error.status not in ("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"):
+                    raise
+            unloaded = not self._is_loaded(version)
+            return unloaded
 
-        self._wait(labeled, f"version {version} answers as {label}")
+        self._wait(labeled, f"version {version} answers as {label}, or is unloaded")
+        return not unloaded
 
     def _wait(self, done: Callable[[], bool], what: str) -> None:
         if self.arguments.dry_run:

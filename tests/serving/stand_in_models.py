@@ -24,6 +24,7 @@ import c_api
 
 STATE = get_model_status_pb2.ModelVersionStatus.State
 CODE = grpc.StatusCode
+UNLOAD_SECONDS = 1.0  # in which a version still reads AVAILABLE
 
 
 class Failure(Exception):  # noqa: N818
@@ -181,6 +182,7 @@ class Models:
         self.config: Any = None
         self.batcher: Batcher | None = None
         self.requests: dict[tuple[str, str], int] = {}
+        self.unloading: set[tuple[str, int]] = set()
         if arguments.enable_batching:
             sizes, timeout = [1000], 0.0
             if arguments.batching_parameters_file:
@@ -234,9 +236,18 @@ class Models:
                     flush=True,
                 )
             for number in set(versions) - wanted:
-                with self.lock:
-                    del versions[number]
-                    status[number] = ("END", "")
+                if (one.name, number) not in self.unloading:
+                    self.unloading.add((one.name, number))
+                    timer = threading.Timer(UNLOAD_SECONDS, self._unload, (one.name, number))
+                    timer.daemon = True
+                    timer.start()
+
+    def _unload(self, name: str, number: int) -> None:
+        """As on the server, a version reads AVAILABLE until it is gone, wanted again or not."""
+        with self.lock:
+            self.unloading.discard((name, number))
+            del self.versions[name][number]
+            self.status[name][number] = ("END", "")
 
     def find(self, spec: Any) -> tuple[int, Version]:
         with self.lock:

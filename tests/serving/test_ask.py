@@ -34,10 +34,9 @@ def test_ask(
     assert answer[0]["score"] == pytest.approx(expected[0][1], rel=1e-5)
 
     assert main([*to, "--signature", "rank", *history, "--candidates", "item 5,x"]) == 0
-    assert [line.split()[-2] for line in capsys.readouterr().out.splitlines()[1:]] == [
-        "True",
-        "False",
-    ]
+    ranked = [line.split()[-2:] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [known for known, _ in ranked] == ["True", "False"]
+    assert ranked[1] == ["False", "unknown"]
     assert main([*to, "--signature", "encode", *history]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1 + 4
     assert main([*to, "--signature", "status"]) == 0

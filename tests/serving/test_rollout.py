@@ -82,6 +82,8 @@ def test_out_and_back(
     to = [*shop.command, "--grpc", shop.grpc]
     assert rollout.main([*to, "--version", "2", "--dry-run"]) == 0
     assert "would write" in caplog.text
+    assert "version 2 would be stable" in caplog.text
+    assert "version 2 is stable" not in caplog.text
     assert best(shop) == answers[1]
     assert rollout.ModelsConfig(shop.config, "shop").versions == [1]
 
@@ -101,6 +103,38 @@ def test_out_and_back(
     assert rollout.ModelsConfig(shop.config, "shop").versions == [1]
     assert rollout.main([*to, "--roll-back"]) == 1
     assert "no other version to go back to" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_version_that_is_being_unloaded(rollout: Any, shop: Any, answers: Any) -> None:
+    """It reads AVAILABLE for a second, whatever the file says by then."""
+    to = [*shop.command, "--grpc", shop.grpc]
+    assert rollout.main([*to, "--version", "2"]) == 0
+    assert rollout.main([*to, "--roll-back"]) == 0
+    assert rollout.main([*to, "--retire"]) == 0
+    with shop.client() as client:
+        assert {one.version: one.state for one in client.versions()}[2] == "AVAILABLE"
+    assert rollout.main([*shop.command, "--version", "2"]) == 0
+    assert best(shop) == answers[2]
+
+
+def test_a_version_that_is_gone_is_loaded_again(
+    rollout: Any, serving: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The label does not take because the version was unloaded: the file before, then the label."""
+    config = tmp_path / "models.config"
+    serving.write_models_config(config, tmp_path, [1, 2], {"stable": 1, "canary": 1})
+    command = ["--config", str(config), "--model-name", serving.NAME, "--url", "http://x:1"]
+    steps = rollout.Rollout(rollout.make_parser().parse_args([*command, "--version", "2"]))
+    written: list[dict[str, int]] = []
+    waits = iter([False, True])
+    monkeypatch.setattr(rollout.ModelsConfig, "write", lambda new: written.append(new.labels))
+    monkeypatch.setattr(steps, "_wait_until_labeled", lambda label, version: next(waits))
+    monkeypatch.setattr(steps, "_wait_until_loaded", lambda version: written.append({"loaded": 2}))
+    before = steps.config
+    steps._label(before.with_([1, 2], {"stable": 1, "canary": 2}), "canary", 2)
+    old, new = {"stable": 1, "canary": 1}, {"stable": 1, "canary": 2}
+    assert written == [new, old, {"loaded": 2}, new]
 
 
 @pytest.mark.slow

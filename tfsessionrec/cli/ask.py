@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
     ) as client:
         rows = _ask(client, arguments)
     if rows:
-        print(output.table(rows))
+        print(output.table([{**row, **_unknown(row)} for row in rows]))
     output.write_json(arguments.json, {"signature": arguments.signature, "answer": rows})
 
 
@@ -138,7 +138,11 @@ def _ask(client: Client, arguments: argparse.Namespace) -> list[dict[str, object
     if arguments.signature == "rank":
         (ranked,) = client.rank([history], _split(arguments.candidates), **inputs)
         return [
-            {"item": one.item_id, "known": one.known, "score": one.score}
+            {
+                "item": one.item_id,
+                "known": one.known,
+                "score": one.score if one.known else None,
+            }
             for one in sorted(ranked, key=lambda one: -one.score)
         ]
     if arguments.signature == "encode":
@@ -153,6 +157,11 @@ def _ask(client: Client, arguments: argparse.Namespace) -> list[dict[str, object
         {"rank": place, "item": one.item_id, "score": one.score}
         for place, one in enumerate(recommended, 1)
     ]
+
+
+def _unknown(row: Mapping[str, object]) -> dict[str, object]:
+    """The cells of a row without a value, as they are printed."""
+    return {name: "unknown" for name, value in row.items() if value is None}
 
 
 def _split(text: str) -> list[str]:
