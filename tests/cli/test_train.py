@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tfsessionrec import systems
+from tfsessionrec import data, systems
 from tfsessionrec.cli.main import main
 from tfsessionrec.data import LogColumns, LogFormat, split_by_rule
 from tfsessionrec.optimizers import Cooldown, LazyAdam
+from tfsessionrec.systems.choices import repeat_share
 from tfsessionrec.systems.model_directory import ModelDirectory
 from tfsessionrec.systems.neural_model import build_model
 from tfsessionrec.systems.train import default_settings
@@ -46,6 +47,36 @@ def test_a_model_directory(train: Train, tmp_path: pathlib.Path) -> None:
     result = json.loads((tmp_path / "m.json").read_text())
     assert result["epochs"] == history
     assert result["users"] == 60
+
+
+def test_what_is_chosen_is_printed(
+    train: Train, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "m", "--epochs", "1") == 0
+    said = capsys.readouterr().err
+    assert "sessionrec-sasrec predicts the next session: 1 epochs, 256 positions a batch" in said
+    assert "learning rate 0.002, falling in the last 30% of the steps" in said
+    assert "  softmax over all " in said
+    assert "% of the items of later sessions were taken before by the same user" in said
+    assert "items shown but not clicked are ranked, weight 0.05" in said
+    more = ["--set", "num_negatives=64", "--set", "habit=null", "--set", "ranking_loss=null"]
+    assert train(tmp_path / "other", "--epochs", "1", "--cooldown", "0", *more) == 0
+    said = capsys.readouterr().err
+    assert "  64 negatives a batch (uniform) of " in said
+    for word in ("habit", "ranked", "falling", "softmax"):
+        assert word not in said
+
+
+def test_repeats_are_counted_by_hand() -> None:
+    """Later sessions hold tea (before), cup (new), jam and tea (before): 2 of 4."""
+    log = {
+        "visit": [1, 2, 2, 3, 3, 4],
+        "user": [1, 1, 1, 1, 1, 2],
+        "item_id": ["tea", "tea", "cup", "jam", "tea", "tea"],
+        "timestamp": [1, 2, 3, 4, 5, 6],
+    }
+    sessions = data.sessionize(pl.DataFrame(log), user="user", session="visit")
+    assert repeat_share(sessions) == 0.5
 
 
 def test_equal_seeds_give_equal_models(train: Train, tmp_path: pathlib.Path) -> None:

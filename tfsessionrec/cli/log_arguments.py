@@ -159,23 +159,26 @@ def notes() -> Iterator[None]:
 
 @contextlib.contextmanager
 def counts() -> Iterator[None]:
-    """Prints what reading leaves out or fills."""
-    from tfsessionrec.data.cleaning import LOGGER
+    """Prints what reading leaves out or fills, and what training chooses."""
 
     class Printer(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             say(f"  {record.getMessage()}")
 
-    printer, level, propagate = Printer(), LOGGER.level, LOGGER.propagate
-    LOGGER.addHandler(printer)
-    LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False  # a handler of another library would print it again
+    loggers = [logging.getLogger(f"tfsessionrec.{room}") for room in ("data", "systems")]
+    before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    printer = Printer()
+    for logger in loggers:
+        logger.addHandler(printer)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False  # a handler of another library would print it again
     try:
         yield
     finally:
-        LOGGER.removeHandler(printer)
-        LOGGER.setLevel(level)
-        LOGGER.propagate = propagate
+        for logger, level, propagate in before:
+            logger.removeHandler(printer)
+            logger.setLevel(level)
+            logger.propagate = propagate
 
 
 def read_optional(log: "LogFormat", path: LogPath | None) -> "Sessions | None":

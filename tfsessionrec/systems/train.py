@@ -17,6 +17,7 @@ from tfsessionrec.history_spec import HistorySpec
 from tfsessionrec.recipe import Training
 from tfsessionrec.systems import training
 from tfsessionrec.systems.baseline_system import BaselineSystem
+from tfsessionrec.systems.choices import LOGGER, choices
 from tfsessionrec.systems.known_events import Known, KnownEvents
 from tfsessionrec.systems.model_directory import ModelDirectory
 from tfsessionrec.systems.neural_model import (
@@ -258,6 +259,8 @@ def _train_neural(
     # A later release may have other defaults: the directory holds those that were trained with.
     defaults = models.defaults(settings.model, len(vocabulary), settings.options)
     settings = dataclasses.replace(settings, options={**defaults, **settings.options})
+    for line in choices(settings, sessions, vocabulary):
+        LOGGER.info("%s", line)
     model = build_model(settings, vocabulary, item_table)
     history = history_read(model, settings.history)
     settings = dataclasses.replace(settings, history=history)
