@@ -115,6 +115,22 @@ def test_unknown_names_and_options_list_what_exists():
         make("sessionrec-sasrec", ise="median")
 
 
+@pytest.mark.parametrize("name", ["sessionrec-sasrec", "sasrec"])
+def test_negatives_are_drawn_where_all_items_would_be_too_many(name):
+    def negatives(size, **options):
+        given = {**models.defaults(name, size, options), **options}
+        return given["negatives"], given.get("num_negatives")
+
+    assert negatives(50_000) == ("full", None)
+    assert negatives(50_001) == ("uniform", 2048)
+    assert negatives(100, num_negatives=9) == ("uniform", 9)
+    assert negatives(100, loss="gbce") == ("uniform", 2048)
+    assert negatives(50_001, negatives="full") == ("full", None)
+    assert negatives(50_001, negatives="in_batch") == ("in_batch", None)
+    task = models.build(name, vocabulary_size=100, embedding_dim=4, loss="gbce").retrieval_task
+    assert (task.negatives, task.num_negatives) == ("uniform", 2048)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape", "expected"),

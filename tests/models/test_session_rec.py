@@ -207,6 +207,8 @@ def test_save_and_load(tmp_path):
     loaded = tf.keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(BATCH), model(BATCH), atol=1e-6)
     assert loaded.get_config() == model.get_config()
+    earlier = {name: value for name, value in model.get_config().items() if name != "habit"}
+    assert type(model).from_config(earlier).habit is None
     assert loaded.ranking_weight == model.ranking_weight
     model.save_weights(tmp_path / "weights.h5")
     twin = make()

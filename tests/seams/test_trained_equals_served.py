@@ -155,6 +155,25 @@ CASES = {
         "next_session",
         ("item_ids", "interaction_types", "item_times", "device"),
     ),
+    "habit by time": Case(
+        "side",
+        f"--model sessionrec-sasrec {BY_USER} {ATTENTION} {SESSIONS} "
+        '--set habit={"half_lives":[86400]}',
+        "next_session",
+        ("item_ids", "session_times"),
+    ),
+    "habit of items": Case(
+        "shown",
+        f"--model sasrec {LABELLED} {ATTENTION} --max-sessions 6 --set habit={{}}",
+        "next_item",
+    ),
+    "habit and trend": Case(
+        "moment",
+        f"--model sasrec {BY_USER} {ATTENTION} --set {TREND} --trend --max-sessions 100 "
+        "--set habit={}",
+        "next_session",
+        every=True,
+    ),
     "trend": Case(
         "moment",
         f"--model sasrec {BY_USER} {ATTENTION} --set {TREND} --trend --max-sessions 100",

@@ -152,6 +152,10 @@ def test_what_was_trained_stays_bit_by_bit(
                 second = second[:size]
             np.testing.assert_array_equal(first, second)
     assert int(new.optimizer.iterations) == int(old.optimizer.iterations) > 0
+    rates = new.habit.repeat_rates.numpy()
+    np.testing.assert_array_equal(rates[:size], old.habit.repeat_rates)
+    np.testing.assert_allclose(rates[size:], rates[FIRST:size].mean(), rtol=1e-6)
+    assert rates[FIRST:size].std() > 0
     after = scores(extended, history)
     assert len(after) == len(before) + len(names)
     for item, score in before.items():

@@ -177,6 +177,28 @@ def test_settings_survive_json(system: sr.systems.TrainedSystem) -> None:
         sr.systems.Settings.from_json({**content, "history": {"sessions": "real"}})
 
 
+def test_a_directory_of_former_defaults(events: pl.DataFrame, tmp_path: pathlib.Path) -> None:
+    """Its `config.json` has only what was given; the model is the one that was trained."""
+    former = {
+        "negatives": "uniform", "num_negatives": 512, "normalize": False, "temperature": 1.0,
+        "dropout": 0.2, "habit": None,
+    }  # fmt: skip
+    blocks = {"num_layers": 1, "num_heads": 1}
+    system = sr.systems.fit("sessionrec-sasrec", events, **COLUMNS, **SMALL, **blocks, **former)
+    content = json.loads(json.dumps(system.settings.to_json()))
+    given = {"embedding_dim": 8, **blocks}
+    content["options"] = given
+    settings = sr.systems.Settings.from_json(content)
+    assert settings.options == {**former, **given}
+    system.save(tmp_path / "m")
+    config = tmp_path / "m" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "options": given}))
+    with pytest.warns(UserWarning, match="was edited after training"):
+        loaded = sr.systems.load(tmp_path / "m")
+    history = [["i00003"], ["i00004", "i00005"]]
+    assert loaded.recommend(history, k=5) == system.recommend(history, k=5)
+
+
 def test_unknown_names_and_options_raise(events: pl.DataFrame) -> None:
     with pytest.raises(ValueError, match=r"`name` \(--model\) should be one of sessionrec-sasrec"):
         sr.systems.build("sessionrec")

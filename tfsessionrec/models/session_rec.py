@@ -369,7 +369,7 @@ class SessionRec(FittedModel):
         parts = {
             name: keras.utils.deserialize_keras_object(config[name], custom_objects=custom_objects)
             for name in PARTS
-            if config[name] is not None
+            if config.get(name) is not None  # an earlier release has no habit
         }
         if config.get("history") is not None:
             parts["history"] = HistorySpec.from_json(config["history"])

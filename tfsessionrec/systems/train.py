@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import pathlib
 from collections.abc import Mapping
 
@@ -259,9 +260,10 @@ def _train_neural(
     # A later release may have other defaults: the directory holds those that were trained with.
     defaults = models.defaults(settings.model, len(vocabulary), settings.options)
     settings = dataclasses.replace(settings, options={**defaults, **settings.options})
-    for line in choices(settings, sessions, vocabulary):
-        LOGGER.info("%s", line)
     model = build_model(settings, vocabulary, item_table)
+    if LOGGER.isEnabledFor(logging.INFO):  # the share of repeats takes a pass over the log
+        for line in choices(settings, sessions, vocabulary):
+            LOGGER.info("%s", line)
     history = history_read(model, settings.history)
     settings = dataclasses.replace(settings, history=history)
     set_repeat_rates(model, sessions, vocabulary)
