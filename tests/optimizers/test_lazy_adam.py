@@ -43,3 +43,45 @@ def test_configuration_and_bad_argument():
     assert LazyAdam.from_config(config).get_config() == config
     with pytest.raises(ValueError, match="`amsgrad` should be False"):
         LazyAdam(amsgrad=True)
+
+
+def updated(steps: list[list[int]], **options: bool) -> tuple[np.ndarray, tf.Graph]:
+    """A table of 6 rows after a step for each list of rows, and the graph of a step."""
+    table, weights = tf.Variable(np.ones([6, 2], np.float32)), tf.Variable([1.0, 2.0])
+    optimizer = LazyAdam(0.1)
+    optimizer.jit_compile = options.pop("by_variable", False)  # what Keras sets where a GPU is
+    optimizer.build([table, weights])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], **options)
+    def step(rows: tf.Tensor) -> None:
+        values = tf.cast(tf.stack([rows + 1, tf.range(tf.size(rows))], axis=1), tf.float32)
+        slices = tf.IndexedSlices(values, rows, tf.constant([6, 2]))
+        optimizer.apply_gradients([(slices, table), (tf.constant([1.0, -1.0]), weights)])
+
+    for rows in steps:
+        step(tf.constant(rows, tf.int32))
+    return np.concatenate([table.numpy().ravel(), weights.numpy()]), step.get_concrete_function()
+
+
+STEPS = [[2, 0, 2, 5], [2], [4, 4, 4, 1, 2, 0, 1]]
+
+
+def test_xla_sums_over_the_occurrences_of_a_row_without_a_loop_over_them():
+    compiled, function = updated(STEPS, jit_compile=True)
+    np.testing.assert_allclose(compiled, updated(STEPS)[0], rtol=1e-6)
+    assert "Unique" not in {op.type for op in function.graph.get_operations()}
+
+
+def test_keras_compiles_no_update_of_a_changing_number_of_rows():
+    """On a GPU Keras gives each update to XLA, which would compile each number of rows anew."""
+    by_variable, function = updated(STEPS, by_variable=True)
+    np.testing.assert_allclose(by_variable, updated(STEPS)[0], rtol=1e-6)
+    compiled = [
+        tuple(argument.type for argument in one.signature.input_arg)
+        for one in function.graph.as_graph_def().library.function
+        if one.attr["_XlaMustCompile"].b
+    ]
+    resource, dense = tf.resource.as_datatype_enum, tf.float32.as_datatype_enum
+    assert len(compiled) == 1, compiled
+    assert compiled[0].count(dense) == 1
+    assert set(compiled[0]) <= {resource, dense, tf.int32}

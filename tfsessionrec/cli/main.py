@@ -83,10 +83,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 @contextlib.contextmanager
 def _warnings_as_lines() -> Iterator[None]:
     """Shows the text of a warning, without the file and the line that it is of."""
@@ -96,3 +92,7 @@ def _warnings_as_lines() -> Iterator[None]:
         yield
     finally:
         warnings.formatwarning = before
+
+
+if __name__ == "__main__":
+    sys.exit(main())

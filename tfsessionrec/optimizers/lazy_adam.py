@@ -1,6 +1,9 @@
 """Adam that updates only the rows of a sparse gradient."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
 from tfsessionrec.backend import keras
 from tfsessionrec.checks import number
@@ -17,6 +20,10 @@ class LazyAdam(keras.optimizers.Adam):
 
     `m_r = b1 m_r + (1 - b1) g_r`, `v_r = b2 v_r + (1 - b2) g_r^2`,
     `x_r = x_r - lr sqrt(1 - b2^t) / (1 - b1^t) m_r / (sqrt(v_r) + eps)` for rows r of the gradient.
+
+    With `jit_compile`, which Keras turns on where it finds a GPU, XLA compiles the updates for
+    dense gradients only: a sparse one has another number of rows at each step, and XLA would
+    compile for each number.
 
     Args:
         learning_rate, beta_1, beta_2, epsilon, ...: As in `tf.keras.optimizers.Adam`, without
@@ -62,10 +69,31 @@ class LazyAdam(keras.optimizers.Adam):
         rows, values = gradient.indices, gradient.values
         m = beta_1 * tf.gather(first, rows) + (1 - beta_1) * values
         v = beta_2 * tf.gather(second, rows) + (1 - beta_2) * tf.square(values)
+        change = rate * m / (tf.sqrt(v) + self.epsilon)
+        if _in_xla():
+            # A row that occurs twice gets the same value twice.
+            changed = tf.gather(variable, rows) - change
+            variable.scatter_update(tf.IndexedSlices(changed, rows))
+        else:
+            variable.scatter_sub(tf.IndexedSlices(change, rows))
         first.scatter_update(tf.IndexedSlices(m, rows))
         second.scatter_update(tf.IndexedSlices(v, rows))
-        change = rate * m / (tf.sqrt(v) + self.epsilon)
-        variable.scatter_sub(tf.IndexedSlices(change, rows))
+
+    def _update_step_xla(
+        self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable, key: int
+    ) -> None:
+        if isinstance(gradient, tf.IndexedSlices):
+            self._update_step(gradient, variable)
+        else:
+            super()._update_step_xla(gradient, variable, key)
+
+    def _deduplicate_sparse_grad(
+        self, grads: Sequence[tf.Tensor | tf.IndexedSlices]
+    ) -> list[tf.Tensor | tf.IndexedSlices]:
+        """Sums over the occurrences of a row; XLA's `tf.unique` takes a loop over all of them."""
+        if not _in_xla():
+            return super()._deduplicate_sparse_grad(grads)
+        return [_summed(g) if isinstance(g, tf.IndexedSlices) else g for g in grads]
 
     def moments(self, variable: tf.Variable) -> tuple[tf.Variable, tf.Variable]:
         """The first and second moment of a variable that the optimizer is built for."""
@@ -76,3 +104,20 @@ class LazyAdam(keras.optimizers.Adam):
         config = super().get_config()
         config.pop("amsgrad")
         return config
+
+
+def _in_xla() -> bool:
+    """Whether the code is traced for XLA."""
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    return graph is not None and control_flow_util.GraphOrParentsInXlaContext(graph)
+
+
+def _summed(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
+    """As many rows as before, each occurrence of a row with the sum over all of them."""
+    order = tf.argsort(gradient.indices, stable=True)
+    rows = tf.gather(gradient.indices, order)
+    is_new = tf.not_equal(rows[1:], rows[:-1])
+    run = tf.pad(tf.cumsum(tf.cast(is_new, tf.int32)), [[1, 0]])
+    values = tf.gather(gradient.values, order)
+    sums = tf.math.unsorted_segment_sum(values, run, tf.shape(run)[0])
+    return tf.IndexedSlices(tf.gather(sums, run), rows, gradient.dense_shape)
