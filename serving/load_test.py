@@ -103,6 +103,7 @@ def server_route(
         one.close()
     command = [binary, f"--port={grpc_port}", f"--rest_api_port={rest_port}"]
     command += [f"--model_name={NAME}", f"--model_base_path={export.parent}"]
+    command += ["--grpc_max_threads=200"]  # as compose.yaml; the default refuses, and queues none
     history_length = None
     if arguments.batching:
         command += ["--enable_batching", f"--batching_parameters_file={HERE / 'batching.config'}"]

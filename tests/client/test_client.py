@@ -119,6 +119,18 @@ def test_unavailable_is_retried() -> None:
     assert len(asked) == 2
 
 
+def test_a_refusal_for_want_of_a_thread_is_retried() -> None:
+    """The server's words, by way of a proxy that turns gRPC's status into HTTP's."""
+    busy = (429, {"error": "Server Threadpool Exhausted"})
+    with scripted(busy, (200, GOOD)) as (url, asked), client_of(url) as client:
+        assert len(client.recommend([["x"]], k=1)[0]) == 1
+        assert len(asked) == 2
+    with scripted(busy) as (url, _), client_of(url, retries=0) as client:
+        with pytest.raises(ServingError, match=r"^RESOURCE_EXHAUSTED .*--grpc_max_threads") as seen:
+            client.recommend([["x"]])
+        assert seen.value.may_be_repeated
+
+
 @pytest.mark.parametrize(
     ("status", "name"),
     [

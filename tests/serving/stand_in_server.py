@@ -68,12 +68,22 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         return response
 
 
+class Threads:
+    """The server's limit of requests at a time: one more is refused at once, not queued."""
+
+    free = threading.Semaphore(4 * (os.cpu_count() or 1))
+
+
 @contextlib.contextmanager
 def _refusing(context: Any) -> Any:
+    if not Threads.free.acquire(blocking=False):
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
     try:
         yield
     except Failure as error:
         context.abort(error.code, str(error))
+    finally:
+        Threads.free.release()
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -86,6 +96,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--model_config_file_poll_wait_seconds", type=float, default=0)
     parser.add_argument("--file_system_poll_wait_seconds", type=float, default=1)
     parser.add_argument("--max_num_load_retries", type=int, default=0)
+    parser.add_argument("--grpc_max_threads", type=int, default=4 * (os.cpu_count() or 1))
+    parser.add_argument("--rest_api_timeout_in_ms", type=int, default=30_000)
+    parser.add_argument("--tensorflow_intra_op_parallelism", type=int, default=0)
+    parser.add_argument("--tensorflow_inter_op_parallelism", type=int, default=0)
     parser.add_argument("--monitoring_config_file")
     parser.add_argument("--batching_parameters_file")
     parser.add_argument("--enable_batching", action="store_true")
@@ -113,8 +127,9 @@ def main() -> None:
     failed = [error for states in models.status.values() for _, error in states.values() if error]
     if failed:
         raise SystemExit(f"Failed to start server. Error: {failed}")
+    Threads.free = threading.Semaphore(arguments.grpc_max_threads)
     server = grpc.server(
-        futures.ThreadPoolExecutor(16),
+        futures.ThreadPoolExecutor(arguments.grpc_max_threads + 8),  # of which 8 refuse
         options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(

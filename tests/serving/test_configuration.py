@@ -149,6 +149,7 @@ def test_compose() -> None:
         # Labels at the start, and a configuration that the server reads again.
         assert flags["allow_version_labels_for_unavailable_models"] == "true"
         assert int(flags["model_config_file_poll_wait_seconds"]) > 0
+        assert "GRPC_THREADS" in flags["grpc_max_threads"]
         # The server refuses all three together, and parameters without batching.
         assert "tensorflow_session_parallelism" not in flags
         assert ("batching_parameters_file" in flags) == ("enable_batching" in flags)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfsessionrec.client import ServingError
+
 SERVING = pathlib.Path(__file__).resolve().parents[2] / "serving"
 WARM_UP = pathlib.Path("assets.extra", "tf_serving_warmup_requests")
 KINDS = pytest.mark.parametrize("kind", ["stand-in", "tensorflow_model_server"])
@@ -92,6 +94,49 @@ def test_batching_and_monitoring(
             ":tensorflow:serving:batching_session:processed_batch_size_count",
         )
         assert 1 <= runs < len(histories)
+
+
+@pytest.mark.slow
+@KINDS
+def test_more_grpc_requests_than_threads_are_repeated(
+    serving: Any, exports: pathlib.Path, tmp_path: pathlib.Path, kind: str
+) -> None:
+    """The server refuses what it has no thread for; clients that may repeat get their answers."""
+    with serving.running(
+        kind,
+        tmp_path,
+        "--model_name=shop",
+        f"--model_base_path={exports}",
+        "--grpc_max_threads=1",
+    ) as server:
+        refused: list[ServingError] = []
+        answered: list[Any] = []
+
+        def ask(client: Any, times: int) -> None:
+            for _ in range(times):
+                try:
+                    answered.append(client.recommend([["item 1"]] * 64, k=5))
+                except ServingError as error:
+                    refused.append(error)
+
+        def together(client: Any, times: int) -> None:
+            client.signatures()
+            threads = [threading.Thread(target=ask, args=(client, times)) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        with server.client("grpc", retries=0) as once:
+            together(once, 20)
+        assert refused
+        assert all(one.may_be_repeated and "grpc_max_threads" in str(one) for one in refused)
+        assert len(answered) + len(refused) == 120
+        refused.clear()
+        answered.clear()
+        with server.client("grpc", retries=1000, timeout=60) as patient:
+            together(patient, 5)
+        assert (len(answered), refused) == (30, [])
 
 
 def records(file: pathlib.Path) -> list[bytes]:

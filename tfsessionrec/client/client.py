@@ -38,8 +38,9 @@ class Client:
     """Asks a running server for recommendations; may be shared by threads.
 
     One request may hold histories of unequal lengths, empty ones too: the client pads them.
-    The client retries, after a pause that doubles, only when the server was unavailable
-    (UNAVAILABLE, HTTP 503, a refused connection), until `retries` or `timeout` is used up.
+    The client retries, after a pause that doubles, only when the server did not begin the request:
+    it was unavailable (UNAVAILABLE, HTTP 503, a refused connection), or all its threads were busy
+    (gRPC: "Server Threadpool Exhausted"); until `retries` or `timeout` is used up.
 
     Args:
         url: "http://HOST:PORT" of the REST port, or "grpc://HOST:PORT" of the gRPC port (needs the
@@ -330,7 +331,7 @@ class Client:
             except ServingError as error:
                 pause = min(self.backoff * 2**tried, LONGEST_PAUSE) * random.uniform(0.5, 1.5)
                 last = tried == self.retries or time.monotonic() + pause >= end
-                if error.status != "UNAVAILABLE" or last:
+                if last or not error.may_be_repeated:
                     raise
             time.sleep(pause)
         raise AssertionError("the last try returns or raises")

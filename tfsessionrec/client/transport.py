@@ -25,6 +25,12 @@ ADVICE = {
     "`max_response_bytes` of the client limits the answer.",
     "UNAUTHENTICATED": "Check the certificate of the server, and user and password in `url`.",
 }
+# What a server says over gRPC if all its threads are busy, before it begins a request.
+NO_THREAD = "threadpool exhausted"
+NO_THREAD_ADVICE = (
+    "All threads of the server are busy: start it with a larger --grpc_max_threads, or send fewer "
+    "requests at a time."
+)
 DTYPES = re.compile(r"u?int(8|16|32|64)|float(16|32|64)|bool")
 OTHER_ADVICE = "See the server's log."
 KINDS: dict[str, Callable[[Any], str | int | float]] = {
@@ -46,6 +52,10 @@ class ServingError(OSError):
         where: The address and the model.
         status: Name of the canonical status code, such as "UNAVAILABLE".
 
+    Attributes:
+        may_be_repeated: Whether the server did not begin the request: it was unavailable, or all
+            its threads were busy.
+
     Example:
 
     >>> print(ServingError("connection refused", "http://localhost:8501", "UNAVAILABLE"))
@@ -53,9 +63,10 @@ class ServingError(OSError):
     """
 
     def __init__(self, what: str, where: str, status: str) -> None:
-        super().__init__(
-            f"{status} at {where}: {what.rstrip('. ')}. {ADVICE.get(status, OTHER_ADVICE)}"
-        )
+        no_thread = status == "RESOURCE_EXHAUSTED" and NO_THREAD in what.lower()
+        advice = NO_THREAD_ADVICE if no_thread else ADVICE.get(status, OTHER_ADVICE)
+        super().__init__(f"{status} at {where}: {what.rstrip('. ')}. {advice}")
+        self.may_be_repeated = no_thread or status == "UNAVAILABLE"
         self.what = what
         self.where = where
         self.status = status
