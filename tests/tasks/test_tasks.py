@@ -370,6 +370,60 @@ def test_is_a_tfrs_task_with_its_metrics(parts):
     assert float(metric.result()[0]) == pytest.approx(hits / len(PAIRS))
 
 
+ROWS = {
+    "plain": {},
+    "weights": {"sample_weight": tf.constant([1.0, 0.0, 2.0, 1.0])},
+    "probability": {"candidate_sampling_probability": tf.constant([0.5, 0.1, 0.3, 0.1])},
+    "ids": {"candidate_ids": tf.constant([7, 8, 7, 9])},
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_called_as_tfrs_retrieval_it_gives_the_mean_of_its_sum(case):
+    generator = np.random.default_rng(0)
+    queries, candidates = (generator.normal(size=(4, 3)).astype(np.float32) for _ in range(2))
+    given = ROWS[case]
+    theirs = tfrs.tasks.Retrieval(temperature=0.5, remove_accidental_hits=case == "ids")
+    task = NextSessionRetrieval(temperature=0.5)
+    weight = float(tf.reduce_sum(given.get("sample_weight", tf.ones(4))))
+    expected = float(theirs(queries, candidates, **given)) / weight
+    assert float(task(queries, candidates, **given)) == pytest.approx(expected, rel=1e-5)
+    assert float(task.loss_mean.result()) == pytest.approx(expected, rel=1e-5)
+    compiled = tf.function(lambda: task(queries, candidates, **given), jit_compile=True)
+    assert float(compiled()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_called_as_tfrs_retrieval_it_updates_metrics():
+    def make(kind):
+        candidates = tf.data.Dataset.from_tensor_slices(tf.eye(4)).batch(2)
+        return kind(metrics=tfrs.metrics.FactorizedTopK(candidates, ks=(1, 2)))
+
+    queries = tf.eye(4) + 0.3 * tf.roll(tf.eye(4), 1, axis=0)
+    wrong = tf.gather(tf.eye(4), [0, 2, 2, 3])
+    results = []
+    for task in map(make, (tfrs.tasks.Retrieval, NextSessionRetrieval)):
+        task(queries, wrong, compute_metrics=True)
+        top = (task.factorized_metrics or [None])[0]
+        results.append([float(metric.result()) for metric in top.metrics])
+        task(queries, tf.eye(4), compute_metrics=False)
+        assert [float(metric.result()) for metric in top.metrics] == results[-1]
+    assert results[0] == results[1]
+    assert results[0][0] < 1
+
+
+def test_the_two_calls_do_not_mix(parts):
+    _, target, items = parts
+    task = NextSessionRetrieval()
+    with pytest.raises(ValueError, match=r"`target` should be a `NextSession` with `items`"):
+        task(tf.eye(2), tf.eye(2), items)
+    with pytest.raises(ValueError, match=r"`target` should be a `NextSession` with `items`"):
+        task(tf.eye(2), target)
+    with pytest.raises(ValueError, match=r"`sample_weight`, .* should be None with"):
+        task(tf.eye(2), target, items, sample_weight=tf.ones(2))
+    with pytest.raises(ValueError, match=r"`target` should be a number tensor \[B, D\]"):
+        task(tf.eye(2), tf.eye(3))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

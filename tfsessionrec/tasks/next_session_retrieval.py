@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from tfsessionrec.backend import keras
 from tfsessionrec.checks import is_number, non_negative_integer
+from tfsessionrec.checks import tensors as tensor_checks
 from tfsessionrec.losses import SampledScores, catalogue_softmax_loss, sampled_loss
 from tfsessionrec.losses.next_session import NextSession, Pairs, positive_pairs
 from tfsessionrec.losses.retrieval import LossSum
@@ -78,19 +79,26 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
         queries: `tfsessionrec.scoring.Queries`, one for each position, row by row; or
             [B, S - 1, D] float tensor of plain ones.
         target: `tfsessionrec.losses.next_session.NextSession` of those positions. Its weights weigh
-            the pairs: the loss is `sum of w L / sum of w`.
+            the pairs: the loss is `sum of w L / sum of w`. Without `items`, as in
+            `tfrs.tasks.Retrieval`: [B, D] embeddings of candidates, row b the positive of query b
+            ([B, D]) and a negative of the others. The loss is the mean of theirs, which is a sum.
         items: Embeds candidates: an `ItemEmbedding`, or an object with its `candidates`,
-            `candidate_table` and `vocabulary_size`.
+            `candidate_table` and `vocabulary_size`. Defaults to None, see `target`.
         static_shapes: Keeps positions without a target, with weight 0, instead of dropping them,
             as XLA needs. Defaults to False.
         compute_metrics: Updates the metrics. Defaults to True.
+        sample_weight: [B], without `items`: weights of the rows. Defaults to None: 1.
+        candidate_sampling_probability: [B], without `items`: how often each candidate is in a
+            batch, whose logarithm is taken off its scores. Defaults to None: no correction.
+        candidate_ids: [B], without `items`: a candidate with the id of the positive is no
+            negative. Defaults to None: it is one.
 
     Returns:
         Scalar float32: the mean, 0 without any positive.
 
     Raises:
         ValueError: If an argument is out of range, `loss` and `negatives` do not go together, or
-            `metrics` get queries of several vectors.
+            `metrics` get queries of several vectors, or an argument of the other call is given.
 
     Example:
 
@@ -101,6 +109,11 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
     >>> target = next_session(tf.constant([[[2, 3], [4, 5]]]))
     >>> task(tf.zeros([1, 1, 8]), target, items).shape
     TensorShape([])
+
+    As `tfrs.tasks.Retrieval` is called, query and candidate by row:
+
+    >>> round(float(NextSessionRetrieval()(tf.eye(2), tf.eye(2))), 4)
+    0.3133
 
     References:
         SessionRec (arXiv 2502.10157, 2025). The paper does not give the number and distribution of
@@ -169,12 +182,31 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
     def call(
         self,
         queries: Queries | tf.Tensor,
-        target: NextSession,
-        items: Candidates,
+        target: NextSession | tf.Tensor,
+        items: Candidates | None = None,
         static_shapes: bool = False,
         compute_metrics: bool = True,
+        *,
+        sample_weight: tf.Tensor | None = None,
+        candidate_sampling_probability: tf.Tensor | None = None,
+        candidate_ids: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        loss = self.loss_sum(queries, target, items, static_shapes, compute_metrics)
+        of_rows = (sample_weight, candidate_sampling_probability, candidate_ids)
+        if isinstance(target, NextSession) != (items is not None):
+            raise ValueError(
+                "`target` should be a `NextSession` with `items`, or embeddings [B, D] of "
+                f"candidates without. Received: `target` of type {type(target).__name__}, "
+                f"`items`={items!r}"
+            )
+        if items is None:
+            loss = self._loss_of_rows(queries, target, *of_rows, compute_metrics)
+        elif any(one is not None for one in of_rows):
+            raise ValueError(
+                "`sample_weight`, `candidate_sampling_probability` and `candidate_ids` should be "
+                "None with a `NextSession`, which has weights and ids of its own"
+            )
+        else:
+            loss = self.loss_sum(queries, target, items, static_shapes, compute_metrics)
         if compute_metrics:
             self.loss_mean.update_state(loss.mean, sample_weight=loss.count)
         return loss.global_mean
@@ -227,6 +259,40 @@ class NextSessionRetrieval(keras.layers.Layer, tfrs.tasks.Task):
             self.calibration,
             self.score_regularization,
         )
+
+    def _loss_of_rows(
+        self,
+        queries: tf.Tensor,
+        candidates: tf.Tensor,
+        weights: tf.Tensor | None,
+        probability: tf.Tensor | None,
+        ids: tf.Tensor | None,
+        compute_metrics: bool,
+    ) -> LossSum:
+        """The loss of queries [B, D] over candidates [B, D], of which row b is query b's."""
+        queries, candidates = tf.convert_to_tensor(queries), tf.convert_to_tensor(candidates)
+        given = {"sample_weight": weights, "candidate_sampling_probability": probability}
+        tensor_checks(
+            ("queries", queries, "number", "B D"),
+            ("target", candidates, "number", "B D"),
+            *((name, value, "number", "B") for name, value in given.items() if value is not None),
+        )
+        if compute_metrics:
+            for metric in self.factorized_metrics:
+                metric.update_state(queries, candidates, sample_weight=weights)
+        logits = tf.matmul(queries, candidates, transpose_b=True)
+        logits = tf.cast(logits, tf.float32) / self.temperature
+        if probability is not None:
+            logits -= tf.math.log(tf.maximum(tf.cast(probability, tf.float32), 1e-12))
+        own = tf.linalg.diag_part(logits)
+        if ids is not None:
+            ids = tf.reshape(ids, [-1])
+            others = ~tf.eye(tf.shape(logits)[0], dtype=tf.bool)
+            same = tf.equal(ids[:, tf.newaxis], ids)
+            logits = tf.where(same & others, logits.dtype.min, logits)
+        loss = tf.reduce_logsumexp(logits, axis=1) - own
+        weights = tf.ones_like(loss) if weights is None else tf.cast(weights, tf.float32)
+        return LossSum(tf.reduce_sum(weights * loss), tf.reduce_sum(weights))
 
     def _update_metrics(self, queries: Queries, pairs: Pairs, items: Candidates) -> None:
         if queries.num_interests > 1:
