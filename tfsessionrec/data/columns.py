@@ -48,7 +48,7 @@ def item_columns(
             False.
     """
     columns: dict[str, Column] = {
-        "item_ids": vocabulary.lookup(log["item_id"].to_numpy()).astype(np.int32),
+        "item_ids": vocabulary.lookup(log["item_id"]).astype(np.int32),
         "labels": log["label"].to_numpy().astype(np.float32),
     }
     if spec.interaction_types:
@@ -115,7 +115,7 @@ def interaction_log(sessions: Sessions, vocabulary: Vocabulary) -> dict[str, NDA
     instance("vocabulary", vocabulary, Vocabulary)
     log = sessions.events
     columns = {
-        "item_ids": vocabulary.lookup(log["item_id"].to_numpy()).astype(np.int64),
+        "item_ids": vocabulary.lookup(log["item_id"]).astype(np.int64),
         "times": seconds(log),
         "session_ids": np.cumsum(starting_rows(log), dtype=np.int64) - 1,
     }

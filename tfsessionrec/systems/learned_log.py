@@ -83,7 +83,7 @@ class LearnedLog:
 
     def _counts_of(self, log: Sessions, vocabulary: Vocabulary) -> str:
         events = self.sessions(log).events
-        items = vocabulary.lookup(events.filter(events["label"] == 1)["item_id"].to_numpy())
+        items = vocabulary.lookup(events.filter(events["label"] == 1)["item_id"])
         counts = np.bincount(items, minlength=len(vocabulary))[vocabulary.first_item_index :]
         return _fingerprint(counts[: self.num_items])
 
